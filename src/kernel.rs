@@ -1,0 +1,91 @@
+//! The SAD and SPD of one network namespace behind one trait, with what belongs to them: events, counters, and what
+//! this kernel can do at all.
+//!
+//! [`XfrmKernel`] is Linux's XFRM netlink; [`ScriptedKernel`] is a stand-in for tests of everything above. Both block;
+//! whoever must not wait gives them a thread. They must not know who asks: no console, no command line.
+
+use std::time::Duration;
+
+use crate::model::{
+    Counts, IpsecProtocol, KernelEvent, Policy, PolicyDefaults, PolicyId, PolicyKind, PolicySpec, Sa, SaId, SaSpec,
+    XfrmStatistics,
+};
+
+pub mod error;
+pub mod follow;
+pub mod namespace;
+pub mod netlink;
+pub mod scripted;
+pub mod support;
+pub mod xfrm;
+
+pub use error::{Cause, KernelError, Operation};
+pub use follow::{Follower, Update};
+pub use scripted::ScriptedKernel;
+pub use support::Support;
+pub use xfrm::XfrmKernel;
+
+/// The answer of a kernel.
+pub type Result<T> = std::result::Result<T, KernelError>;
+
+/// The SAD and SPD of the namespace that it was opened in.
+///
+/// # Errors
+/// Every method fails with [`KernelError`], which says what was asked for and what the kernel answered. Nothing is
+/// changed by a method that fails.
+#[allow(clippy::missing_errors_doc, reason = "said once for all of them")]
+pub trait Kernel: Send {
+    /// Every SA, keys included, in the kernel's order (newest first).
+    fn sas(&mut self) -> Result<Vec<Sa>>;
+
+    /// One SA, keys included.
+    fn sa(&mut self, id: &SaId) -> Result<Sa>;
+
+    /// Makes an SA; one with the same identity must not exist.
+    fn add_sa(&mut self, spec: &SaSpec) -> Result<()>;
+
+    /// Removes one SA.
+    fn delete_sa(&mut self, id: &SaId) -> Result<()>;
+
+    /// Removes every SA of a protocol; [`IpsecProtocol::Any`] means ESP, AH and IPComp.
+    fn flush_sas(&mut self, protocol: IpsecProtocol) -> Result<()>;
+
+    /// Every policy, those of sockets included, in the kernel's order (newest first).
+    fn policies(&mut self) -> Result<Vec<Policy>>;
+
+    /// One policy.
+    fn policy(&mut self, id: &PolicyId) -> Result<Policy>;
+
+    /// Makes a policy; one with the same identity must not exist.
+    fn add_policy(&mut self, spec: &PolicySpec) -> Result<()>;
+
+    /// Removes one policy.
+    fn delete_policy(&mut self, id: &PolicyId) -> Result<()>;
+
+    /// Removes every policy of a kind, but those of sockets.
+    fn flush_policies(&mut self, kind: PolicyKind) -> Result<()>;
+
+    /// What happens to packets without a policy (Linux 5.15 and later).
+    fn defaults(&mut self) -> Result<PolicyDefaults>;
+
+    /// Decides what happens to packets without a policy.
+    fn set_defaults(&mut self, defaults: PolicyDefaults) -> Result<()>;
+
+    /// How many SAs and policies there are, cheaply.
+    fn counts(&mut self) -> Result<Counts>;
+
+    /// The counters of lost packets.
+    fn statistics(&mut self) -> Result<XfrmStatistics>;
+
+    /// Begins to listen for events. None is missed from here on without a [`KernelEvent::Lost`].
+    fn watch(&mut self) -> Result<Box<dyn Watch>>;
+}
+
+/// A stream of kernel events.
+pub trait Watch: Send {
+    /// Waits until something has happened, but not longer than `timeout`, and adds what has to `events`.
+    ///
+    /// # Errors
+    /// When the stream is broken for good. Lost and unreadable events are events, not errors.
+    fn wait(&mut self, timeout: Duration, events: &mut Vec<KernelEvent>) -> Result<()>;
+}

@@ -1,0 +1,166 @@
+//! Linux's XFRM netlink: the SAD and SPD of the namespace that the socket was opened in.
+//!
+//! The fixed bodies of messages are `netlink-packet-xfrm`'s. Their attributes are walked here, because that crate
+//! panics on short messages, loses the attributes of some (EXPIRE, MAPPING), fails a whole message for one odd
+//! attribute, lacks those of Linux 6.x, and holds keys in types that print them.
+
+mod decode;
+mod encode;
+mod watch;
+
+use netlink_packet_xfrm::constants as c;
+use netlink_sys::protocols::NETLINK_XFRM;
+
+use super::error::{Cause, KernelError, Operation};
+use super::netlink::{Connection, Message, Request};
+use super::{Kernel, Result, Watch};
+use crate::model::{
+    Counts, IpsecProtocol, Policy, PolicyDefaults, PolicyId, PolicyKind, PolicySpec, Sa, SaId, SaSpec, XfrmStatistics,
+};
+
+/// The path of the loss counters of the calling thread's namespace.
+const STATISTICS_PATH: &str = "/proc/thread-self/net/xfrm_stat";
+
+/// A connection to XFRM in one namespace.
+pub struct XfrmKernel {
+    connection: Connection,
+}
+
+impl XfrmKernel {
+    /// Opens the namespace of the calling thread.
+    ///
+    /// # Errors
+    /// When the kernel has no XFRM netlink. Rights are not needed yet: every later request says so when they miss.
+    pub fn open() -> Result<Self> {
+        Ok(Self { connection: Connection::open(NETLINK_XFRM)? })
+    }
+
+    fn list<T>(
+        &mut self,
+        operation: &Operation,
+        request: Request,
+        kind: u16,
+        decode: fn(&[u8]) -> std::result::Result<T, String>,
+    ) -> Result<Vec<T>> {
+        // Shared by the two closures: the second one empties it when the kernel starts over.
+        let rows = std::cell::RefCell::new(Vec::new());
+        let row = |message: Message<'_>| {
+            if message.kind == kind {
+                rows.borrow_mut().push(decode(message.payload)?);
+            }
+            Ok(())
+        };
+        self.connection.dump(operation, request, row, || rows.borrow_mut().clear())?;
+        Ok(rows.into_inner())
+    }
+
+    fn one<T>(
+        &mut self,
+        operation: Operation,
+        request: Request,
+        kind: u16,
+        decode: fn(&[u8]) -> std::result::Result<T, String>,
+    ) -> Result<T> {
+        let mut found = None;
+        self.connection.request(&operation, request, 0, |message| {
+            if message.kind == kind {
+                found = Some(decode(message.payload)?);
+            }
+            Ok(())
+        })?;
+        let cause = Cause::Unreadable(format!("no message of type {kind:#x} came"));
+        found.ok_or(KernelError { operation, cause })
+    }
+
+    fn tell(&mut self, operation: &Operation, request: Request) -> Result<()> {
+        self.connection.request(operation, request, 0, |_| Ok(()))
+    }
+}
+
+impl Kernel for XfrmKernel {
+    fn sas(&mut self) -> Result<Vec<Sa>> {
+        // An empty body asks for all; a filter would be an attribute behind it.
+        self.list(&Operation::ListSas, Request::new(c::XFRM_MSG_GETSA), c::XFRM_MSG_NEWSA, decode::sa)
+    }
+
+    fn sa(&mut self, id: &SaId) -> Result<Sa> {
+        let request = encode::sa_id(c::XFRM_MSG_GETSA, id);
+        self.one(Operation::ReadSa(*id), request, c::XFRM_MSG_NEWSA, decode::sa)
+    }
+
+    fn add_sa(&mut self, spec: &SaSpec) -> Result<()> {
+        self.tell(&Operation::AddSa(spec.id()), encode::new_sa(spec))
+    }
+
+    fn delete_sa(&mut self, id: &SaId) -> Result<()> {
+        self.tell(&Operation::DeleteSa(*id), encode::sa_id(c::XFRM_MSG_DELSA, id))
+    }
+
+    fn flush_sas(&mut self, protocol: IpsecProtocol) -> Result<()> {
+        let result = self.tell(&Operation::FlushSas(protocol), encode::flush_sas(protocol));
+        nothing_to_flush_is_fine(result)
+    }
+
+    fn policies(&mut self) -> Result<Vec<Policy>> {
+        let request = Request::new(c::XFRM_MSG_GETPOLICY);
+        self.list(&Operation::ListPolicies, request, c::XFRM_MSG_NEWPOLICY, decode::policy)
+    }
+
+    fn policy(&mut self, id: &PolicyId) -> Result<Policy> {
+        let request = encode::policy_id(c::XFRM_MSG_GETPOLICY, id);
+        self.one(Operation::ReadPolicy(Box::new(*id)), request, c::XFRM_MSG_NEWPOLICY, decode::policy)
+    }
+
+    fn add_policy(&mut self, spec: &PolicySpec) -> Result<()> {
+        self.tell(&Operation::AddPolicy(Box::new(spec.id())), encode::new_policy(spec))
+    }
+
+    fn delete_policy(&mut self, id: &PolicyId) -> Result<()> {
+        let operation = Operation::DeletePolicy(Box::new(*id));
+        self.tell(&operation, encode::policy_id(c::XFRM_MSG_DELPOLICY, id))
+    }
+
+    fn flush_policies(&mut self, kind: PolicyKind) -> Result<()> {
+        let result = self.tell(&Operation::FlushPolicies(kind), encode::flush_policies(kind));
+        nothing_to_flush_is_fine(result)
+    }
+
+    fn defaults(&mut self) -> Result<PolicyDefaults> {
+        let request = encode::defaults(c::XFRM_MSG_GETDEFAULT, None);
+        self.one(Operation::ReadDefaults, request, c::XFRM_MSG_GETDEFAULT, decode::defaults)
+    }
+
+    fn set_defaults(&mut self, defaults: PolicyDefaults) -> Result<()> {
+        self.tell(&Operation::SetDefaults, encode::defaults(c::XFRM_MSG_SETDEFAULT, Some(defaults)))
+    }
+
+    fn counts(&mut self) -> Result<Counts> {
+        let flags = u32::MAX.to_ne_bytes();
+        let sas = Request::new(c::XFRM_MSG_GETSADINFO).body(&flags);
+        let sas = self.one(Operation::Count, sas, c::XFRM_MSG_NEWSADINFO, decode::sad_count)?;
+        let policies = Request::new(c::XFRM_MSG_GETSPDINFO).body(&flags);
+        let policies = self.one(Operation::Count, policies, c::XFRM_MSG_NEWSPDINFO, decode::spd_counts)?;
+        Ok(Counts { sas, ..policies })
+    }
+
+    fn statistics(&mut self) -> Result<XfrmStatistics> {
+        let operation = Operation::ReadStatistics;
+        let text = std::fs::read_to_string(STATISTICS_PATH).map_err(|e| KernelError::io(operation.clone(), &e))?;
+        XfrmStatistics::parse(&text).map_err(|(line, text)| {
+            let cause = Cause::Unreadable(format!("line {line} is {text:?}, not a name and a number"));
+            KernelError { operation, cause }
+        })
+    }
+
+    fn watch(&mut self) -> Result<Box<dyn Watch>> {
+        Ok(Box::new(watch::XfrmWatch::open()?))
+    }
+}
+
+/// Kernels before 3.9 and some since answer ESRCH to a flush that finds nothing.
+fn nothing_to_flush_is_fine(result: Result<()>) -> Result<()> {
+    match result {
+        Err(error) if error.errno() == Some(libc::ESRCH) => Ok(()),
+        other => other,
+    }
+}

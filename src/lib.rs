@@ -1,0 +1,4 @@
+//! espial
+pub mod kernel;
+pub mod model;
+mod sys;

@@ -1,0 +1,2 @@
+//! espial
+fn main() {}

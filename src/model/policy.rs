@@ -1,0 +1,342 @@
+//! Policies: what the kernel does to the packets that a selector matches.
+
+use std::fmt;
+
+use super::sa::UnknownAttribute;
+use super::{IfId, LifetimeLimits, LifetimeUsed, Mark, Selector, Template};
+
+/// Which packets a policy is asked about (`XFRM_POLICY_IN`, `OUT`, `FWD`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PolicyDirection {
+    /// Packets for this host.
+    In,
+    /// Packets that this host sends.
+    Out,
+    /// Packets that this host passes on: a tunnel needs these beside `In`.
+    Forward,
+    /// A policy of one socket (the kernel numbers them 3 and up); IKE daemons exempt themselves so.
+    Socket(u8),
+}
+
+impl PolicyDirection {
+    /// From `XFRM_POLICY_*`.
+    pub fn from_number(number: u8) -> Self {
+        match number {
+            0 => Self::In,
+            1 => Self::Out,
+            2 => Self::Forward,
+            other => Self::Socket(other),
+        }
+    }
+
+    /// As `XFRM_POLICY_*`.
+    pub fn number(self) -> u8 {
+        match self {
+            Self::In => 0,
+            Self::Out => 1,
+            Self::Forward => 2,
+            Self::Socket(number) => number,
+        }
+    }
+}
+
+impl fmt::Display for PolicyDirection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::In => f.pad("in"),
+            Self::Out => f.pad("out"),
+            Self::Forward => f.pad("fwd"),
+            Self::Socket(3) => f.pad("socket in"),
+            Self::Socket(4) => f.pad("socket out"),
+            Self::Socket(number) => f.pad(&format!("socket {number}")),
+        }
+    }
+}
+
+/// What happens to a matching packet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PolicyAction {
+    /// It passes, through the templates if there are any.
+    #[default]
+    Allow,
+    /// It is dropped.
+    Block,
+    /// An action that is newer than this program.
+    Other(u8),
+}
+
+impl PolicyAction {
+    /// From `XFRM_POLICY_ALLOW` or `XFRM_POLICY_BLOCK`.
+    pub fn from_number(number: u8) -> Self {
+        match number {
+            0 => Self::Allow,
+            1 => Self::Block,
+            other => Self::Other(other),
+        }
+    }
+
+    /// As `XFRM_POLICY_ALLOW` or `XFRM_POLICY_BLOCK`.
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Allow => 0,
+            Self::Block => 1,
+            Self::Other(number) => number,
+        }
+    }
+}
+
+impl fmt::Display for PolicyAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Allow => f.pad("allow"),
+            Self::Block => f.pad("block"),
+            Self::Other(number) => f.pad(&number.to_string()),
+        }
+    }
+}
+
+/// `XFRM_POLICY_TYPE_*`: the kernel asks all sub policies before all main ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum PolicyKind {
+    /// The ordinary kind.
+    #[default]
+    Main,
+    /// The kind that Mobile IPv6 uses (`CONFIG_XFRM_SUB_POLICY`).
+    Sub,
+    /// A kind that is newer than this program.
+    Other(u8),
+}
+
+impl PolicyKind {
+    /// From `XFRM_POLICY_TYPE_*`.
+    pub fn from_number(number: u8) -> Self {
+        match number {
+            0 => Self::Main,
+            1 => Self::Sub,
+            other => Self::Other(other),
+        }
+    }
+
+    /// As `XFRM_POLICY_TYPE_*`.
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Main => 0,
+            Self::Sub => 1,
+            Self::Other(number) => number,
+        }
+    }
+}
+
+impl fmt::Display for PolicyKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Main => f.pad("main"),
+            Self::Sub => f.pad("sub"),
+            Self::Other(number) => f.pad(&number.to_string()),
+        }
+    }
+}
+
+/// What names a policy to the kernel. The priority is not part of it: two policies cannot differ in that alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PolicyId {
+    /// The packets.
+    pub selector: Selector,
+    /// Their way.
+    pub direction: PolicyDirection,
+    /// Main or sub.
+    pub kind: PolicyKind,
+    /// The packets' mark.
+    pub mark: Option<Mark>,
+    /// The xfrm interface.
+    pub if_id: Option<IfId>,
+    /// The kernel's own number for it, which is the only name of a policy of a socket; 0 elsewhere.
+    pub socket_index: u32,
+}
+
+impl fmt::Display for PolicyId {
+    /// `out 10.9.0.1/32 10.9.0.2/32`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.direction, self.selector)?;
+        if let Some(mark) = self.mark {
+            write!(f, " mark {mark}")?;
+        }
+        if let Some(if_id) = self.if_id {
+            write!(f, " if_id {if_id}")?;
+        }
+        if self.kind != PolicyKind::Main {
+            write!(f, " ptype {}", self.kind)?;
+        }
+        Ok(())
+    }
+}
+
+/// A policy as the kernel told it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// The packets.
+    pub selector: Selector,
+    /// Their way.
+    pub direction: PolicyDirection,
+    /// Main or sub.
+    pub kind: PolicyKind,
+    /// Their fate.
+    pub action: PolicyAction,
+    /// The lowest number is asked first. setkey's default is 2147483648, `ip xfrm`'s is 0, the strongest.
+    pub priority: u32,
+    /// The kernel's own number for it; the lowest three bits are the direction.
+    pub index: u32,
+    /// `XFRM_POLICY_LOCALOK` (1) and `XFRM_POLICY_ICMP` (2).
+    pub flags: u8,
+    /// `XFRM_SHARE_*`; the kernel stores and ignores it.
+    pub share: u8,
+    /// When it ends.
+    pub limits: LifetimeLimits,
+    /// Its age; bytes and packets stay 0.
+    pub used: LifetimeUsed,
+    /// The transforms demanded, first to last on the way out.
+    pub templates: Vec<Template>,
+    /// The packets' mark.
+    pub mark: Option<Mark>,
+    /// The xfrm interface.
+    pub if_id: Option<IfId>,
+    /// What the kernel told beyond these, attribute by attribute.
+    pub unknown: Vec<UnknownAttribute>,
+}
+
+impl Policy {
+    /// What names it to the kernel.
+    pub fn id(&self) -> PolicyId {
+        PolicyId {
+            selector: self.selector,
+            direction: self.direction,
+            kind: self.kind,
+            mark: self.mark,
+            if_id: self.if_id,
+            socket_index: if self.is_of_socket() { self.index } else { 0 },
+        }
+    }
+
+    /// Whether it belongs to one socket: neither listed nor removed by a flush, and not to be edited from outside.
+    pub fn is_of_socket(&self) -> bool {
+        matches!(self.direction, PolicyDirection::Socket(_))
+    }
+
+    /// In words: `allow`, `block`, or `protect` for an allow that demands transforms.
+    pub fn verb(&self) -> &'static str {
+        match self.action {
+            PolicyAction::Allow if self.templates.is_empty() => "allow",
+            PolicyAction::Allow => "protect",
+            PolicyAction::Block => "block",
+            PolicyAction::Other(_) => "unknown",
+        }
+    }
+}
+
+/// A policy that is checked and ready to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicySpec {
+    /// The packets.
+    pub selector: Selector,
+    /// Their way.
+    pub direction: PolicyDirection,
+    /// Main or sub.
+    pub kind: PolicyKind,
+    /// Their fate.
+    pub action: PolicyAction,
+    /// The lowest number is asked first.
+    pub priority: u32,
+    /// `XFRM_POLICY_LOCALOK` (1) and `XFRM_POLICY_ICMP` (2).
+    pub flags: u8,
+    /// When it ends.
+    pub limits: LifetimeLimits,
+    /// The transforms demanded, first to last on the way out; at most [`PolicySpec::MOST_TEMPLATES`].
+    pub templates: Vec<Template>,
+    /// The packets' mark.
+    pub mark: Option<Mark>,
+    /// The xfrm interface.
+    pub if_id: Option<IfId>,
+}
+
+impl PolicySpec {
+    /// `XFRM_MAX_DEPTH`: the kernel takes no more templates.
+    pub const MOST_TEMPLATES: usize = 6;
+    /// The priority that setkey gives (`PRIORITY_DEFAULT`): the middle of the range.
+    pub const SETKEY_PRIORITY: u32 = 0x8000_0000;
+
+    /// A main policy that lets matching packets pass unprotected, at priority 0.
+    pub fn new(direction: PolicyDirection, selector: Selector) -> Self {
+        Self {
+            selector,
+            direction,
+            kind: PolicyKind::Main,
+            action: PolicyAction::Allow,
+            priority: 0,
+            flags: 0,
+            limits: LifetimeLimits::default(),
+            templates: Vec::new(),
+            mark: None,
+            if_id: None,
+        }
+    }
+
+    /// What will name it to the kernel.
+    pub fn id(&self) -> PolicyId {
+        PolicyId {
+            selector: self.selector,
+            direction: self.direction,
+            kind: self.kind,
+            mark: self.mark,
+            if_id: self.if_id,
+            socket_index: 0,
+        }
+    }
+}
+
+impl Policy {
+    /// The policy that a kernel would tell right after `spec` was written at `now` (seconds since the epoch): what
+    /// tests and the scripted kernel start from.
+    pub fn from_spec(spec: &PolicySpec, index: u32, now: u64) -> Self {
+        Self {
+            selector: spec.selector,
+            direction: spec.direction,
+            kind: spec.kind,
+            action: spec.action,
+            priority: spec.priority,
+            index,
+            flags: spec.flags,
+            share: 0,
+            limits: spec.limits,
+            used: LifetimeUsed { added_at: now, ..LifetimeUsed::default() },
+            templates: spec.templates.clone(),
+            mark: spec.mark,
+            if_id: spec.if_id,
+            unknown: Vec::new(),
+        }
+    }
+}
+
+/// What happens to packets that no policy matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PolicyDefaults {
+    /// Packets for this host.
+    pub input: PolicyAction,
+    /// Packets passed on.
+    pub forward: PolicyAction,
+    /// Packets sent.
+    pub output: PolicyAction,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_survive_the_way_through() {
+        for number in 0..=u8::MAX {
+            assert_eq!(PolicyDirection::from_number(number).number(), number);
+            assert_eq!(PolicyAction::from_number(number).number(), number);
+            assert_eq!(PolicyKind::from_number(number).number(), number);
+        }
+    }
+}

@@ -1,0 +1,428 @@
+//! Security associations: as the kernel tells them, and as they are written.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use super::{
+    AlgorithmName, IfId, IpsecProtocol, LifetimeLimits, LifetimeUsed, Mark, Mode, ReqId, Secret, Selector, Spi,
+};
+
+/// What names an SA to the kernel. The source address is not part of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SaId {
+    /// Where its packets go.
+    pub destination: IpAddr,
+    /// Its transform.
+    pub protocol: IpsecProtocol,
+    /// Its number.
+    pub spi: Spi,
+    /// Its mark, if it has one.
+    pub mark: Option<Mark>,
+}
+
+impl fmt::Display for SaId {
+    /// `esp 0x000003e9 to 10.9.0.2`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} to {}", self.protocol, self.spi, self.destination)?;
+        match self.mark {
+            Some(mark) => write!(f, " mark {mark}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Which way an SA's packets go (`XFRMA_SA_DIR`, Linux 6.10).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SaDirection {
+    /// It decrypts what arrives.
+    In,
+    /// It encrypts what leaves.
+    Out,
+}
+
+impl fmt::Display for SaDirection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::In => f.pad("in"),
+            Self::Out => f.pad("out"),
+        }
+    }
+}
+
+/// An algorithm with its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transform {
+    /// Which.
+    pub name: AlgorithmName,
+    /// The key, salt or nonce at its end.
+    pub key: Secret,
+    /// How many bits of the integrity check value are sent; 0 for encryption alone.
+    pub icv_bits: u32,
+}
+
+impl Transform {
+    /// The key length in bits without salt or nonce.
+    pub fn cipher_key_bits(&self) -> usize {
+        self.key.bits().saturating_sub(self.name.known().map_or(0, |algorithm| algorithm.salt_bits.into()))
+    }
+}
+
+/// The transforms of an SA, by the netlink attribute that each comes in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Algorithms {
+    /// `XFRMA_ALG_AEAD`
+    pub aead: Option<Transform>,
+    /// `XFRMA_ALG_CRYPT`
+    pub encryption: Option<Transform>,
+    /// `XFRMA_ALG_AUTH_TRUNC`, or `XFRMA_ALG_AUTH` where a kernel tells only that
+    pub authentication: Option<Transform>,
+    /// `XFRMA_ALG_COMP`
+    pub compression: Option<AlgorithmName>,
+}
+
+impl Algorithms {
+    /// Whether there are none: the SA is larval, a mere reservation of an SPI.
+    pub fn is_none(&self) -> bool {
+        self.aead.is_none() && self.encryption.is_none() && self.authentication.is_none() && self.compression.is_none()
+    }
+
+    /// What hides the payload: `aes-gcm-128`, `3des-cbc`, `deflate`, or `-`.
+    pub fn encryption_label(&self) -> String {
+        if let Some(transform) = self.aead.as_ref().or(self.encryption.as_ref()) {
+            let label = transform.name.label();
+            return match transform.name.known() {
+                Some(algorithm) if transform.key.is_empty() || algorithm.key_bits.is_fixed() => label.to_owned(),
+                _ => format!("{label}-{}", transform.cipher_key_bits()),
+            };
+        }
+        self.compression.as_ref().map_or("-", AlgorithmName::label).to_owned()
+    }
+
+    /// What proves the origin: `hmac-sha1-96`, `(aead)-128`, or `-`.
+    pub fn authentication_label(&self) -> String {
+        match (&self.aead, &self.authentication) {
+            (Some(aead), _) => format!("(aead)-{}", aead.icv_bits),
+            (None, Some(transform)) if transform.icv_bits == 0 => transform.name.label().to_owned(),
+            (None, Some(transform)) => format!("{}-{}", transform.name.label(), transform.icv_bits),
+            (None, None) => "-".to_owned(),
+        }
+    }
+}
+
+/// Sequence numbers seen and sent, and the window that guards against replays.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Replay {
+    /// How many sequence numbers back a packet may be; 0 guards nothing.
+    pub window: u32,
+    /// The highest sequence number received; 64 bits with ESN.
+    pub received: u64,
+    /// The last sequence number sent; 64 bits with ESN.
+    pub sent: u64,
+    /// Which numbers of the window have arrived, a bit each, 32 to a word.
+    pub bitmap: Box<[u32]>,
+}
+
+/// What went wrong on an SA (`xfrm_stats`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SaErrors {
+    /// Packets older than the window.
+    pub before_window: u32,
+    /// Packets seen before.
+    pub replayed: u32,
+    /// Packets whose ICV was wrong: wrong authentication key, wrong ICV length, or forged.
+    pub integrity_failed: u32,
+}
+
+impl SaErrors {
+    /// All of them together.
+    pub fn total(self) -> u64 {
+        u64::from(self.before_window) + u64::from(self.replayed) + u64::from(self.integrity_failed)
+    }
+}
+
+/// UDP or TCP around the ESP packet, to pass NAT (RFC 3948, RFC 8229).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Encapsulation {
+    /// `UDP_ENCAP_ESPINUDP` (2), `TCP_ENCAP_ESPINTCP` (7), ...
+    pub kind: u16,
+    /// The outer source port.
+    pub source_port: u16,
+    /// The outer destination port.
+    pub destination_port: u16,
+    /// The address that the sender had before NAT.
+    pub original: IpAddr,
+}
+
+/// A device that does the transform (`xfrm_user_offload`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offload {
+    /// The device's interface index.
+    pub interface: u32,
+    /// `XFRM_OFFLOAD_IPV6` (1), `INBOUND` (2), `PACKET` (4).
+    pub flags: u8,
+}
+
+/// An attribute that espial has no name for, as the kernel sent it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownAttribute {
+    /// The attribute's number.
+    pub kind: u16,
+    /// Its bytes, without header and padding. A newer kernel's attribute may well be a key, so they are as secret.
+    pub bytes: Secret,
+}
+
+/// What few SAs have; kept apart so that the many stay small.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SaExtras {
+    /// UDP or TCP around it.
+    pub encapsulation: Option<Encapsulation>,
+    /// The mark that its packets get (`XFRMA_SET_MARK` and its mask).
+    pub output_mark: Option<Mark>,
+    /// The length in bytes that payloads are padded to (RFC 4303 section 2.7).
+    pub tfc_padding: Option<u32>,
+    /// The device that does the work.
+    pub offload: Option<Offload>,
+    /// The Mobile IPv6 care-of address.
+    pub care_of: Option<IpAddr>,
+    /// The security label (`xfrm_user_sec_ctx`), control characters escaped.
+    pub security_label: Option<Box<str>>,
+    /// `XFRM_SA_XFLAG_DONT_ENCAP_DSCP` (1), `OSEQ_MAY_WRAP` (2).
+    pub extra_flags: u32,
+    /// After how many packets a replay event is due.
+    pub replay_threshold: Option<u32>,
+    /// After how many tenths of a second a replay event is due.
+    pub timer_threshold: Option<u32>,
+    /// Seconds between two events of a changed NAT mapping.
+    pub mapping_threshold_secs: Option<u32>,
+    /// Seconds between two NAT keep-alives that the kernel sends.
+    pub nat_keepalive_secs: Option<u32>,
+    /// The CPU that alone uses it.
+    pub cpu: Option<u32>,
+    /// What the kernel told beyond these.
+    pub unknown: Vec<UnknownAttribute>,
+}
+
+/// An SA as the kernel told it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sa {
+    /// Where its packets come from.
+    pub source: IpAddr,
+    /// Where they go.
+    pub destination: IpAddr,
+    /// Its transform.
+    pub protocol: IpsecProtocol,
+    /// Its number.
+    pub spi: Spi,
+    /// How it wraps packets.
+    pub mode: Mode,
+    /// What ties it to policies.
+    pub reqid: ReqId,
+    /// The number that ties it to the ACQUIRE it answers.
+    pub acquire_sequence: u32,
+    /// `XFRM_STATE_*`, see [`SaFlags`].
+    pub flags: SaFlags,
+    /// Its way, where the kernel knows it.
+    pub direction: Option<SaDirection>,
+    /// Its mark.
+    pub mark: Option<Mark>,
+    /// The xfrm interface it belongs to.
+    pub if_id: Option<IfId>,
+    /// Its algorithms and keys.
+    pub algorithms: Algorithms,
+    /// Its sequence numbers.
+    pub replay: Replay,
+    /// What went wrong.
+    pub errors: SaErrors,
+    /// When it ends.
+    pub limits: LifetimeLimits,
+    /// What it has done.
+    pub used: LifetimeUsed,
+    /// When it was last used, seconds since the epoch.
+    pub last_used_at: Option<u64>,
+    /// The packets that it may be used for.
+    pub selector: Selector,
+    /// The rest.
+    pub extras: Option<Box<SaExtras>>,
+}
+
+impl Sa {
+    /// What names it to the kernel.
+    pub fn id(&self) -> SaId {
+        SaId { destination: self.destination, protocol: self.protocol, spi: self.spi, mark: self.mark }
+    }
+
+    /// Whether it is a mere reservation of an SPI, waiting for its keys.
+    pub fn is_larval(&self) -> bool {
+        self.algorithms.is_none()
+            && matches!(self.protocol, IpsecProtocol::Esp | IpsecProtocol::Ah | IpsecProtocol::Comp)
+    }
+}
+
+impl Sa {
+    /// The SA that a kernel would tell right after `spec` was written at `now` (seconds since the epoch): what tests
+    /// and the scripted kernel start from.
+    pub fn from_spec(spec: &SaSpec, now: u64) -> Self {
+        let extras = spec
+            .encapsulation
+            .map(|encapsulation| Box::new(SaExtras { encapsulation: Some(encapsulation), ..SaExtras::default() }));
+        Self {
+            source: spec.source,
+            destination: spec.destination,
+            protocol: spec.protocol,
+            spi: spec.spi,
+            mode: spec.mode,
+            reqid: spec.reqid,
+            acquire_sequence: 0,
+            flags: spec.flags,
+            direction: spec.direction,
+            mark: spec.mark,
+            if_id: spec.if_id,
+            algorithms: spec.algorithms.clone(),
+            replay: Replay { window: spec.replay_window, ..Replay::default() },
+            errors: SaErrors::default(),
+            limits: spec.limits,
+            used: LifetimeUsed { added_at: now, ..LifetimeUsed::default() },
+            last_used_at: None,
+            selector: spec.selector.unwrap_or_else(|| Selector::everything_like(spec.destination)),
+            extras,
+        }
+    }
+}
+
+/// `XFRM_STATE_*` flags of an SA.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SaFlags(pub u8);
+
+impl SaFlags {
+    /// Extended sequence numbers, RFC 4303 section 2.2.1.
+    pub const ESN: u8 = 128;
+    const NAMES: [&str; 8] = ["noecn", "decap-dscp", "nopmtudisc", "wildrecv", "icmp", "af-unspec", "align4", "esn"];
+
+    /// Whether sequence numbers have 64 bits.
+    pub fn esn(self) -> bool {
+        self.0 & Self::ESN != 0
+    }
+
+    /// The words of `ip xfrm` for the flags that are set.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        Self::NAMES.into_iter().enumerate().filter(move |(bit, _)| self.0 & (1 << bit) != 0).map(|(_, name)| name)
+    }
+}
+
+impl fmt::Display for SaFlags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, name) in self.names().enumerate() {
+            write!(f, "{}{name}", if i == 0 { "" } else { " " })?;
+        }
+        Ok(())
+    }
+}
+
+/// An SA that is checked and ready to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SaSpec {
+    /// Where its packets come from.
+    pub source: IpAddr,
+    /// Where they go; of the same family.
+    pub destination: IpAddr,
+    /// Its transform.
+    pub protocol: IpsecProtocol,
+    /// Its number.
+    pub spi: Spi,
+    /// How it wraps packets.
+    pub mode: Mode,
+    /// What ties it to policies.
+    pub reqid: ReqId,
+    /// `XFRM_STATE_*`.
+    pub flags: SaFlags,
+    /// Its way; left to the kernel where `None`.
+    pub direction: Option<SaDirection>,
+    /// Its mark.
+    pub mark: Option<Mark>,
+    /// The xfrm interface it belongs to.
+    pub if_id: Option<IfId>,
+    /// Its algorithms and keys.
+    pub algorithms: Algorithms,
+    /// The replay window in packets; at most 32 without ESN.
+    pub replay_window: u32,
+    /// When it ends.
+    pub limits: LifetimeLimits,
+    /// UDP around it.
+    pub encapsulation: Option<Encapsulation>,
+    /// The packets that it may be used for; everything of its family where `None`.
+    pub selector: Option<Selector>,
+}
+
+impl SaSpec {
+    /// A transport mode SA without algorithms, limits or replay window.
+    pub fn new(source: IpAddr, destination: IpAddr, protocol: IpsecProtocol, spi: Spi) -> Self {
+        Self {
+            source,
+            destination,
+            protocol,
+            spi,
+            mode: Mode::Transport,
+            reqid: ReqId(0),
+            flags: SaFlags(0),
+            direction: None,
+            mark: None,
+            if_id: None,
+            algorithms: Algorithms::default(),
+            replay_window: 0,
+            limits: LifetimeLimits::default(),
+            encapsulation: None,
+            selector: None,
+        }
+    }
+
+    /// What will name it to the kernel.
+    pub fn id(&self) -> SaId {
+        SaId { destination: self.destination, protocol: self.protocol, spi: self.spi, mark: self.mark }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn transform(kernel: &str, key_bytes: usize, icv_bits: u32) -> Transform {
+        Transform { name: AlgorithmName::from_kernel(kernel), key: Secret::copy_from(&vec![7; key_bytes]), icv_bits }
+    }
+
+    #[test]
+    fn labels_say_what_matters() {
+        let gcm = Algorithms { aead: Some(transform("rfc4106(gcm(aes))", 20, 128)), ..Algorithms::default() };
+        assert_eq!((gcm.encryption_label(), gcm.authentication_label()), ("aes-gcm-128".into(), "(aead)-128".into()));
+        let article = Algorithms {
+            encryption: Some(transform("cbc(des3_ede)", 24, 0)),
+            authentication: Some(transform("hmac(sha1)", 20, 96)),
+            ..Algorithms::default()
+        };
+        assert_eq!(
+            (article.encryption_label(), article.authentication_label()),
+            ("3des-cbc".into(), "hmac-sha1-96".into())
+        );
+        let null = Algorithms {
+            encryption: Some(transform("ecb(cipher_null)", 0, 0)),
+            authentication: Some(transform("digest_null", 0, 0)),
+            ..Algorithms::default()
+        };
+        assert_eq!((null.encryption_label(), null.authentication_label()), ("null".into(), "null".into()));
+        let newer = Algorithms { encryption: Some(transform("cbc(new)", 16, 0)), ..Algorithms::default() };
+        assert_eq!((newer.encryption_label(), newer.authentication_label()), ("cbc(new)-128".into(), "-".into()));
+    }
+
+    #[test]
+    fn debug_of_an_sa_hides_its_keys() {
+        let mut spec = SaSpec::new([10, 9, 0, 1].into(), [10, 9, 0, 2].into(), IpsecProtocol::Ah, Spi(1000));
+        spec.algorithms.authentication = Some(transform("hmac(md5)", 16, 96));
+        let text = format!("{spec:?}");
+        assert!(text.contains("Secret(128 bits)") && !text.contains("7, 7"), "{text}");
+    }
+
+    #[test]
+    fn flags_have_ips_words() {
+        assert_eq!(SaFlags(0).to_string(), "");
+        assert_eq!(SaFlags(128 | 1).to_string(), "noecn esn");
+    }
+}
