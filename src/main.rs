@@ -1,2 +1,7 @@
-//! espial
-fn main() {}
+//! The program: everything is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    espial::cli::run()
+}

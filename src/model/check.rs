@@ -136,7 +136,7 @@ fn esp(algorithms: &Algorithms, findings: &mut Findings<SaField>) {
         }
         (Some(aead), None, None) => keyed(aead, SaField::Encryption, SaField::EncryptionKey, findings),
         (None, None, _) => {
-            findings.error(SaField::Encryption, "ESP needs an encryption algorithm (null hides nothing)")
+            findings.error(SaField::Encryption, "ESP needs an encryption algorithm (null hides nothing)");
         }
         (None, Some(encryption), authentication) => {
             keyed(encryption, SaField::Encryption, SaField::EncryptionKey, findings);
@@ -299,6 +299,7 @@ mod tests {
     use crate::model::{AlgorithmName, PortMatch, Prefix, Secret, Selector, Spi};
     use std::net::{IpAddr, Ipv4Addr};
 
+    #[allow(clippy::unnecessary_wraps, reason = "what it is assigned to")]
     fn transform(kernel: &str, key_bytes: usize, icv_bits: u32) -> Option<Transform> {
         let key = Secret::copy_from(&vec![1; key_bytes]);
         Some(Transform { name: AlgorithmName::from_kernel(kernel), key, icv_bits })
