@@ -5,9 +5,15 @@
 
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+
+use crate::settings::Flags;
+
+mod console;
+mod print;
 
 /// See and change the Linux kernel's IPsec: SAs, policies and live packets.
 ///
@@ -17,6 +23,8 @@ use clap::{Args, Parser, Subcommand};
 struct Arguments {
     #[command(flatten)]
     common: Common,
+    #[command(flatten)]
+    prints: Prints,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -27,6 +35,45 @@ pub struct Common {
     /// Work in this network namespace, named as by `ip netns`
     #[arg(long, global = true, value_name = "NAME")]
     pub netns: Option<String>,
+    /// Read this configuration file instead of ~/.config/espial/config.toml
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The console's theme; see --print-themes
+    #[arg(long, global = true, value_name = "NAME")]
+    theme: Option<String>,
+    /// Change nothing: take every dangerous action out of the console
+    #[arg(long, global = true)]
+    read_only: bool,
+    /// The interface that packets are taken from
+    #[arg(short, long, global = true, value_name = "NAME")]
+    interface: Option<String>,
+}
+
+impl Common {
+    /// What the command line prefers.
+    pub fn flags(&self) -> Flags {
+        Flags {
+            config: self.config.clone(),
+            theme: self.theme.clone(),
+            read_only: self.read_only,
+            interface: self.interface.clone(),
+        }
+    }
+}
+
+/// What is printed instead of opening the console.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+struct Prints {
+    /// Print a configuration file that says what holds without one
+    #[arg(long)]
+    print_config_template: bool,
+    /// Print the names of the themes
+    #[arg(long)]
+    print_themes: bool,
+    /// Print the console's keys
+    #[arg(long)]
+    print_keys: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -59,7 +106,13 @@ fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         crate::kernel::namespace::Namespace::named(name)?.enter()?;
     }
     match arguments.command {
-        None => anyhow::bail!("the console is not built yet"),
+        None => match print::asked(&arguments.prints, &arguments.common)? {
+            Some(text) => {
+                io::stdout().write_all(text.as_bytes())?;
+                Ok(ExitCode::SUCCESS)
+            }
+            None => console::run(&arguments.common),
+        },
         Some(command) => match command {},
     }
 }

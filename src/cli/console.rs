@@ -1,0 +1,41 @@
+//! The console, opened.
+
+use std::process::ExitCode;
+use std::thread;
+
+use anyhow::Context;
+
+use super::Common;
+use crate::console::runtime::{self, Options};
+use crate::console::state::Setting;
+use crate::console::theme::{self, Theme};
+use crate::kernel::Support;
+use crate::privilege;
+use crate::settings::{Environment, Settings};
+
+/// Opens the console on the namespace of the calling thread, which must be the only thread.
+///
+/// # Errors
+/// When the settings are wrong or there is no terminal.
+pub fn run(common: &Common) -> anyhow::Result<ExitCode> {
+    let settings = Settings::gather(&common.flags(), &Environment::of_process())?;
+    let theme = Theme::load(&settings.theme, settings.theme_folder.as_deref())?;
+    if settings.force_colour {
+        crossterm::style::force_color_output(true);
+    }
+    let complaints = privilege::complaints(privilege::effective());
+    privilege::protect_memory();
+    // It needs rights that the console then gives up; threads started before keep theirs.
+    let support = thread::Builder::new().name("kernel-ask".to_owned()).spawn(Support::ask)?;
+    privilege::drop_the_rest();
+    let setting = Setting {
+        host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        namespace: common.netns.clone(),
+        read_only: settings.read_only,
+        themes: theme::names(settings.theme_folder.as_deref()),
+        complaints,
+    };
+    let options = Options { setting, theme, theme_folder: settings.theme_folder, support };
+    runtime::run(options).context("the terminal")?;
+    Ok(ExitCode::SUCCESS)
+}

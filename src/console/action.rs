@@ -1,0 +1,169 @@
+//! What a user can mean by a key: one row for each, with the sentence that help shows.
+
+/// Something that the user wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Leave the program at once.
+    Quit,
+    /// Leave what is open; at the bottom, leave the program.
+    Leave,
+    /// Leave what is open, but never the program.
+    Back,
+    /// Show the keys.
+    Help,
+    /// Type a command.
+    Command,
+    /// Show another screen.
+    NextScreen,
+    /// Show another screen.
+    PreviousScreen,
+    /// Show the SAs.
+    ShowSas,
+    /// Show the policies.
+    ShowPolicies,
+    /// Show the packets.
+    ShowPackets,
+    /// Show the events.
+    ShowEvents,
+    /// One row up.
+    Up,
+    /// One row down.
+    Down,
+    /// Half a page up.
+    HalfPageUp,
+    /// Half a page down.
+    HalfPageDown,
+    /// One page up.
+    PageUp,
+    /// One page down.
+    PageDown,
+    /// To the first row.
+    First,
+    /// To the last row.
+    Last,
+    /// See one row whole.
+    Open,
+    /// Show only some rows.
+    Filter,
+    /// Order by the next column.
+    Sort,
+    /// Turn the order round.
+    SortBackwards,
+    /// Make an SA or a policy.
+    Add,
+    /// Remove the selected row.
+    Delete,
+    /// Remove all.
+    Flush,
+    /// Show keys for a moment.
+    Reveal,
+    /// Read everything from the kernel again.
+    Refresh,
+    /// Stop or go on taking packets in.
+    Freeze,
+    /// Stay with the newest packet, or not.
+    Follow,
+    /// Choose where packets are taken.
+    Interface,
+    /// Forget the packets seen.
+    Clear,
+    /// To the next field.
+    NextField,
+    /// To the field before.
+    PreviousField,
+    /// The next of the choices.
+    NextChoice,
+    /// The choice before.
+    PreviousChoice,
+    /// Make up a key or a number.
+    Generate,
+    /// Send what the form says.
+    Submit,
+    /// Yes, do it.
+    Confirm,
+    /// No, leave it.
+    Decline,
+    /// Take what is chosen or typed.
+    Accept,
+    /// Complete what is typed.
+    Complete,
+}
+
+impl Action {
+    /// What help says, in a few words.
+    pub fn help(self) -> &'static str {
+        match self {
+            Self::Quit => "leave espial",
+            Self::Leave => "step back; leave espial from a screen",
+            Self::Back => "step back",
+            Self::Help => "show these keys",
+            Self::Command => "type a command, as :theme light",
+            Self::NextScreen => "next screen",
+            Self::PreviousScreen => "screen before",
+            Self::ShowSas => "SAs",
+            Self::ShowPolicies => "policies",
+            Self::ShowPackets => "packets",
+            Self::ShowEvents => "events",
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::HalfPageUp => "half a page up",
+            Self::HalfPageDown => "half a page down",
+            Self::PageUp => "a page up",
+            Self::PageDown => "a page down",
+            Self::First => "first row",
+            Self::Last => "last row",
+            Self::Open => "see the row whole",
+            Self::Filter => "filter: rows with all these words",
+            Self::Sort => "sort by the next column",
+            Self::SortBackwards => "turn the order round",
+            Self::Add => "add",
+            Self::Delete => "delete the row (asks first)",
+            Self::Flush => "flush: delete all (asks first)",
+            Self::Reveal => "reveal the row's keys for ten seconds",
+            Self::Refresh => "read everything from the kernel again",
+            Self::Freeze => "freeze or go on",
+            Self::Follow => "follow the newest",
+            Self::Interface => "choose the interface",
+            Self::Clear => "forget the packets seen",
+            Self::NextField => "next field",
+            Self::PreviousField => "field before",
+            Self::NextChoice => "next choice",
+            Self::PreviousChoice => "choice before",
+            Self::Generate => "make up a random key or a free SPI",
+            Self::Submit => "add it",
+            Self::Confirm => "yes",
+            Self::Decline => "no",
+            Self::Accept => "take it",
+            Self::Complete => "complete the word",
+        }
+    }
+
+    /// The word for it in the hint line at the foot of a screen.
+    pub fn hint(self) -> &'static str {
+        match self {
+            Self::Help => "help",
+            Self::Command => "command",
+            Self::Open => "whole",
+            Self::Filter => "filter",
+            Self::Sort => "sort",
+            Self::Delete => "delete",
+            Self::Flush => "flush",
+            Self::Reveal => "keys",
+            Self::Freeze => "freeze",
+            Self::Follow => "follow",
+            Self::Interface => "interface",
+            Self::Clear => "forget",
+            Self::Generate => "random",
+            Self::NextScreen => "screens",
+            Self::Leave => "leave",
+            Self::Back => "back",
+            Self::NextChoice => "choose",
+            other => other.help(),
+        }
+    }
+
+    /// Whether it changes the kernel: `--read-only` takes these away.
+    pub fn is_dangerous(self) -> bool {
+        matches!(self, Self::Add | Self::Delete | Self::Flush | Self::Submit | Self::Confirm)
+    }
+}

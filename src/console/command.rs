@@ -1,0 +1,88 @@
+//! What the console asks of the world, and the world's answers.
+
+use std::fmt;
+
+use crate::kernel::{KernelError, Operation};
+use crate::model::{IpsecProtocol, PolicyId, PolicyKind, PolicySpec, SaId, SaSpec};
+
+/// Something to be done outside of the state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Change the kernel.
+    Change(Box<Change>),
+    /// Read counters.
+    Poll(Wanted),
+    /// Read the whole SAD and SPD again.
+    Resync,
+    /// Use this theme.
+    UseTheme(String),
+    /// Draw every cell anew.
+    Redraw,
+    /// End the program.
+    Quit,
+}
+
+/// Which SAs' counters are wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Those of every SA.
+    All,
+    /// Those of some, because there are too many.
+    These(Vec<SaId>),
+}
+
+/// A change of the kernel's databases.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Make an SA.
+    AddSa(SaSpec),
+    /// Remove an SA.
+    DeleteSa(SaId),
+    /// Remove all SAs of a protocol.
+    FlushSas(IpsecProtocol),
+    /// Make a policy.
+    AddPolicy(PolicySpec),
+    /// Remove a policy.
+    DeletePolicy(PolicyId),
+    /// Remove all policies of a kind.
+    FlushPolicies(PolicyKind),
+}
+
+impl Change {
+    /// The kernel operation that carries it out.
+    pub fn operation(&self) -> Operation {
+        match self {
+            Self::AddSa(spec) => Operation::AddSa(spec.id()),
+            Self::DeleteSa(id) => Operation::DeleteSa(*id),
+            Self::FlushSas(protocol) => Operation::FlushSas(*protocol),
+            Self::AddPolicy(spec) => Operation::AddPolicy(Box::new(spec.id())),
+            Self::DeletePolicy(id) => Operation::DeletePolicy(Box::new(*id)),
+            Self::FlushPolicies(kind) => Operation::FlushPolicies(*kind),
+        }
+    }
+}
+
+impl fmt::Display for Change {
+    /// As a deed that was done: `added SA esp 0x00001001 to 10.9.0.2`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AddSa(spec) => write!(f, "added SA {}", spec.id()),
+            Self::DeleteSa(id) => write!(f, "deleted SA {id}"),
+            Self::FlushSas(IpsecProtocol::Any) => f.write_str("flushed all SAs"),
+            Self::FlushSas(protocol) => write!(f, "flushed all {protocol} SAs"),
+            Self::AddPolicy(spec) => write!(f, "added policy {}", spec.id()),
+            Self::DeletePolicy(id) => write!(f, "deleted policy {id}"),
+            Self::FlushPolicies(PolicyKind::Main) => f.write_str("flushed all policies"),
+            Self::FlushPolicies(kind) => write!(f, "flushed all {kind} policies"),
+        }
+    }
+}
+
+/// How a [`Command::Change`] went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// What was asked.
+    pub change: Box<Change>,
+    /// What the kernel answered.
+    pub result: Result<(), KernelError>,
+}

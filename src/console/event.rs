@@ -1,0 +1,85 @@
+//! Everything that can happen to the console, in one enum.
+
+use std::net::IpAddr;
+
+use crossterm::event::{Event as TerminalEvent, KeyEvent};
+
+use super::command::Outcome;
+use crate::kernel::{KernelError, Support, Update};
+use crate::model::{Counts, Sa, XfrmStatistics};
+
+/// A moment, as it comes with each event: the state reads no clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Now {
+    /// Milliseconds since the Unix epoch: for times shown.
+    pub unix_ms: u64,
+    /// Milliseconds since some start that never jumps: for intervals.
+    pub uptime_ms: u64,
+}
+
+impl Now {
+    /// Seconds since the epoch, as the kernel counts.
+    pub fn secs(self) -> u64 {
+        self.unix_ms / 1000
+    }
+}
+
+/// Something has happened.
+#[derive(Debug)]
+pub enum Event {
+    /// A key was pressed.
+    Key(KeyEvent),
+    /// Text was pasted.
+    Paste(String),
+    /// The terminal has another size, or was hidden: draw anew.
+    Resized,
+    /// The SAD or SPD is this, or has changed so.
+    Kernel(Update),
+    /// The SAD and SPD cannot be followed; tried again soon.
+    KernelSilent(KernelError),
+    /// Counters were read.
+    Polled(Box<Polled>),
+    /// What this kernel can do is known.
+    Supported(Support),
+    /// A command was carried out or refused.
+    Done(Outcome),
+    /// The theme that was asked for cannot be used, and why.
+    ThemeRefused(String),
+    /// A second has passed.
+    Tick,
+    /// A thread has ended that should not have.
+    ThreadLost {
+        /// Which.
+        name: &'static str,
+        /// Why, as far as is known.
+        reason: String,
+    },
+    /// The program is asked to end by a signal.
+    Terminated,
+}
+
+impl Event {
+    /// What a terminal said, if it says anything to the console.
+    pub fn of_terminal(event: TerminalEvent) -> Option<Self> {
+        match event {
+            TerminalEvent::Key(key) if key.is_release() => None,
+            TerminalEvent::Key(key) => Some(Self::Key(key)),
+            TerminalEvent::Paste(text) => Some(Self::Paste(text)),
+            TerminalEvent::Resize(..) => Some(Self::Resized),
+            TerminalEvent::FocusGained | TerminalEvent::FocusLost | TerminalEvent::Mouse(_) => None,
+        }
+    }
+}
+
+/// The kernel's counters at one moment.
+#[derive(Debug)]
+pub struct Polled {
+    /// The SAs asked for, as they are now.
+    pub sas: Vec<Sa>,
+    /// How many there are.
+    pub counts: Result<Counts, KernelError>,
+    /// Packets lost.
+    pub statistics: Option<XfrmStatistics>,
+    /// The addresses of this host.
+    pub addresses: Vec<IpAddr>,
+}

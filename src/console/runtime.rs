@@ -1,0 +1,304 @@
+//! The loop: waits for whatever happens first, lets the state take it in, carries out what it asks for, draws.
+//!
+//! The only place of the console that starts tasks and threads. What blocks has a thread of its own with a name and a
+//! bounded channel:
+//!
+//! | thread | does |
+//! |---|---|
+//! | `kernel-follow` | the kernel's databases and events |
+//! | `kernel-change` | the user's changes, one after the other |
+//! | `kernel-poll` | counters, once a second |
+//!
+//! A thread that ends by itself becomes [`Event::ThreadLost`]: the console lives on and says so.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::mpsc as blocking;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crossterm::event::EventStream;
+use futures_util::StreamExt;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::clock::Clock;
+use super::command::{Change, Command, Outcome, Wanted};
+use super::event::{Event, Now, Polled};
+use super::state::{Setting, State};
+use super::terminal::TakenTerminal;
+use super::theme::Theme;
+use super::view;
+use crate::kernel::follow::{Follower, Resync};
+use crate::kernel::namespace::local_addresses;
+use crate::kernel::{Kernel, KernelError, Support, XfrmKernel};
+
+/// No picture comes sooner than this after the last.
+const FRAME: Duration = Duration::from_millis(33);
+/// How many events wait for the loop at most; a thread that has more waits, and the kernel's own buffer fills.
+const QUEUE: usize = 256;
+/// How long a thread waits for news before it looks whether it is still wanted.
+const PATIENCE: Duration = Duration::from_millis(250);
+/// How long to wait before trying again what failed.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// What the console is started with.
+pub struct Options {
+    /// What it is told about itself.
+    pub setting: Setting,
+    /// How it looks at first.
+    pub theme: Theme,
+    /// Where the user's themes are.
+    pub theme_folder: Option<PathBuf>,
+    /// Finds out what the kernel can do; started by the caller, whose rights it may need.
+    pub support: JoinHandle<Support>,
+}
+
+/// Runs the console until the user leaves it.
+///
+/// # Errors
+/// When there is no terminal, or it breaks.
+pub fn run(options: Options) -> io::Result<()> {
+    let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut terminal = TakenTerminal::take()?;
+    let result = tokio.block_on(run_loop(options, &mut terminal));
+    drop(terminal);
+    // The threads wait for the kernel; nothing of theirs needs to be finished.
+    tokio.shutdown_background();
+    result
+}
+
+struct Clocks {
+    start: Instant,
+}
+
+impl Clocks {
+    fn now(&self) -> Now {
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        Now { unix_ms: millis(unix), uptime_ms: millis(self.start.elapsed()) }
+    }
+}
+
+async fn run_loop(options: Options, terminal: &mut TakenTerminal) -> io::Result<()> {
+    let clocks = Clocks { start: Instant::now() };
+    let mut world = World::start(options.theme, options.theme_folder, options.support)?;
+    let mut state = State::new(options.setting, Clock::local(), clocks.now());
+    let mut keys = EventStream::new();
+    let mut signals =
+        [signal(SignalKind::terminate())?, signal(SignalKind::hangup())?, signal(SignalKind::interrupt())?];
+    let [terminate, hangup, interrupt] = &mut signals;
+    let mut tick = interval(Duration::from_secs(1));
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut commands = Vec::new();
+    let mut last_frame: Option<Instant> = None;
+    let mut dirty = true;
+    loop {
+        let until_frame = last_frame.map_or(Duration::ZERO, |last| FRAME.saturating_sub(last.elapsed()));
+        if dirty && until_frame.is_zero() {
+            let mut drawn = None;
+            terminal.screen.draw(|frame| drawn = Some(view::draw(frame, &state, &world.theme)))?;
+            state.drawn(drawn.unwrap_or_default());
+            (last_frame, dirty) = (Some(Instant::now()), false);
+        }
+        let event = tokio::select! {
+            biased;
+            _ = terminate.recv() => Event::Terminated,
+            _ = hangup.recv() => Event::Terminated,
+            _ = interrupt.recv() => Event::Terminated,
+            key = keys.next() => match key {
+                Some(Ok(event)) => match Event::of_terminal(event) {
+                    Some(event) => event,
+                    None => continue,
+                },
+                // The terminal is gone: nobody is there to be told.
+                Some(Err(_)) | None => Event::Terminated,
+            },
+            Some(event) = world.events.recv() => event,
+            _ = tick.tick() => Event::Tick,
+            () = tokio::time::sleep(until_frame), if dirty => continue,
+        };
+        state.update(event, clocks.now(), &mut commands);
+        // Whatever else waits is taken in before the next picture.
+        while let Ok(event) = world.events.try_recv() {
+            state.update(event, clocks.now(), &mut commands);
+        }
+        dirty = true;
+        for command in commands.drain(..) {
+            match command {
+                Command::Quit => return Ok(()),
+                Command::Redraw => terminal.screen.clear()?,
+                other => world.carry_out(other),
+            }
+        }
+    }
+}
+
+/// Everything outside of the state: threads, channels, the theme.
+struct World {
+    events: mpsc::Receiver<Event>,
+    sender: mpsc::Sender<Event>,
+    changes: blocking::Sender<Change>,
+    polls: blocking::SyncSender<Wanted>,
+    resync: blocking::Receiver<Resync>,
+    following: Option<Resync>,
+    theme: Theme,
+    theme_folder: Option<PathBuf>,
+}
+
+impl World {
+    fn start(theme: Theme, theme_folder: Option<PathBuf>, support: JoinHandle<Support>) -> io::Result<Self> {
+        let (sender, events) = mpsc::channel(QUEUE);
+        let answer = sender.clone();
+        thread::Builder::new().name("kernel-answer".to_owned()).spawn(move || {
+            let support = support.join().unwrap_or_default();
+            answer.blocking_send(Event::Supported(support))
+        })?;
+        let (resync_sender, resync) = blocking::channel();
+        spawn("kernel-follow", &sender, move |sender| follow(sender, &resync_sender))?;
+        let (changes, wanted_changes) = blocking::channel();
+        spawn("kernel-change", &sender, move |sender| change(sender, &wanted_changes))?;
+        // One question waits at most: another one behind it would ask for the same.
+        let (polls, wanted_polls) = blocking::sync_channel(1);
+        spawn("kernel-poll", &sender, move |sender| poll(sender, &wanted_polls))?;
+        Ok(Self { events, sender, changes, polls, resync, following: None, theme, theme_folder })
+    }
+
+    fn carry_out(&mut self, command: Command) {
+        match command {
+            Command::Change(change) => {
+                // A lost thread has been reported by itself; its channel is closed then.
+                if let Err(blocking::SendError(change)) = self.changes.send(*change) {
+                    let reason = "the thread that changes the kernel has ended".to_owned();
+                    let error =
+                        KernelError { operation: change.operation(), cause: crate::kernel::Cause::Unreadable(reason) };
+                    let outcome = Outcome { change: Box::new(change), result: Err(error) };
+                    let _ = self.sender.try_send(Event::Done(outcome));
+                }
+            }
+            Command::Poll(wanted) => {
+                let _ = self.polls.try_send(wanted);
+            }
+            Command::Resync => {
+                self.following = self.resync.try_iter().last().or(self.following.take());
+                if let Some(resync) = &self.following {
+                    resync.ask();
+                }
+            }
+            Command::UseTheme(name) => match Theme::load(&name, self.theme_folder.as_deref()) {
+                Ok(theme) => self.theme = theme,
+                Err(error) => {
+                    let _ = self.sender.try_send(Event::ThemeRefused(error.to_string()));
+                }
+            },
+            Command::Redraw | Command::Quit => {}
+        }
+    }
+}
+
+/// Says that a thread has ended, whichever way it did.
+struct Farewell {
+    name: &'static str,
+    sender: mpsc::Sender<Event>,
+}
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        let reason = if thread::panicking() { "it panicked, which is a bug in espial" } else { "it gave up" };
+        let _ = self.sender.blocking_send(Event::ThreadLost { name: self.name, reason: reason.to_owned() });
+    }
+}
+
+fn spawn(
+    name: &'static str,
+    sender: &mpsc::Sender<Event>,
+    body: impl FnOnce(&mpsc::Sender<Event>) + Send + 'static,
+) -> io::Result<()> {
+    let farewell = Farewell { name, sender: sender.clone() };
+    thread::Builder::new().name(name.to_owned()).spawn(move || body(&farewell.sender))?;
+    Ok(())
+}
+
+/// Follows the kernel for as long as the console lives; what fails is said and tried again.
+fn follow(sender: &mpsc::Sender<Event>, resync: &blocking::Sender<Resync>) {
+    loop {
+        let opened = XfrmKernel::open().and_then(|kernel| Follower::new(Box::new(kernel)));
+        let error = match opened {
+            Ok(mut follower) => {
+                let _ = resync.send(follower.resync());
+                loop {
+                    match follower.next(PATIENCE) {
+                        Ok(Some(update)) => {
+                            if sender.blocking_send(Event::Kernel(update)).is_err() {
+                                return;
+                            }
+                        }
+                        Ok(None) if sender.is_closed() => return,
+                        Ok(None) => {}
+                        Err(error) => break error,
+                    }
+                }
+            }
+            Err(error) => error,
+        };
+        if sender.blocking_send(Event::KernelSilent(error)).is_err() {
+            return;
+        }
+        thread::sleep(RETRY);
+    }
+}
+
+fn change(sender: &mpsc::Sender<Event>, wanted: &blocking::Receiver<Change>) {
+    let mut kernel: Option<XfrmKernel> = None;
+    while let Ok(change) = wanted.recv() {
+        let result = carry_out(&mut kernel, &change);
+        let outcome = Outcome { change: Box::new(change), result };
+        if sender.blocking_send(Event::Done(outcome)).is_err() {
+            return;
+        }
+    }
+}
+
+fn carry_out(kernel: &mut Option<XfrmKernel>, change: &Change) -> Result<(), KernelError> {
+    let kernel = match kernel {
+        Some(kernel) => kernel,
+        None => kernel.insert(XfrmKernel::open()?),
+    };
+    match change {
+        Change::AddSa(spec) => kernel.add_sa(spec),
+        Change::DeleteSa(id) => kernel.delete_sa(id),
+        Change::FlushSas(protocol) => kernel.flush_sas(*protocol),
+        Change::AddPolicy(spec) => kernel.add_policy(spec),
+        Change::DeletePolicy(id) => kernel.delete_policy(id),
+        Change::FlushPolicies(kind) => kernel.flush_policies(*kind),
+    }
+}
+
+fn poll(sender: &mpsc::Sender<Event>, wanted: &blocking::Receiver<Wanted>) {
+    let mut kernel: Option<XfrmKernel> = None;
+    while let Ok(wanted) = wanted.recv() {
+        let opened = match &mut kernel {
+            Some(kernel) => Ok(kernel),
+            None => XfrmKernel::open().map(|opened| kernel.insert(opened)),
+        };
+        let polled = match opened {
+            Ok(kernel) => read_counters(kernel, &wanted),
+            Err(error) => {
+                Polled { sas: Vec::new(), counts: Err(error), statistics: None, addresses: local_addresses() }
+            }
+        };
+        if sender.blocking_send(Event::Polled(Box::new(polled))).is_err() {
+            return;
+        }
+    }
+}
+
+fn read_counters(kernel: &mut XfrmKernel, wanted: &Wanted) -> Polled {
+    // An SA that is gone by now is no error: its event is on the way.
+    let sas = match wanted {
+        Wanted::All => kernel.sas().unwrap_or_default(),
+        Wanted::These(ids) => ids.iter().filter_map(|id| kernel.sa(id).ok()).collect(),
+    };
+    Polled { sas, counts: kernel.counts(), statistics: kernel.statistics().ok(), addresses: local_addresses() }
+}

@@ -1,0 +1,382 @@
+//! Everything that the console knows and shows, and how an event changes it. Pure: it asks for deeds by commands and
+//! is told the time.
+//!
+//! [`State::update`] is the only way in. The screens keep their own state; what stands before them (help, a form, a
+//! question) is a stack of [`Layer`]s, and keys go to the uppermost.
+
+use crossterm::event::KeyEvent;
+
+use super::action::Action;
+use super::clock::Clock;
+use super::columns::{PolicyColumn, SaColumn, SaRow};
+use super::command::{Command, Outcome, Wanted};
+use super::event::{Event, Now, Polled};
+use super::form::Form;
+use super::keymap::{self, Context, Key};
+use crate::kernel::Update;
+use crate::kernel::follow::Snapshot;
+use crate::model::slots::Slot;
+use crate::model::{KernelEvent, Sa, SaId};
+
+mod facts;
+pub mod feed;
+pub mod line;
+pub mod log;
+mod on_action;
+mod on_kernel;
+pub mod question;
+pub mod rates;
+pub mod table;
+
+pub use facts::Facts;
+pub(crate) use on_kernel::defaults_words;
+
+use feed::Feed;
+use line::Line;
+use log::{Entry, Log, Origin, Weight};
+use question::Question;
+use table::Table;
+
+/// One of the four screens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Screen {
+    /// The SAD.
+    Sas,
+    /// The SPD.
+    Policies,
+    /// Frames from the wire.
+    Packets,
+    /// The time line.
+    Events,
+}
+
+impl Screen {
+    /// All of them, in the order of Tab.
+    pub const ALL: [Self; 4] = [Self::Sas, Self::Policies, Self::Packets, Self::Events];
+
+    /// Its name.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Sas => "SAs",
+            Self::Policies => "Policies",
+            Self::Packets => "Packets",
+            Self::Events => "Events",
+        }
+    }
+
+    fn context(self) -> Context {
+        match self {
+            Self::Sas => Context::Sas,
+            Self::Policies => Context::Policies,
+            Self::Packets => Context::Packets,
+            Self::Events => Context::Events,
+        }
+    }
+}
+
+/// Something that stands before the screen.
+#[derive(Clone, Debug)]
+pub enum Layer {
+    /// The keys that work here, scrolled so far.
+    Help {
+        /// Lines above the window.
+        scroll: usize,
+        /// Where the keys work that are shown.
+        contexts: Vec<Context>,
+    },
+    /// The selected row, whole.
+    Whole {
+        /// Lines above the window.
+        scroll: usize,
+    },
+    /// Are you sure?
+    Question(Question),
+    /// A form.
+    Form(Box<Form>),
+    /// A list to choose from.
+    Choice(Choice),
+    /// A line to type.
+    Line(Line),
+}
+
+/// A list to choose from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// What is chosen.
+    pub title: &'static str,
+    /// What there is to choose: the value, and what is said about it.
+    pub options: Vec<(String, String)>,
+    /// The option that keys go to.
+    pub cursor: usize,
+}
+
+/// A short message at the foot of the screen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// What is said.
+    pub text: String,
+    /// How much it matters.
+    pub weight: Weight,
+    /// When it goes by itself, in uptime milliseconds; an alarm stays until a key is pressed.
+    until: Option<u64>,
+}
+
+/// What the console is told at its start.
+#[derive(Clone, Debug, Default)]
+pub struct Setting {
+    /// The host's name.
+    pub host: String,
+    /// The network namespace's name, if one was asked for.
+    pub namespace: Option<String>,
+    /// Whether nothing may be changed.
+    pub read_only: bool,
+    /// The names of all themes.
+    pub themes: Vec<String>,
+    /// What is missing from the start, in sentences: rights, parts of the kernel.
+    pub complaints: Vec<String>,
+}
+
+/// The sizes of the last picture, told by the view: how far a page goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Drawn {
+    /// Whether there was room to draw at all; if not, keys do nothing but leave.
+    pub usable: bool,
+    /// Rows of the screen's table.
+    pub rows: usize,
+    /// Lines of the uppermost layer's text.
+    pub layer_lines: usize,
+    /// Lines that this text has in all.
+    pub layer_length: usize,
+}
+
+/// How long a notice stays.
+const NOTICE_MS: u64 = 6000;
+/// How long revealed keys stay.
+const REVEAL_MS: u64 = 10_000;
+/// Up to how many SAs all counters are read every second.
+const FEW_SAS: usize = 1000;
+/// How many SAs' counters are read in a second beside the visible ones, when there are many.
+const SWEEP: usize = 200;
+
+/// Everything.
+#[derive(Debug)]
+pub struct State {
+    /// What was told at the start.
+    pub setting: Setting,
+    /// How times are shown.
+    pub clock: Clock,
+    /// The screen that is open.
+    pub screen: Screen,
+    /// What stands before it; the last is uppermost.
+    pub layers: Vec<Layer>,
+    /// What is said at the foot of the screen.
+    pub notice: Option<Notice>,
+    /// What is known of the kernel.
+    pub facts: Facts,
+    /// The table of SAs.
+    pub sas: Table<SaColumn>,
+    /// The table of policies.
+    pub policies: Table<PolicyColumn>,
+    /// The list of events.
+    pub events: Feed,
+    /// The events themselves.
+    pub log: Log,
+    /// The SA whose keys are shown, and until when in uptime milliseconds.
+    revealed: Option<(SaId, u64)>,
+    drawn: Drawn,
+    sweep: usize,
+    mismatches: u8,
+    /// The threads that have ended and should not have.
+    pub lost_threads: Vec<&'static str>,
+}
+
+impl State {
+    /// A console that knows nothing yet.
+    pub fn new(setting: Setting, clock: Clock, now: Now) -> Self {
+        let mut state = Self {
+            clock,
+            screen: Screen::Sas,
+            layers: Vec::new(),
+            notice: None,
+            facts: Facts { now, ..Facts::default() },
+            sas: Table::by(SaColumn::Source),
+            policies: Table::by(PolicyColumn::Direction),
+            events: Feed::default(),
+            log: Log::default(),
+            revealed: None,
+            drawn: Drawn::default(),
+            sweep: 0,
+            mismatches: 0,
+            lost_threads: Vec::new(),
+            setting,
+        };
+        for complaint in state.setting.complaints.clone() {
+            state.tell(Origin::Console, Weight::Warning, complaint);
+        }
+        state
+    }
+
+    /// Takes an event in. What is to be done about it is added to `commands`.
+    pub fn update(&mut self, event: Event, now: Now, commands: &mut Vec<Command>) {
+        self.facts.now = now;
+        if self.notice.as_ref().is_some_and(|n| n.until.is_some_and(|until| until <= now.uptime_ms)) {
+            self.notice = None;
+        }
+        match event {
+            Event::Key(key) => self.on_key(key, commands),
+            Event::Paste(text) => self.on_paste(&text),
+            Event::Resized => commands.push(Command::Redraw),
+            Event::Kernel(Update::Snapshot(snapshot)) => self.on_snapshot(snapshot),
+            Event::Kernel(Update::Events(events)) => events.into_iter().for_each(|event| self.on_kernel(event)),
+            Event::KernelSilent(error) => self.on_silence(&error),
+            Event::Polled(polled) => self.on_polled(*polled, commands),
+            Event::Supported(support) => self.on_support(support),
+            Event::Done(outcome) => self.on_outcome(&outcome),
+            Event::Tick => self.on_tick(commands),
+            Event::ThemeRefused(reason) => self.alarm(reason),
+            Event::ThreadLost { name, reason } => {
+                self.lost_threads.push(name);
+                self.tell(Origin::Console, Weight::Alarm, format!("thread {name} has ended: {reason}"));
+            }
+            Event::Terminated => commands.push(Command::Quit),
+        }
+    }
+
+    /// The view's sizes of the last picture.
+    pub fn drawn(&mut self, drawn: Drawn) {
+        self.drawn = drawn;
+    }
+
+    /// Where keys are looked up, the most special first.
+    pub fn contexts(&self) -> Vec<Context> {
+        match self.layers.last() {
+            None => vec![self.screen.context(), Context::Screen, Context::Always],
+            Some(Layer::Whole { .. }) if self.screen == Screen::Sas => {
+                vec![Context::Whole, Context::Reading, Context::Always]
+            }
+            Some(Layer::Help { .. } | Layer::Whole { .. }) => vec![Context::Reading, Context::Always],
+            Some(Layer::Question(_)) => vec![Context::Question, Context::Always],
+            Some(Layer::Form(_)) => vec![Context::Form, Context::Always],
+            Some(Layer::Choice(_)) => vec![Context::Choice, Context::Always],
+            Some(Layer::Line(_)) => vec![Context::Line, Context::Always],
+        }
+    }
+
+    fn on_key(&mut self, key: KeyEvent, commands: &mut Vec<Command>) {
+        // Whatever the key does, what stands at the foot has been seen.
+        self.notice = None;
+        let action = keymap::action(&self.contexts(), Key::of(key));
+        if !self.drawn.usable && !matches!(action, Some(Action::Quit | Action::Leave)) {
+            // Nobody must answer what cannot be seen.
+            return;
+        }
+        let typing = match self.layers.last_mut() {
+            Some(Layer::Form(form)) => Some((form.text_is_focused(), action == Some(Action::NextChoice))),
+            Some(Layer::Line(_)) => Some((true, false)),
+            _ => None,
+        };
+        match (action, typing) {
+            // A blank chooses among options, but in a field of text it is a blank.
+            (Some(_), Some((true, true))) | (None, Some((true, _))) => self.on_typed(key),
+            (Some(action), _) if self.setting.read_only && action.is_dangerous() => {
+                self.warn("espial was started read-only: nothing can be changed here".to_owned());
+            }
+            (Some(action), _) => self.on_action(action, commands),
+            (None, _) => {}
+        }
+    }
+
+    /// Whether the keys of this SA are to be shown now, and for how many more seconds.
+    pub fn reveals(&self, id: &SaId) -> Option<u64> {
+        let (revealed, until) = self.revealed.as_ref()?;
+        let left = until.checked_sub(self.facts.now.uptime_ms).filter(|left| *left > 0)?;
+        (revealed == id).then(|| left.div_ceil(1000))
+    }
+
+    /// Writes an entry into the time line.
+    fn tell(&mut self, origin: Origin, weight: Weight, text: String) {
+        let number = self.log.next_number();
+        let entry = Entry { at_ms: self.facts.now.unix_ms, origin, weight, text };
+        if entry_passes(&self.events, &entry) {
+            self.events.push(number);
+        }
+        self.log.push(entry);
+        self.events.forget_before(self.log.forgotten());
+    }
+
+    fn note(&mut self, text: String) {
+        self.notice = Some(Notice { text, weight: Weight::Note, until: Some(self.facts.now.uptime_ms + NOTICE_MS) });
+    }
+
+    fn warn(&mut self, text: String) {
+        self.notice = Some(Notice { text, weight: Weight::Warning, until: Some(self.facts.now.uptime_ms + NOTICE_MS) });
+    }
+
+    fn alarm(&mut self, text: String) {
+        self.notice = Some(Notice { text, weight: Weight::Alarm, until: None });
+    }
+
+    /// Makes the tables anew after a change of filter or order, or of everything.
+    fn rebuild(&mut self, screen: Screen) {
+        match screen {
+            Screen::Sas => self.rebuild_sas(),
+            Screen::Policies => self.rebuild_policies(),
+            Screen::Packets => {}
+            Screen::Events => {
+                let passing: Vec<u64> = self
+                    .log
+                    .iter()
+                    .filter(|(_, entry)| entry_passes(&self.events, entry))
+                    .map(|(number, _)| number)
+                    .collect();
+                self.events.rebuild(passing.into_iter());
+            }
+        }
+    }
+
+    fn rebuild_sas(&mut self) {
+        let facts = &self.facts;
+        let mut scratch = String::new();
+        let words = self.sas.words().clone();
+        let passing =
+            facts.sad.iter().map(|(slot, _)| slot).filter(|slot| facts.sa_matches(*slot, &words, &mut scratch));
+        let passing: Vec<Slot> = passing.collect();
+        let (column, _) = self.sas.sorting();
+        self.sas.rebuild(passing.into_iter(), |a, b| facts.compare_sas(column, a, b));
+    }
+
+    fn rebuild_policies(&mut self) {
+        let facts = &self.facts;
+        let mut scratch = String::new();
+        let words = self.policies.words().clone();
+        let slots = facts.spd.iter().map(|(slot, _)| slot);
+        let passing: Vec<Slot> = slots.filter(|slot| facts.policy_matches(*slot, &words, &mut scratch)).collect();
+        let (column, _) = self.policies.sorting();
+        self.policies.rebuild(passing.into_iter(), |a, b| facts.compare_policies(column, a, b));
+    }
+
+    fn on_tick(&mut self, commands: &mut Vec<Command>) {
+        commands.push(Command::Poll(self.wanted()));
+    }
+
+    /// Which SAs' counters to read next: all while they are few; otherwise the visible ones and a slow sweep, so that
+    /// the cost of a second does not grow with the SAD.
+    fn wanted(&mut self) -> Wanted {
+        if self.facts.sad.len() <= FEW_SAS {
+            return Wanted::All;
+        }
+        let (visible, _) = self.sas.window(self.drawn.rows);
+        let visible = visible.iter().copied();
+        let order = self.sas.order();
+        let start = if self.sweep < order.len() { self.sweep } else { 0 };
+        let swept = order.iter().skip(start).take(SWEEP).copied();
+        let ids = visible.chain(swept).filter_map(|slot| self.facts.sad.at(slot)).map(Sa::id).collect();
+        self.sweep = start + SWEEP;
+        Wanted::These(ids)
+    }
+}
+
+fn entry_passes(feed: &Feed, entry: &Entry) -> bool {
+    let words = feed.words();
+    words.is_empty() || words.match_text(&format!("{} {} {}", entry.origin.word(), entry.weight.word(), entry.text))
+}

@@ -1,0 +1,88 @@
+//! What is known of the kernel: the copies of its databases, its counters, what it can do.
+
+use std::cmp::Ordering;
+use std::collections::HashSet;
+use std::net::IpAddr;
+
+use super::rates::Rates;
+use crate::console::columns::{Column, PolicyColumn, SaColumn, SaRow, Words};
+use crate::console::event::Now;
+use crate::kernel::Support;
+use crate::model::slots::Slot;
+use crate::model::{PolicyDefaults, Sa, SaDirection, Sad, Spd, XfrmStatistics};
+
+/// What is known of the kernel.
+#[derive(Debug, Default)]
+pub struct Facts {
+    /// The time of the last event.
+    pub now: Now,
+    /// The copy of the SAD.
+    pub sad: Sad,
+    /// The copy of the SPD.
+    pub spd: Spd,
+    /// What happens to packets without a policy, where the kernel tells.
+    pub defaults: Option<PolicyDefaults>,
+    /// Whether the copies are the kernel's: at the start and after a loss they are not.
+    pub synced: bool,
+    /// Why the kernel cannot be followed, while it cannot.
+    pub silent: Option<String>,
+    /// Packets lost since the namespace was made.
+    pub statistics: XfrmStatistics,
+    /// What the kernel can do.
+    pub support: Support,
+    /// The rates of SAs.
+    pub rates: Rates,
+    /// The addresses of this host.
+    pub addresses: HashSet<IpAddr>,
+}
+
+impl Facts {
+    /// A row of the table of SAs.
+    pub fn sa_row(&self, slot: Slot) -> Option<SaRow<'_>> {
+        let sa = self.sad.at(slot)?;
+        let rate = self.rates.of(slot);
+        Some(SaRow {
+            sa,
+            direction: self.direction_of(sa),
+            packet_rate: rate.map(|rate| rate.packets),
+            byte_rate: rate.map(|rate| rate.bytes),
+            now: self.now.secs(),
+        })
+    }
+
+    /// An SA's way: the kernel's word, or else by which of its ends is here.
+    pub fn direction_of(&self, sa: &Sa) -> Option<SaDirection> {
+        let here = |address| self.addresses.contains(&address);
+        sa.direction.or_else(|| match (here(sa.source), here(sa.destination)) {
+            (_, true) => Some(SaDirection::In),
+            (true, false) => Some(SaDirection::Out),
+            (false, false) => None,
+        })
+    }
+
+    /// Whether an SA's row contains all words. `scratch` is reused from row to row.
+    pub fn sa_matches(&self, slot: Slot, words: &Words, scratch: &mut String) -> bool {
+        words.is_empty() || self.sa_row(slot).is_some_and(|row| words.match_row::<_, SaColumn>(&row, scratch))
+    }
+
+    /// Which of two SAs stands first in a table sorted by `column`.
+    pub fn compare_sas(&self, column: SaColumn, a: Slot, b: Slot) -> Ordering {
+        match (self.sa_row(a), self.sa_row(b)) {
+            (Some(a), Some(b)) => column.compare(&a, &b),
+            (a, b) => a.is_some().cmp(&b.is_some()),
+        }
+    }
+
+    /// Whether a policy's row contains all words.
+    pub fn policy_matches(&self, slot: Slot, words: &Words, scratch: &mut String) -> bool {
+        words.is_empty() || self.spd.at(slot).is_some_and(|policy| words.match_row::<_, PolicyColumn>(policy, scratch))
+    }
+
+    /// Which of two policies stands first in a table sorted by `column`.
+    pub fn compare_policies(&self, column: PolicyColumn, a: Slot, b: Slot) -> Ordering {
+        match (self.spd.at(a), self.spd.at(b)) {
+            (Some(a), Some(b)) => column.compare(a, b),
+            (a, b) => a.is_some().cmp(&b.is_some()),
+        }
+    }
+}

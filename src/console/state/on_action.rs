@@ -1,0 +1,476 @@
+//! What the user wants: keys that mean an action, and typed text.
+
+use crossterm::event::KeyEvent;
+
+use super::line::{self, Purpose, Typed};
+use super::question::{Deed, Question};
+use super::table::Move;
+use super::{Command, Layer, Line, REVEAL_MS, Screen, State};
+use crate::console::action::Action;
+use crate::console::columns::{Column, PolicyColumn, SaColumn};
+use crate::console::form::{self, FieldId, Form, Kind};
+use crate::console::text_field::TextField;
+use crate::model::{Secret, Spi};
+
+impl State {
+    pub(super) fn on_action(&mut self, action: Action, commands: &mut Vec<Command>) {
+        match action {
+            Action::Quit => commands.push(Command::Quit),
+            _ => match self.layers.last() {
+                None => self.on_screen_action(action, commands),
+                Some(Layer::Help { .. } | Layer::Whole { .. }) => self.on_reading_action(action),
+                Some(Layer::Question(_)) => self.on_question_action(action, commands),
+                Some(Layer::Form(_)) => self.on_form_action(action, commands),
+                Some(Layer::Choice(_)) => self.on_choice_action(action, commands),
+                Some(Layer::Line(_)) => self.on_line_action(action, commands),
+            },
+        }
+    }
+
+    fn on_screen_action(&mut self, action: Action, commands: &mut Vec<Command>) {
+        if let Some(movement) = movement(action, self.drawn.rows) {
+            self.go(movement);
+            return;
+        }
+        if matches!(action, Action::Leave | Action::Back) {
+            if !self.step_back() && action == Action::Leave {
+                commands.push(Command::Quit);
+            }
+            return;
+        }
+        match action {
+            Action::Help => {
+                let contexts = self.contexts();
+                self.layers.push(Layer::Help { scroll: 0, contexts });
+            }
+            Action::Command => self.open_line(Purpose::Command, ""),
+            Action::Filter => {
+                let before = self.filter().to_owned();
+                self.open_line(Purpose::Filter { before: before.clone() }, &before);
+            }
+            Action::NextScreen => self.show(self.neighbour(1)),
+            Action::PreviousScreen => self.show(self.neighbour(Screen::ALL.len() - 1)),
+            Action::ShowSas => self.show(Screen::Sas),
+            Action::ShowPolicies => self.show(Screen::Policies),
+            Action::ShowPackets => self.show(Screen::Packets),
+            Action::ShowEvents => self.show(Screen::Events),
+            Action::Open if self.has_selection() => self.layers.push(Layer::Whole { scroll: 0 }),
+            Action::Sort => self.sort(false),
+            Action::SortBackwards => self.sort(true),
+            Action::Add => self.open_form(),
+            Action::Delete => self.ask_to_delete(),
+            Action::Flush => self.ask_to_flush(),
+            Action::Reveal => self.reveal(),
+            Action::Refresh => {
+                commands.extend([Command::Redraw, Command::Resync]);
+            }
+            Action::Follow => self.follow(),
+            _ => {}
+        }
+    }
+
+    fn go(&mut self, movement: Move) {
+        let rows = self.drawn.rows;
+        match self.screen {
+            Screen::Sas => self.sas.go(movement, rows),
+            Screen::Policies => self.policies.go(movement, rows),
+            Screen::Packets => {}
+            Screen::Events => self.events.go(movement),
+        }
+    }
+
+    fn neighbour(&self, steps: usize) -> Screen {
+        let at = Screen::ALL.iter().position(|screen| *screen == self.screen).unwrap_or(0);
+        Screen::ALL[(at + steps) % Screen::ALL.len()]
+    }
+
+    fn show(&mut self, screen: Screen) {
+        self.screen = screen;
+    }
+
+    /// Takes back the last thing that stands between the user and the plain screen; `false` if there is none.
+    fn step_back(&mut self) -> bool {
+        if self.revealed.take().is_some() {
+            return true;
+        }
+        if self.filter().is_empty() {
+            return false;
+        }
+        self.set_filter("");
+        true
+    }
+
+    fn filter(&self) -> &str {
+        match self.screen {
+            Screen::Sas => self.sas.filter(),
+            Screen::Policies => self.policies.filter(),
+            Screen::Packets => "",
+            Screen::Events => self.events.filter(),
+        }
+    }
+
+    fn set_filter(&mut self, filter: &str) {
+        match self.screen {
+            Screen::Sas => self.sas.set_filter(filter),
+            Screen::Policies => self.policies.set_filter(filter),
+            Screen::Packets => {}
+            Screen::Events => self.events.set_filter(filter),
+        }
+        self.rebuild(self.screen);
+    }
+
+    fn has_selection(&self) -> bool {
+        match self.screen {
+            Screen::Sas => self.sas.selected().is_some(),
+            Screen::Policies => self.policies.selected().is_some(),
+            Screen::Packets => false,
+            Screen::Events => self.events.selected().is_some(),
+        }
+    }
+
+    fn sort(&mut self, turn: bool) {
+        match (self.screen, turn) {
+            (Screen::Sas, false) => self.sas.sort_by_next(<SaColumn as Column<super::SaRow<'_>>>::ALL),
+            (Screen::Sas, true) => self.sas.turn_round(),
+            (Screen::Policies, false) => self.policies.sort_by_next(PolicyColumn::ALL),
+            (Screen::Policies, true) => self.policies.turn_round(),
+            (Screen::Packets | Screen::Events, _) => return,
+        }
+        self.rebuild(self.screen);
+    }
+
+    fn follow(&mut self) {
+        if self.screen == Screen::Events {
+            let following = self.events.is_following();
+            self.events.follow(!following);
+        }
+    }
+
+    fn reveal(&mut self) {
+        let Some(sa) = self.sas.selected().and_then(|slot| self.facts.sad.at(slot)) else {
+            return;
+        };
+        let id = sa.id();
+        self.revealed = Some((id, self.facts.now.uptime_ms + REVEAL_MS));
+        self.tell(super::Origin::Console, super::Weight::Note, format!("keys of SA {id} shown for ten seconds"));
+    }
+
+    fn open_form(&mut self) {
+        let mut form = match self.screen {
+            Screen::Sas => Form::new(&form::sa::PLAN),
+            Screen::Policies => Form::new(&form::policy::PLAN),
+            Screen::Packets | Screen::Events => return,
+        };
+        // Most often the new one is like the one that is looked at.
+        match self.screen {
+            Screen::Sas => {
+                if let Some(sa) = self.sas.selected().and_then(|slot| self.facts.sad.at(slot)) {
+                    form.set(FieldId::Source, &sa.source.to_string());
+                    form.set(FieldId::Destination, &sa.destination.to_string());
+                }
+            }
+            _ => {
+                if let Some(policy) = self.policies.selected().and_then(|slot| self.facts.spd.at(slot)) {
+                    form.set(FieldId::Source, &policy.selector.source.to_string());
+                    form.set(FieldId::Destination, &policy.selector.destination.to_string());
+                }
+            }
+        }
+        self.layers.push(Layer::Form(Box::new(form)));
+    }
+
+    fn ask_to_delete(&mut self) {
+        let deed = match self.screen {
+            Screen::Sas => {
+                self.sas.selected().and_then(|slot| self.facts.sad.at(slot)).map(|sa| Deed::DeleteSa(sa.id()))
+            }
+            Screen::Policies => {
+                let Some(policy) = self.policies.selected().and_then(|slot| self.facts.spd.at(slot)) else {
+                    return;
+                };
+                if policy.is_of_socket() {
+                    self.warn("this policy belongs to a program's socket: only that program can remove it".to_owned());
+                    return;
+                }
+                Some(Deed::DeletePolicy(policy.id()))
+            }
+            Screen::Packets | Screen::Events => None,
+        };
+        if let Some(deed) = deed {
+            self.layers.push(Layer::Question(Question { deed, scroll: 0 }));
+        }
+    }
+
+    fn ask_to_flush(&mut self) {
+        let deed = match self.screen {
+            Screen::Sas => Deed::FlushSas,
+            Screen::Policies => Deed::FlushPolicies,
+            Screen::Packets | Screen::Events => return,
+        };
+        if deed.victims(&self.facts.sad, &self.facts.spd, 0..0).0 == 0 {
+            self.note("there is nothing to flush".to_owned());
+            return;
+        }
+        self.layers.push(Layer::Question(Question { deed, scroll: 0 }));
+    }
+
+    fn on_reading_action(&mut self, action: Action) {
+        let (height, length) = (self.drawn.layer_lines, self.drawn.layer_length);
+        match action {
+            Action::Back => {
+                self.layers.pop();
+            }
+            Action::Reveal => self.reveal(),
+            _ => {
+                let movement = movement(action, height);
+                if let (Some(movement), Some(Layer::Help { scroll, .. } | Layer::Whole { scroll })) =
+                    (movement, self.layers.last_mut())
+                {
+                    *scroll = scrolled(*scroll, movement, height, length);
+                }
+            }
+        }
+    }
+
+    fn on_question_action(&mut self, action: Action, commands: &mut Vec<Command>) {
+        let (height, length) = (self.drawn.layer_lines, self.drawn.layer_length);
+        let movement = movement(action, height);
+        let Some(Layer::Question(question)) = self.layers.last_mut() else {
+            return;
+        };
+        match action {
+            Action::Confirm => {
+                commands.push(Command::Change(Box::new(question.deed.change())));
+                self.layers.pop();
+            }
+            Action::Decline => {
+                self.layers.pop();
+                self.note("nothing was deleted".to_owned());
+            }
+            _ => {
+                if let Some(movement) = movement {
+                    question.scroll = scrolled(question.scroll, movement, height, length);
+                }
+            }
+        }
+    }
+
+    fn on_form_action(&mut self, action: Action, commands: &mut Vec<Command>) {
+        let until = self.facts.now.uptime_ms + REVEAL_MS;
+        let Some(Layer::Form(form)) = self.layers.last_mut() else {
+            return;
+        };
+        match action {
+            Action::Back => {
+                self.layers.pop();
+            }
+            Action::NextField if form.focused().is_none() => self.submit(commands),
+            Action::NextField => form.next_field(),
+            Action::PreviousField => form.previous_field(),
+            Action::NextChoice => {
+                form.choose(1);
+            }
+            Action::PreviousChoice => {
+                form.choose(-1);
+            }
+            Action::Reveal => form.reveal_until(until),
+            Action::Generate => self.generate(),
+            Action::Submit => self.submit(commands),
+            _ => {}
+        }
+    }
+
+    fn generate(&mut self) {
+        let sad = &self.facts.sad;
+        let Some(Layer::Form(form)) = self.layers.last_mut() else {
+            return;
+        };
+        let Some(field) = form.focused() else {
+            return;
+        };
+        let made = match (field.kind, field.id) {
+            (Kind::Key, id) => {
+                let bytes = form::sa::key_bytes(form, id).unwrap_or(0);
+                Secret::random(bytes).map(|key| {
+                    let text = zeroize::Zeroizing::new(format!("0x{}", *key.reveal_hex()));
+                    form.set(id, &text);
+                })
+            }
+            (_, FieldId::Spi) => {
+                let compression = form.value(FieldId::Protocol) == "ipcomp";
+                random_spi(compression, |spi| sad.has_spi(spi)).map(|spi| form.set(FieldId::Spi, &format!("{spi:#}")))
+            }
+            _ => {
+                self.note("a random value can be made up for keys and for the SPI".to_owned());
+                return;
+            }
+        };
+        if let Err(error) = made {
+            self.alarm(format!("the system gives no random numbers: {error}"));
+        }
+    }
+
+    fn submit(&mut self, commands: &mut Vec<Command>) {
+        let Some(Layer::Form(form)) = self.layers.last_mut() else {
+            return;
+        };
+        if !form.submit() {
+            let warned = *form.progress() == form::Progress::Warned;
+            let text = if warned { "there are warnings: once more adds it all the same" } else { "not yet complete" };
+            self.warn(text.to_owned());
+            return;
+        }
+        if let Some(change) = form.change() {
+            form.sent();
+            commands.push(Command::Change(Box::new(change)));
+        }
+    }
+
+    fn on_choice_action(&mut self, action: Action, commands: &mut Vec<Command>) {
+        let movement = movement(action, 1);
+        let Some(Layer::Choice(choice)) = self.layers.last_mut() else {
+            return;
+        };
+        match (action, movement) {
+            (Action::Back, _) => {
+                self.layers.pop();
+            }
+            (Action::Accept, _) => {
+                let _ = commands;
+                self.layers.pop();
+            }
+            (_, Some(Move::By(rows))) => {
+                let last = choice.options.len().saturating_sub(1);
+                choice.cursor = choice.cursor.saturating_add_signed(rows).min(last);
+            }
+            _ => {}
+        }
+    }
+
+    fn open_line(&mut self, purpose: Purpose, text: &str) {
+        self.layers.push(Layer::Line(Line { purpose, field: TextField::with(text), error: None }));
+    }
+
+    fn on_line_action(&mut self, action: Action, commands: &mut Vec<Command>) {
+        let Some(Layer::Line(line)) = self.layers.last_mut() else {
+            return;
+        };
+        match (action, &line.purpose) {
+            (Action::Back, Purpose::Filter { before }) => {
+                let before = before.clone();
+                self.layers.pop();
+                self.set_filter(&before);
+            }
+            (Action::Back, Purpose::Command) | (Action::Accept, Purpose::Filter { .. }) => {
+                self.layers.pop();
+            }
+            (Action::Accept, Purpose::Command) => match line::parse(line.field.text()) {
+                Ok(typed) => {
+                    self.layers.pop();
+                    self.on_typed_command(typed, commands);
+                }
+                Err(error) => line.error = Some(error),
+            },
+            (Action::Complete, Purpose::Command) => {
+                if let Some(rest) = line::completion(line.field.text(), &self.setting.themes, &[]) {
+                    line.field.paste(&rest);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn on_typed_command(&mut self, typed: Typed, commands: &mut Vec<Command>) {
+        match typed {
+            Typed::Screen(place) => {
+                if let Some(screen) = Screen::ALL.get(place) {
+                    self.show(*screen);
+                }
+            }
+            Typed::Theme(name) => commands.push(Command::UseTheme(name)),
+            Typed::Interface(_) => {}
+            Typed::Filter(words) => self.set_filter(&words),
+            Typed::Refresh => self.on_screen_action(Action::Refresh, commands),
+            Typed::Help => self.on_screen_action(Action::Help, commands),
+            Typed::Quit => commands.push(Command::Quit),
+        }
+    }
+
+    /// A key that means a character where text is typed.
+    pub(super) fn on_typed(&mut self, key: KeyEvent) {
+        let filter = match self.layers.last_mut() {
+            Some(Layer::Form(form)) => {
+                form.on_key(key);
+                None
+            }
+            Some(Layer::Line(line)) => {
+                line.error = None;
+                line.field.on_key(key);
+                matches!(line.purpose, Purpose::Filter { .. }).then(|| line.field.text().to_owned())
+            }
+            _ => None,
+        };
+        if let Some(filter) = filter {
+            self.set_filter(&filter);
+        }
+    }
+
+    pub(super) fn on_paste(&mut self, text: &str) {
+        let filter = match self.layers.last_mut() {
+            Some(Layer::Form(form)) => {
+                form.paste(text);
+                None
+            }
+            Some(Layer::Line(line)) => {
+                line.error = None;
+                line.field.paste(text);
+                matches!(line.purpose, Purpose::Filter { .. }).then(|| line.field.text().to_owned())
+            }
+            // Pasted text is not meant as keys: a stray "d", "y" in it would delete.
+            _ => {
+                self.note("pasted text goes into fields only".to_owned());
+                None
+            }
+        };
+        if let Some(filter) = filter {
+            self.set_filter(&filter);
+        }
+    }
+}
+
+/// How far an action moves, where a page has so many rows.
+fn movement(action: Action, page: usize) -> Option<Move> {
+    let page = page.max(1).cast_signed();
+    Some(match action {
+        Action::Up => Move::By(-1),
+        Action::Down => Move::By(1),
+        Action::HalfPageUp => Move::By(-(page / 2).max(1)),
+        Action::HalfPageDown => Move::By((page / 2).max(1)),
+        Action::PageUp => Move::By(-page),
+        Action::PageDown => Move::By(page),
+        Action::First => Move::First,
+        Action::Last => Move::Last,
+        _ => return None,
+    })
+}
+
+/// The scroll after a movement over `length` lines in a window of `height`.
+fn scrolled(scroll: usize, movement: Move, height: usize, length: usize) -> usize {
+    let most = length.saturating_sub(height);
+    match movement {
+        Move::By(lines) => scroll.min(most).saturating_add_signed(lines).min(most),
+        Move::First => 0,
+        Move::Last => most,
+    }
+}
+
+/// A number that no SA has, from the range that `ip xfrm state allocspi` uses too; 16 bits for IPComp.
+fn random_spi(compression: bool, is_used: impl Fn(Spi) -> bool) -> Result<Spi, getrandom::Error> {
+    let most = if compression { 0xffff } else { 0x0fff_ffff };
+    loop {
+        let spi = Spi(256 + getrandom::u32()? % (most - 255));
+        if !is_used(spi) {
+            return Ok(spi);
+        }
+    }
+}

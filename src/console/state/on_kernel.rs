@@ -1,0 +1,284 @@
+//! What the kernel says: snapshots, events, counters, outcomes.
+
+use super::{Command, KernelEvent, Layer, Origin, Outcome, Polled, Sa, SaColumn, SaId, Slot, Snapshot, State, Weight};
+use crate::console::columns::Column;
+use crate::console::columns::policy::templates;
+use crate::console::form::Progress;
+use crate::kernel::{KernelError, Support};
+use crate::model::{Counts, Policy, PolicyDefaults, PolicyId, XfrmStatistics};
+
+impl State {
+    pub(super) fn on_snapshot(&mut self, snapshot: Snapshot) {
+        let again = self.facts.synced;
+        self.facts.sad = snapshot.sas.into_iter().collect();
+        self.facts.spd = snapshot.policies.into_iter().collect();
+        self.facts.defaults = snapshot.defaults.or(self.facts.defaults);
+        (self.facts.synced, self.facts.silent, self.mismatches) = (true, None, 0);
+        self.facts.rates.clear();
+        let readings: Vec<_> = self.facts.sad.iter().map(|(slot, sa)| (slot, sa.used)).collect();
+        for (slot, used) in readings {
+            self.facts.rates.read(slot, used, self.facts.now.uptime_ms);
+        }
+        self.rebuild_sas();
+        self.rebuild_policies();
+        let (sas, policies) = (self.facts.sad.len(), self.facts.spd.len());
+        let word = if again { "read again" } else { "read" };
+        self.tell(Origin::Kernel, Weight::Note, format!("{word}: {sas} SAs, {policies} policies"));
+    }
+
+    pub(super) fn on_silence(&mut self, error: &KernelError) {
+        let text = error.to_string();
+        if self.facts.silent.as_ref() != Some(&text) {
+            self.tell(Origin::Kernel, Weight::Alarm, text.clone());
+            self.facts.silent = Some(text);
+        }
+    }
+
+    pub(super) fn on_kernel(&mut self, event: KernelEvent) {
+        use KernelEvent as E;
+        let (weight, text) = match event {
+            E::SaAdded(sa) => {
+                let text = format!("SA added: {}", sa_words(&sa));
+                self.put_sa(*sa);
+                (Weight::Note, text)
+            }
+            E::SaUpdated(sa) => {
+                let text = format!("SA updated: {}", sa_words(&sa));
+                self.put_sa(*sa);
+                (Weight::Note, text)
+            }
+            E::SaDeleted(id) => {
+                self.take_sa(&id);
+                (Weight::Note, format!("SA deleted: {id}"))
+            }
+            E::SaExpired { id, hard: true } => {
+                self.take_sa(&id);
+                (Weight::Warning, format!("SA expired and removed: {id}"))
+            }
+            E::SaExpired { id, hard: false } => (Weight::Note, format!("SA at its soft limit, renewal is due: {id}")),
+            E::SasFlushed(protocol) => {
+                let gone = self.facts.sad.flush(protocol);
+                for (slot, _) in &gone {
+                    self.forget_sa(*slot);
+                }
+                (Weight::Warning, format!("SAs flushed ({protocol}): {} went", gone.len()))
+            }
+            E::PolicyAdded(policy) => {
+                let text = format!("policy added: {}", policy_words(&policy));
+                self.put_policy(*policy);
+                (Weight::Note, text)
+            }
+            E::PolicyUpdated(policy) => {
+                let text = format!("policy updated: {}", policy_words(&policy));
+                self.put_policy(*policy);
+                (Weight::Note, text)
+            }
+            E::PolicyDeleted(id) => {
+                self.take_policy(&id);
+                (Weight::Note, format!("policy deleted: {id}"))
+            }
+            E::PolicyExpired { id, hard: true } => {
+                self.take_policy(&id);
+                (Weight::Warning, format!("policy expired and removed: {id}"))
+            }
+            E::PolicyExpired { id, hard: false } => (Weight::Note, format!("policy at its soft limit: {id}")),
+            E::PoliciesFlushed(kind) => {
+                let gone = self.facts.spd.flush(kind);
+                for (slot, _) in &gone {
+                    self.policies.remove(*slot);
+                }
+                (Weight::Warning, format!("policies flushed ({kind}): {} went", gone.len()))
+            }
+            other => self.on_rare(other),
+        };
+        self.tell(Origin::Kernel, weight, text);
+    }
+
+    fn on_rare(&mut self, event: KernelEvent) -> (Weight, String) {
+        use KernelEvent as E;
+        match event {
+            E::DefaultsChanged(defaults) => {
+                self.facts.defaults = Some(defaults);
+                (Weight::Warning, format!("packets without a policy are now: {}", defaults_words(defaults)))
+            }
+            E::Acquire { selector, source, destination, protocol } => {
+                let text = format!("a packet ({selector}) waits for an {protocol} SA from {source} to {destination}");
+                (Weight::Warning, text)
+            }
+            E::Mapping { id, old, new } => {
+                let text = format!(
+                    "the peer of SA {id} moved from {} port {} to {} port {} (NAT)",
+                    old.0, old.1, new.0, new.1
+                );
+                (Weight::Warning, text)
+            }
+            E::Report { protocol, selector } => {
+                (Weight::Warning, format!("a packet lacked {protocol} (Mobile IPv6): {selector}"))
+            }
+            E::Migrated { selector } => (Weight::Note, format!("policy and SAs moved to other addresses: {selector}")),
+            E::Lost => {
+                self.facts.synced = false;
+                (Weight::Warning, "kernel events were lost; everything is read again".to_owned())
+            }
+            E::Unreadable { message_type, reason } => {
+                (Weight::Warning, format!("a kernel message of type {message_type:#x} cannot be read: {reason}"))
+            }
+            E::Replay { id, .. } => (Weight::Note, format!("sequence numbers moved on: SA {id}")),
+            _ => (Weight::Note, "an event without words".to_owned()),
+        }
+    }
+
+    fn put_sa(&mut self, sa: Sa) {
+        let id = sa.id();
+        let known = self.facts.sad.slot(&id);
+        let slot = self.facts.sad.insert(sa);
+        if known.is_some() {
+            // Its place in the order may be another one now.
+            self.sas.remove(slot);
+        }
+        self.facts.rates.forget(slot);
+        self.show_sa(slot);
+    }
+
+    /// Puts an SA that the SAD holds into the table, if it passes the filter.
+    fn show_sa(&mut self, slot: Slot) {
+        let facts = &self.facts;
+        if facts.sa_matches(slot, self.sas.words(), &mut String::new()) {
+            let (column, _) = self.sas.sorting();
+            self.sas.insert(slot, |a, b| facts.compare_sas(column, a, b));
+        }
+    }
+
+    fn take_sa(&mut self, id: &SaId) {
+        if let Some((slot, _)) = self.facts.sad.remove(id) {
+            self.forget_sa(slot);
+        }
+    }
+
+    fn forget_sa(&mut self, slot: Slot) {
+        self.sas.remove(slot);
+        self.facts.rates.forget(slot);
+    }
+
+    fn put_policy(&mut self, policy: Policy) {
+        let known = self.facts.spd.slot(&policy.id());
+        let slot = self.facts.spd.insert(policy);
+        if known.is_some() {
+            self.policies.remove(slot);
+        }
+        let facts = &self.facts;
+        if facts.policy_matches(slot, self.policies.words(), &mut String::new()) {
+            let (column, _) = self.policies.sorting();
+            self.policies.insert(slot, |a, b| facts.compare_policies(column, a, b));
+        }
+    }
+
+    fn take_policy(&mut self, id: &PolicyId) {
+        if let Some((slot, _)) = self.facts.spd.remove(id) {
+            self.policies.remove(slot);
+        }
+    }
+
+    pub(super) fn on_polled(&mut self, polled: Polled, commands: &mut Vec<Command>) {
+        for sa in polled.sas {
+            let Some(slot) = self.facts.sad.slot(&sa.id()) else {
+                continue;
+            };
+            self.facts.rates.read(slot, sa.used, self.facts.now.uptime_ms);
+            if let Some(known) = self.facts.sad.at_mut(slot) {
+                // The counters alone: whether the SA is there is for events to say.
+                (known.used, known.errors, known.replay) = (sa.used, sa.errors, sa.replay);
+                known.last_used_at = sa.last_used_at;
+            }
+        }
+        self.facts.addresses = polled.addresses.into_iter().collect();
+        if let Some(statistics) = polled.statistics {
+            self.on_statistics(statistics);
+        }
+        match polled.counts {
+            Ok(counts) => self.compare(counts, commands),
+            Err(error) => self.on_silence(&error),
+        }
+        let (column, _) = self.sas.sorting();
+        if column.is_live() || column == SaColumn::Direction || !self.sas.words().is_empty() {
+            self.rebuild_sas();
+        }
+    }
+
+    fn on_statistics(&mut self, statistics: XfrmStatistics) {
+        // The first reading is the past of the namespace, not news.
+        if self.facts.statistics.iter().next().is_some() {
+            let news: Vec<String> =
+                statistics.grown_since(&self.facts.statistics).map(|(name, by)| format!("{name} +{by}")).collect();
+            if !news.is_empty() {
+                self.tell(Origin::Counter, Weight::Warning, format!("packets lost: {}", news.join(", ")));
+            }
+        }
+        self.facts.statistics = statistics;
+    }
+
+    /// SAs that reserve an SPI come without an event, and other things may go wrong: the kernel's own counts tell.
+    /// They may run ahead of events for a moment, so only a difference that stays is one.
+    fn compare(&mut self, counts: Counts, commands: &mut Vec<Command>) {
+        if !self.facts.synced {
+            return;
+        }
+        let policies = [counts.policies_in, counts.policies_out, counts.policies_forward, counts.policies_of_sockets];
+        let policies: u64 = policies.into_iter().map(u64::from).sum();
+        let same = u64::from(counts.sas) == self.facts.sad.len() as u64 && policies == self.facts.spd.len() as u64;
+        self.mismatches = if same { 0 } else { self.mismatches + 1 };
+        if self.mismatches >= 2 {
+            self.mismatches = 0;
+            commands.push(Command::Resync);
+        }
+    }
+
+    pub(super) fn on_support(&mut self, support: Support) {
+        if let Some(complaint) = support.complaint() {
+            self.tell(Origin::Console, Weight::Warning, complaint.clone());
+            self.setting.complaints.push(complaint);
+        }
+        self.facts.support = support;
+    }
+
+    pub(super) fn on_outcome(&mut self, outcome: &Outcome) {
+        match &outcome.result {
+            Ok(()) => {
+                let text = outcome.change.to_string();
+                self.tell(Origin::Console, Weight::Note, text.clone());
+                self.note(text);
+                self.layers.retain(|layer| !is_waiting_form(layer));
+            }
+            Err(error) => {
+                let text = error.to_string();
+                self.tell(Origin::Console, Weight::Warning, format!("refused: {text}"));
+                self.alarm(text);
+                for layer in &mut self.layers {
+                    if let Layer::Form(form) = layer
+                        && *form.progress() == Progress::Pending
+                    {
+                        form.refused(error);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn is_waiting_form(layer: &Layer) -> bool {
+    matches!(layer, Layer::Form(form) if *form.progress() == Progress::Pending)
+}
+
+fn sa_words(sa: &Sa) -> String {
+    let algorithms = &sa.algorithms;
+    format!("{} from {}, {} {}", sa.id(), sa.source, algorithms.encryption_label(), algorithms.authentication_label())
+}
+
+fn policy_words(policy: &Policy) -> String {
+    format!("{} {} {}", policy.id(), policy.verb(), templates(&policy.templates))
+}
+
+/// `in accept, fwd accept, out block`
+pub(crate) fn defaults_words(defaults: PolicyDefaults) -> String {
+    format!("in {}, fwd {}, out {}", defaults.input, defaults.forward, defaults.output)
+}

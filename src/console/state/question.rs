@@ -1,0 +1,110 @@
+//! "Are you sure?": the deed as data, and what exactly it would take away.
+
+use std::cmp::Ordering;
+use std::ops::Range;
+
+use crate::console::columns::policy::templates;
+use crate::console::command::Change;
+use crate::model::spd::matching_order;
+use crate::model::{IpsecProtocol, Policy, PolicyId, PolicyKind, Sa, SaId, Sad, Spd};
+
+/// A question whose yes is a change that takes away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// What yes would do.
+    pub deed: Deed,
+    /// How far its list is scrolled.
+    pub scroll: usize,
+}
+
+/// What can be asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deed {
+    /// One SA goes.
+    DeleteSa(SaId),
+    /// All SAs go.
+    FlushSas,
+    /// One policy goes.
+    DeletePolicy(PolicyId),
+    /// All policies go, but those of sockets.
+    FlushPolicies,
+}
+
+impl Deed {
+    /// The change that a yes asks for.
+    pub fn change(self) -> Change {
+        match self {
+            Self::DeleteSa(id) => Change::DeleteSa(id),
+            Self::FlushSas => Change::FlushSas(IpsecProtocol::Any),
+            Self::DeletePolicy(id) => Change::DeletePolicy(id),
+            Self::FlushPolicies => Change::FlushPolicies(PolicyKind::Main),
+        }
+    }
+
+    /// The question.
+    pub fn title(self, count: usize) -> String {
+        match self {
+            Self::DeleteSa(_) => "Delete this SA?".to_owned(),
+            Self::FlushSas => format!("Delete all SAs? These {count} go:"),
+            Self::DeletePolicy(_) => "Delete this policy?".to_owned(),
+            Self::FlushPolicies => format!("Delete all policies? These {count} go:"),
+        }
+    }
+
+    /// What follows from it, in a sentence.
+    pub fn consequence(self) -> &'static str {
+        match self {
+            Self::DeleteSa(_) => "Packets that need it are lost until there is another.",
+            Self::FlushSas => "Packets that a policy protects are lost until there are new SAs.",
+            Self::DeletePolicy(_) => "Packets that it protected may go out in clear, or be lost at the peer.",
+            Self::FlushPolicies => "Packets that were protected go out in clear from then on.",
+        }
+    }
+
+    /// How many go, and a line for each of those in `window`, as the databases are now.
+    pub fn victims(self, sad: &Sad, spd: &Spd, window: Range<usize>) -> (usize, Vec<String>) {
+        match self {
+            Self::DeleteSa(id) => lines(sad.get(&id).into_iter().collect(), window, sa_order, sa_line),
+            Self::FlushSas => {
+                let flushed = sad.iter().map(|(_, sa)| sa).filter(|sa| IpsecProtocol::Any.flushes(sa.protocol));
+                lines(flushed.collect(), window, sa_order, sa_line)
+            }
+            Self::DeletePolicy(id) => lines(spd.get(&id).into_iter().collect(), window, matching_order, policy_line),
+            Self::FlushPolicies => {
+                let flushed = |policy: &&Policy| policy.kind == PolicyKind::Main && !policy.is_of_socket();
+                let flushed = spd.iter().map(|(_, policy)| policy).filter(flushed);
+                lines(flushed.collect(), window, matching_order, policy_line)
+            }
+        }
+    }
+}
+
+/// Longer lists stay in the database's order: sorting them for every frame would be felt.
+const MOST_SORTED: usize = 5000;
+
+fn lines<Row>(
+    mut rows: Vec<&Row>,
+    window: Range<usize>,
+    order: fn(&Row, &Row) -> Ordering,
+    line: fn(&Row) -> String,
+) -> (usize, Vec<String>) {
+    if rows.len() <= MOST_SORTED {
+        rows.sort_by(|a, b| order(a, b));
+    }
+    let shown = rows.iter().skip(window.start).take(window.len()).map(|row| line(row)).collect();
+    (rows.len(), shown)
+}
+
+fn sa_order(a: &Sa, b: &Sa) -> Ordering {
+    let key = |sa: &Sa| (sa.source, sa.destination, sa.protocol, sa.spi);
+    key(a).cmp(&key(b))
+}
+
+fn sa_line(sa: &Sa) -> String {
+    let (encryption, authentication) = (sa.algorithms.encryption_label(), sa.algorithms.authentication_label());
+    format!("{} {} {} -> {}  {encryption} {authentication}", sa.protocol, sa.spi, sa.source, sa.destination)
+}
+
+fn policy_line(policy: &Policy) -> String {
+    format!("{}  {} {}", policy.id(), policy.verb(), templates(&policy.templates))
+}

@@ -1,0 +1,249 @@
+//! The order, the selection and the window of a table, whatever its rows are.
+//!
+//! Rows are slots of a database that do not move, so a table of 100,000 rows is a sorted list of numbers, and one more
+//! row is put into its place without sorting again.
+
+use std::cmp::Ordering;
+
+use crate::console::columns::Words;
+use crate::model::slots::Slot;
+
+/// How far a movement goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Move {
+    /// So many rows down, up if negative.
+    By(isize),
+    /// To the first row.
+    First,
+    /// To the last row.
+    Last,
+}
+
+/// A table over the slots of a database, sorted by a column.
+#[derive(Clone, Debug)]
+pub struct Table<C> {
+    order: Vec<Slot>,
+    /// The place of the selected row in `order`.
+    cursor: usize,
+    top: usize,
+    column: C,
+    backwards: bool,
+    filter: String,
+    words: Words,
+}
+
+impl<C: Copy + Eq + 'static> Table<C> {
+    /// An empty table sorted by `column`.
+    pub fn by(column: C) -> Self {
+        Self {
+            order: Vec::new(),
+            cursor: 0,
+            top: 0,
+            column,
+            backwards: false,
+            filter: String::new(),
+            words: Words::default(),
+        }
+    }
+
+    /// The slots that pass the filter, in order.
+    pub fn order(&self) -> &[Slot] {
+        &self.order
+    }
+
+    /// How many rows pass the filter.
+    pub fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// Whether none does.
+    pub fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    /// The selected slot.
+    pub fn selected(&self) -> Option<Slot> {
+        self.order.get(self.cursor).copied()
+    }
+
+    /// The column that it is sorted by, and whether backwards.
+    pub fn sorting(&self) -> (C, bool) {
+        (self.column, self.backwards)
+    }
+
+    /// Sorts by the column behind the present one. The caller must rebuild.
+    pub fn sort_by_next(&mut self, all: &[C]) {
+        let at = all.iter().position(|column| *column == self.column).unwrap_or(0);
+        if let Some(next) = all.get((at + 1) % all.len().max(1)) {
+            (self.column, self.backwards) = (*next, false);
+        }
+    }
+
+    /// Turns the order round. The caller must rebuild.
+    pub fn turn_round(&mut self) {
+        self.backwards = !self.backwards;
+    }
+
+    /// The filter as it was typed.
+    pub fn filter(&self) -> &str {
+        &self.filter
+    }
+
+    /// The filter's words.
+    pub fn words(&self) -> &Words {
+        &self.words
+    }
+
+    /// Sets the filter. The caller must rebuild.
+    pub fn set_filter(&mut self, filter: &str) {
+        filter.clone_into(&mut self.filter);
+        self.words = Words::of(filter);
+    }
+
+    /// Makes the table anew of these slots, which have passed the filter. The selected row stays selected while it is
+    /// there; otherwise the cursor keeps its place.
+    pub fn rebuild(&mut self, slots: impl Iterator<Item = Slot>, compare: impl Fn(Slot, Slot) -> Ordering) {
+        let selected = self.selected();
+        self.order.clear();
+        self.order.extend(slots);
+        if self.backwards {
+            self.order.sort_unstable_by(|a, b| compare(*b, *a));
+        } else {
+            self.order.sort_unstable_by(|a, b| compare(*a, *b));
+        }
+        if let Some(place) = selected.and_then(|slot| self.order.iter().position(|other| *other == slot)) {
+            self.cursor = place;
+        }
+        self.keep_cursor_inside();
+    }
+
+    /// Puts a slot that has passed the filter into its place.
+    pub fn insert(&mut self, slot: Slot, compare: impl Fn(Slot, Slot) -> Ordering) {
+        let before = |other: &Slot| match compare(*other, slot) {
+            Ordering::Less => !self.backwards,
+            Ordering::Greater => self.backwards,
+            Ordering::Equal => true,
+        };
+        let place = self.order.partition_point(before);
+        let had_rows = !self.order.is_empty();
+        self.order.insert(place, slot);
+        if had_rows && place <= self.cursor {
+            self.cursor += 1;
+            self.top += usize::from(place < self.top);
+        }
+    }
+
+    /// Takes a slot out, if it is there.
+    pub fn remove(&mut self, slot: Slot) {
+        if let Some(place) = self.order.iter().position(|other| *other == slot) {
+            self.order.remove(place);
+            if place < self.cursor {
+                self.cursor -= 1;
+                self.top -= usize::from(place < self.top);
+            }
+            self.keep_cursor_inside();
+        }
+    }
+
+    /// Moves the selection in a window of `height` rows.
+    pub fn go(&mut self, movement: Move, height: usize) {
+        let last = self.order.len().saturating_sub(1);
+        self.cursor = match movement {
+            Move::By(rows) => self.cursor.saturating_add_signed(rows).min(last),
+            Move::First => 0,
+            Move::Last => last,
+        };
+        self.top = self.top_for(height);
+    }
+
+    /// Selects a slot, if it is there.
+    pub fn select(&mut self, slot: Slot) {
+        if let Some(place) = self.order.iter().position(|other| *other == slot) {
+            self.cursor = place;
+        }
+    }
+
+    /// The rows that a window of `height` rows shows, and which of them is selected.
+    pub fn window(&self, height: usize) -> (&[Slot], Option<usize>) {
+        let top = self.top_for(height);
+        let end = top.saturating_add(height).min(self.order.len());
+        let rows = self.order.get(top..end).unwrap_or_default();
+        (rows, self.cursor.checked_sub(top).filter(|place| *place < rows.len()))
+    }
+
+    /// The place of the selected row, from 1, for the title.
+    pub fn place(&self) -> usize {
+        (self.cursor + 1).min(self.order.len())
+    }
+
+    /// The first row of a window of `height` rows that holds the selected one and leaves no room at its end unused.
+    fn top_for(&self, height: usize) -> usize {
+        let highest = self.order.len().saturating_sub(height);
+        let lowest_that_shows = self.cursor.saturating_sub(height.saturating_sub(1));
+        self.top.clamp(lowest_that_shows, self.cursor.max(lowest_that_shows)).min(highest)
+    }
+
+    fn keep_cursor_inside(&mut self) {
+        self.cursor = self.cursor.min(self.order.len().saturating_sub(1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(slots: &[Slot]) -> Table<char> {
+        let mut table = Table::by('x');
+        table.rebuild(slots.iter().copied(), |a, b| a.cmp(&b));
+        table
+    }
+
+    #[test]
+    fn the_selection_follows_its_row() {
+        let mut table = table(&[10, 20, 30, 40]);
+        table.go(Move::By(2), 10);
+        assert_eq!(table.selected(), Some(30));
+        table.insert(5, |a, b| a.cmp(&b));
+        table.insert(35, |a, b| a.cmp(&b));
+        assert_eq!((table.selected(), table.order()), (Some(30), &[5, 10, 20, 30, 35, 40][..]));
+        table.remove(10);
+        assert_eq!(table.selected(), Some(30));
+        table.remove(30);
+        assert_eq!(table.selected(), Some(35), "the row behind takes its place");
+        table.turn_round();
+        table.rebuild([5, 20, 35, 40].into_iter(), |a, b| a.cmp(&b));
+        assert_eq!((table.selected(), table.order()), (Some(35), &[40, 35, 20, 5][..]));
+        table.insert(30, |a, b| a.cmp(&b));
+        assert_eq!(table.order(), [40, 35, 30, 20, 5]);
+    }
+
+    #[test]
+    fn the_first_row_of_an_empty_table_is_selected_and_the_last_one_leaves_none() {
+        let mut table = table(&[]);
+        table.insert(1, |a, b| a.cmp(&b));
+        table.insert(0, |a, b| a.cmp(&b));
+        assert_eq!(table.selected(), Some(1));
+        table.remove(0);
+        table.remove(1);
+        assert_eq!((table.selected(), table.place()), (None, 0));
+        table.go(Move::Last, 5);
+        assert_eq!(table.window(5), (&[][..], None));
+    }
+
+    #[test]
+    fn the_window_shows_the_selection_and_wastes_no_room() {
+        let slots: Vec<Slot> = (0..100).collect();
+        let mut table = table(&slots);
+        table.go(Move::By(12), 10);
+        assert_eq!(table.window(10), (&slots[3..13], Some(9)));
+        table.go(Move::By(-5), 10);
+        assert_eq!(table.window(10), (&slots[3..13], Some(4)));
+        assert_eq!(table.window(3), (&slots[5..8], Some(2)), "a smaller window still shows it");
+        table.go(Move::Last, 10);
+        assert_eq!(table.window(10), (&slots[90..], Some(9)));
+        assert_eq!(table.window(20), (&slots[80..], Some(19)), "a larger window is filled");
+        assert_eq!(table.window(0), (&[][..], None));
+        table.go(Move::First, 0);
+        assert_eq!(table.window(1), (&slots[..1], Some(0)));
+    }
+}

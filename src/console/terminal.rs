@@ -1,0 +1,78 @@
+//! The terminal in the state that the console needs, and back again whatever happens.
+
+use std::io::{self, IsTerminal, Stdout, Write};
+use std::panic;
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
+use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
+use crossterm::{cursor, execute};
+use ratatui::Terminal;
+use ratatui::backend::CrosstermBackend;
+
+/// Whether the terminal is ours at the moment.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// The terminal, taken. It is given back when this goes, also by a panic.
+pub struct TakenTerminal {
+    /// Where to draw.
+    pub screen: Terminal<CrosstermBackend<Stdout>>,
+}
+
+impl TakenTerminal {
+    /// Takes the terminal: raw keys, its other screen, pastes in one piece.
+    ///
+    /// # Errors
+    /// When input or output is no terminal, or it refuses.
+    pub fn take() -> io::Result<Self> {
+        if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
+            return Err(io::Error::other(
+                "the console needs a terminal; without one, use `espial sa`, `espial policy` or `espial apply`",
+            ));
+        }
+        give_back_on_panic();
+        TAKEN.store(true, Ordering::Release);
+        let taken = || -> io::Result<_> {
+            enable_raw_mode()?;
+            execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste, cursor::Hide)?;
+            Terminal::new(CrosstermBackend::new(io::stdout()))
+        };
+        taken().map(|screen| Self { screen }).inspect_err(|_| give_back())
+    }
+}
+
+impl Drop for TakenTerminal {
+    fn drop(&mut self) {
+        give_back();
+    }
+}
+
+/// Gives the terminal back if it was taken. Errors have nowhere to go: the terminal is what is broken then.
+fn give_back() {
+    if TAKEN.swap(false, Ordering::AcqRel) {
+        let mut out = io::stdout();
+        let _ = execute!(out, DisableBracketedPaste, LeaveAlternateScreen, cursor::Show);
+        let _ = disable_raw_mode();
+        let _ = out.flush();
+    }
+}
+
+/// A panic of this thread ends the program: its message must find a terminal that shows it. One of another thread
+/// does not, and must not write over the screen: the runtime sees the thread's end and says so there.
+fn give_back_on_panic() {
+    static ONCE: Once = Once::new();
+    let drawing = thread::current().id();
+    ONCE.call_once(|| {
+        let usual = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if thread::current().id() == drawing {
+                give_back();
+                usual(info);
+            } else if !TAKEN.load(Ordering::Acquire) {
+                usual(info);
+            }
+        }));
+    });
+}

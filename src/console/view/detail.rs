@@ -1,0 +1,120 @@
+//! One row, whole: everything that the kernel told about it.
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+
+use super::draw_rule;
+use super::widget::{draw_lines, wrap};
+use crate::console::columns::SaRow;
+use crate::console::state::{Screen, State};
+use crate::console::theme::{Role, Theme};
+
+mod policy;
+mod sa;
+
+/// Where values begin.
+const LABEL_WIDTH: usize = 17;
+
+/// The facts about a row: what each is, and the words for it.
+#[derive(Default)]
+struct Facts(Vec<(&'static str, Vec<(String, Role)>)>);
+
+impl Facts {
+    /// A fact in plain words.
+    fn say(&mut self, label: &'static str, text: impl Into<String>) {
+        self.say_as(label, text, Role::Text);
+    }
+
+    /// A fact in words with a look.
+    fn say_as(&mut self, label: &'static str, text: impl Into<String>, role: Role) {
+        self.0.push((label, vec![(text.into(), role)]));
+    }
+
+    /// A fact that is only told where there is one.
+    fn say_some(&mut self, label: &'static str, text: Option<String>) {
+        if let Some(text) = text {
+            self.say(label, text);
+        }
+    }
+
+    /// More words behind the last fact.
+    fn and(&mut self, text: impl Into<String>, role: Role) {
+        if let Some((_, words)) = self.0.last_mut() {
+            words.push((text.into(), role));
+        }
+    }
+
+    /// The facts as lines of so many cells; long ones are broken below their beginning.
+    fn lines(&self, theme: &Theme, cells: usize) -> Vec<Line<'static>> {
+        let room = cells.saturating_sub(LABEL_WIDTH).max(8);
+        let mut lines = Vec::new();
+        for (label, words) in &self.0 {
+            let mut head = Some(Span::styled(format!(" {label:<0$}", LABEL_WIDTH - 1), theme.style(Role::Muted)));
+            for (text, role) in words {
+                for part in wrap(text, room) {
+                    let start = head.take().unwrap_or_else(|| Span::raw(" ".repeat(LABEL_WIDTH)));
+                    lines.push(Line::from(vec![start, Span::styled(part, theme.style(*role))]));
+                }
+            }
+        }
+        lines
+    }
+}
+
+/// Draws the beginning of what there is to know about the selected row.
+pub fn draw_selected(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme) {
+    if area.width == 0 || area.height < 2 {
+        return;
+    }
+    let Some((title, facts)) = selected(state) else {
+        draw_rule(frame, area, theme, "nothing selected", "");
+        return;
+    };
+    let inside = draw_rule(frame, area, theme, &title, "");
+    let lines = facts.lines(theme, inside.width.into());
+    let room = draw_lines(frame, inside, &lines, 0);
+    if lines.len() > room {
+        let more = format!("{} more lines: Enter", lines.len() - room);
+        draw_rule(frame, area, theme, &title, &more);
+    }
+}
+
+/// Draws all of it over the whole screen. Returns how many lines there is room for, and how many there are.
+pub fn draw_whole(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme, scroll: usize) -> (usize, usize) {
+    let Some((title, facts)) = selected(state) else {
+        draw_rule(frame, area, theme, "it is gone", "");
+        return (0, 0);
+    };
+    let inside = draw_rule(frame, area, theme, &title, "");
+    let lines = facts.lines(theme, inside.width.into());
+    let room = draw_lines(frame, inside, &lines, scroll);
+    if lines.len() > room {
+        let last = (scroll + room).min(lines.len());
+        draw_rule(frame, area, theme, &title, &format!("lines to {last} of {}", lines.len()));
+    }
+    (room, lines.len())
+}
+
+fn selected(state: &State) -> Option<(String, Facts)> {
+    match state.screen {
+        Screen::Sas => {
+            let row: SaRow<'_> = state.facts.sa_row(state.sas.selected()?)?;
+            let reveal = state.reveals(&row.sa.id());
+            Some((format!("SA {}", row.sa.id()), sa::facts(&row, reveal, &state.clock)))
+        }
+        Screen::Policies => {
+            let policy = state.facts.spd.at(state.policies.selected()?)?;
+            Some((format!("Policy {}", policy.id()), policy::facts(policy, state.facts.now.secs(), &state.clock)))
+        }
+        Screen::Packets => None,
+        Screen::Events => {
+            let entry = state.log.get(state.events.selected()?)?;
+            let mut facts = Facts::default();
+            facts.say("said", entry.text.clone());
+            facts.say("by", entry.origin.word());
+            facts.say("at", format!("{} {}", state.clock.date(entry.at_ms / 1000), entry.weight.word()));
+            Some(("Event".to_owned(), facts))
+        }
+    }
+}

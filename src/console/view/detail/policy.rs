@@ -1,0 +1,88 @@
+//! Everything about a policy.
+
+use super::Facts;
+use super::sa::{say_limits, say_unknown};
+use crate::console::clock::Clock;
+use crate::console::columns::policy::upper;
+use crate::console::theme::Role;
+use crate::model::template::AlgorithmMasks;
+use crate::model::text::duration;
+use crate::model::{Level, Policy, PolicyAction, PolicyDirection, PolicyKind, Template};
+
+/// The facts.
+pub(super) fn facts(policy: &Policy, now: u64, clock: &Clock) -> Facts {
+    let mut facts = Facts::default();
+    let selector = &policy.selector;
+    let way = match policy.direction {
+        PolicyDirection::In => "packets for this host",
+        PolicyDirection::Out => "packets that leave this host",
+        PolicyDirection::Forward => "packets passed on",
+        PolicyDirection::Socket(_) => "packets of one program's socket",
+    };
+    facts.say("matches", format!("{way}, from {} to {}, {}", selector.source, selector.destination, upper(selector)));
+    if selector.any_family {
+        facts.and("of either address family", Role::Text);
+    }
+    facts.say_some("interface", Some(selector.interface).filter(|i| *i != 0).map(|i| format!("only number {i}")));
+    facts.say_some("user", Some(selector.user).filter(|user| *user != 0).map(|user| user.to_string()));
+    let (fate, role) = match (policy.action, policy.templates.len()) {
+        (PolicyAction::Allow, 0) => ("they pass in clear".to_owned(), Role::Text),
+        (PolicyAction::Allow, 1) => ("they pass only through this transform:".to_owned(), Role::Good),
+        (PolicyAction::Allow, n) => {
+            (format!("they pass only through these {n} transforms, innermost first:"), Role::Good)
+        }
+        (PolicyAction::Block, _) => ("they are dropped".to_owned(), Role::Caution),
+        (PolicyAction::Other(number), _) => (format!("action {number}, which espial does not know"), Role::Caution),
+    };
+    facts.say_as("action", format!("{}: {fate}", policy.verb()), role);
+    for template in &policy.templates {
+        facts.say("transform", template_words(template));
+    }
+    facts.say("priority", format!("{} ({:#x}); the lowest number is asked first", policy.priority, policy.priority));
+    let kind = if policy.kind == PolicyKind::Main { String::new() } else { format!(", type {}", policy.kind) };
+    facts.say("index", format!("{}{kind}", policy.index));
+    let ago = |at: u64| format!("{} ({} ago)", clock.date(at), duration(now.saturating_sub(at)));
+    facts.say("added", ago(policy.used.added_at));
+    facts.say("last used", policy.used.used_at.map_or("never".to_owned(), ago));
+    say_limits(&mut facts, &policy.limits, &policy.used, now);
+    let flags: Vec<String> = [(1, "localok"), (2, "icmp")]
+        .iter()
+        .filter(|(bit, _)| policy.flags & bit != 0)
+        .map(|(_, word)| (*word).to_owned())
+        .chain((policy.flags & !3 != 0).then(|| format!("{:#x}", policy.flags & !3)))
+        .collect();
+    facts.say_some("flags", Some(flags.join(" ")).filter(|flags| !flags.is_empty()));
+    facts.say_some("share", Some(policy.share).filter(|share| *share != 0).map(|share| share.to_string()));
+    facts.say_some("mark", policy.mark.map(|mark| mark.to_string()));
+    facts.say_some("xfrm interface", policy.if_id.map(|id| format!("if_id {id}")));
+    // A policy has no keys: what is unknown about it may be shown.
+    say_unknown(&mut facts, &policy.unknown, true);
+    facts
+}
+
+fn template_words(template: &Template) -> String {
+    let mut words = format!("{} {}", template.protocol, template.mode);
+    if !template.source.is_unspecified() || !template.destination.is_unspecified() {
+        words += &format!(" from {} to {}", template.source, template.destination);
+    }
+    if template.spi.0 != 0 {
+        words += &format!(", only SPI {}", template.spi);
+    }
+    words += &match template.reqid.0 {
+        0 => ", any reqid".to_owned(),
+        reqid => format!(", reqid {reqid}"),
+    };
+    words += match template.level {
+        Level::Required => ", required",
+        Level::Use => ", optional: without an SA they go on unprotected",
+    };
+    if template.share != 0 {
+        words += &format!(", share {}", template.share);
+    }
+    let masks = template.algorithm_masks;
+    if masks != AlgorithmMasks::ALL {
+        let AlgorithmMasks { encryption, authentication, compression } = masks;
+        words += &format!(", algorithm masks enc {encryption:#x} auth {authentication:#x} comp {compression:#x}");
+    }
+    words
+}

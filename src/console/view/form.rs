@@ -1,0 +1,139 @@
+//! A form: a line for each field, what is wrong below it, what it means at the foot.
+
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::Style;
+
+use super::widget::{cut, draw_input, draw_popup, put, width_of, wrap};
+use crate::console::form::{Description, FieldId, Form, Kind, Progress};
+use crate::console::state::State;
+use crate::console::theme::{Role, Theme};
+use crate::model::check::Severity;
+
+/// Where values begin.
+const LABEL_WIDTH: u16 = 18;
+
+/// A line of the form.
+enum Row {
+    Field(&'static Description),
+    Complaint(Severity, String),
+    Button,
+}
+
+/// Draws it.
+pub fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme, form: &Form) {
+    let width = area.width.saturating_sub(2).min(92);
+    let inner_width = usize::from(width.saturating_sub(4));
+    let rows = rows(form, inner_width.saturating_sub(usize::from(LABEL_WIDTH)));
+    let help = wrap(help(form), inner_width);
+    let foot = u16::try_from(help.len() + 1).unwrap_or(2);
+    let height = u16::try_from(rows.len()).unwrap_or(u16::MAX).saturating_add(foot + 2);
+    let inside = draw_popup(frame, area, theme, form.title(), width, height);
+    let [list, below] = Layout::vertical([Constraint::Min(0), Constraint::Length(foot)]).areas(inside);
+    let focus = rows.iter().position(|row| match (row, form.focused()) {
+        (Row::Field(field), Some(focused)) => field.id == focused.id,
+        (Row::Button, None) => true,
+        _ => false,
+    });
+    // The complaint below the focused field is to be seen too.
+    let scroll = (focus.unwrap_or(0) + 2).min(rows.len()).saturating_sub(usize::from(list.height));
+    for (row, y) in rows.iter().skip(scroll).zip(list.y..list.bottom()) {
+        let place = Rect { y, height: 1, ..list };
+        match row {
+            Row::Field(field) => draw_field(frame, place, state, theme, form, field),
+            Row::Complaint(severity, sentence) => {
+                let role = if *severity == Severity::Error { Role::Alarm } else { Role::Caution };
+                put(frame, place, LABEL_WIDTH, sentence, theme.style(role));
+            }
+            Row::Button => draw_button(frame, place, theme, form),
+        }
+    }
+    for (line, y) in help.iter().zip(below.y + 1..below.bottom()) {
+        put(frame, Rect { y, height: 1, ..below }, 0, line, theme.style(Role::Muted));
+    }
+}
+
+fn rows(form: &Form, cells: usize) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for field in form.fields() {
+        rows.push(Row::Field(field));
+        if let Some((_, words)) = form.refusal().filter(|(about, _)| *about == Some(field.id)) {
+            let sentence = format!("the kernel: {words}");
+            rows.extend(wrap(&sentence, cells).into_iter().map(|line| Row::Complaint(Severity::Error, line)));
+        } else if let Some(complaint) = form.complaint(field.id) {
+            let lines = wrap(&complaint.sentence, cells);
+            rows.extend(lines.into_iter().map(|line| Row::Complaint(complaint.severity, line)));
+        }
+    }
+    if let Some((_, words)) = form.refusal().filter(|(about, _)| about.is_none()) {
+        let sentence = format!("the kernel: {words}");
+        rows.extend(wrap(&sentence, cells).into_iter().map(|line| Row::Complaint(Severity::Error, line)));
+    }
+    rows.push(Row::Button);
+    rows
+}
+
+fn help(form: &Form) -> &'static str {
+    match form.focused() {
+        Some(field) => field.help,
+        None => "Enter or Ctrl-S adds it; Esc leaves the form and changes nothing.",
+    }
+}
+
+fn draw_field(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme, form: &Form, field: &Description) {
+    let focused = form.focused().is_some_and(|other| other.id == field.id);
+    let label = format!("{}{}", if focused { "> " } else { "  " }, field.label);
+    put(frame, area, 0, &label, theme.style(if focused { Role::Title } else { Role::Muted }));
+    let value = Rect { x: area.x + LABEL_WIDTH.min(area.width), width: area.width.saturating_sub(LABEL_WIDTH), ..area };
+    match field.kind {
+        Kind::Choice(_) => {
+            let chosen = form.value(field.id);
+            let style = theme.style(if focused { Role::Selected } else { Role::Text });
+            let text = if focused { format!("◂ {chosen} ▸") } else { chosen.to_owned() };
+            put(frame, value, 0, &text, style);
+        }
+        Kind::Text => draw_text(frame, value, form, field.id, focused, theme.style(Role::Input), None),
+        Kind::Key => {
+            let style = theme.style(Role::Secret);
+            let shown = form.reveals(state.facts.now.uptime_ms);
+            let masked = (!shown).then(|| "•".repeat(form.text(field.id).map_or(0, |t| t.text().chars().count())));
+            draw_text(frame, value, form, field.id, focused, style, masked.as_deref());
+        }
+    }
+}
+
+fn draw_text(
+    frame: &mut Frame<'_>,
+    area: Rect,
+    form: &Form,
+    id: FieldId,
+    focused: bool,
+    style: Style,
+    masked: Option<&str>,
+) {
+    let Some(field) = form.text(id) else {
+        return;
+    };
+    let text = masked.unwrap_or(field.text());
+    if focused {
+        // An empty field must be seen to be one.
+        frame.buffer_mut().set_style(area, style);
+        draw_input(frame, area, text, field.cursor_chars(), style);
+    } else {
+        put(frame, area, 0, &cut(text, area.width.into()), style);
+    }
+}
+
+fn draw_button(frame: &mut Frame<'_>, area: Rect, theme: &Theme, form: &Form) {
+    let (text, role) = match (form.progress(), form.focused().is_none()) {
+        (Progress::Pending, _) => ("  waiting for the kernel", Role::Caution),
+        (Progress::Warned, true) => ("[ Add it all the same ]", Role::Selected),
+        (Progress::Warned, false) => ("  Add it all the same", Role::Caution),
+        (Progress::Editing, true) => ("[ Add ]", Role::Selected),
+        (Progress::Editing, false) => ("  Add", Role::Muted),
+    };
+    put(frame, area, LABEL_WIDTH, text, theme.style(role));
+    let hint = "Ctrl-S";
+    let column = LABEL_WIDTH + u16::try_from(width_of(text)).unwrap_or(0) + 2;
+    put(frame, area, column, hint, theme.style(Role::Key));
+}

@@ -1,0 +1,118 @@
+//! The first lines: the program, the host, the four screens; and what is wrong with the console itself.
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+
+use super::widget::{cut, put, wrap};
+use crate::console::state::{Screen, State};
+use crate::console::theme::{Role, Theme};
+use crate::model::text::quantity;
+
+/// The most lines that the banner takes.
+const MOST_BANNER_LINES: usize = 3;
+
+/// How many lines the banner takes in a window of this width; none if nothing is wrong.
+pub fn banner_height(state: &State, width: u16) -> u16 {
+    banner(state).map_or(0, |(_, text)| u16::try_from(banner_lines(&text, width).len()).unwrap_or(1))
+}
+
+fn banner_lines(text: &str, width: u16) -> Vec<String> {
+    let cells = usize::from(width).saturating_sub(2);
+    let mut lines = wrap(text, cells);
+    if lines.len() > MOST_BANNER_LINES {
+        lines.truncate(MOST_BANNER_LINES);
+        if let Some(last) = lines.last_mut() {
+            *last = cut(&format!("{last} …"), cells);
+        }
+    }
+    lines
+}
+
+/// Draws them.
+pub fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme) {
+    let first = Rect { height: 1, ..area };
+    let left = tabs(state, theme, first.width);
+    let left_width = left.width();
+    frame.buffer_mut().set_line(first.x, first.y, &left, first.width);
+    let right = status(state, theme);
+    let right_width = right.width();
+    if left_width + right_width < usize::from(first.width) {
+        let x = first.right() - u16::try_from(right_width).unwrap_or(0);
+        frame.buffer_mut().set_line(x, first.y, &right, first.right() - x);
+    }
+    if let Some((role, text)) = banner(state) {
+        for (line, y) in banner_lines(&text, area.width).iter().zip(area.y + 1..area.bottom()) {
+            let place = Rect { y, height: 1, ..area };
+            frame.buffer_mut().set_style(place, theme.style(role));
+            put(frame, place, 1, line, theme.style(role));
+        }
+    }
+}
+
+fn tabs<'a>(state: &State, theme: &Theme, room: u16) -> Line<'a> {
+    let name = match &state.setting.namespace {
+        Some(namespace) => format!(" espial {} ", cut(namespace, 24)),
+        None => format!(" espial {} ", cut(&state.setting.host, 24)),
+    };
+    // In a narrow window the counts are left out, then the host.
+    [(true, true), (true, false), (false, false)]
+        .into_iter()
+        .map(|(host, counts)| {
+            let mut spans =
+                vec![Span::styled(if host { name.clone() } else { " espial ".to_owned() }, theme.style(Role::Title))];
+            for (place, screen) in Screen::ALL.into_iter().enumerate() {
+                let open = screen == state.screen;
+                let style = theme.style(if open { Role::Selected } else { Role::Muted });
+                let count = counts.then(|| count(state, screen)).flatten();
+                let count = count.map_or_else(String::new, |count| format!(" {}", quantity(count)));
+                spans.push(Span::raw(" "));
+                spans.push(Span::styled(format!(" {} {}{count} ", place + 1, screen.title()), style));
+            }
+            Line::from(spans)
+        })
+        .find(|line| line.width() <= usize::from(room))
+        .unwrap_or_default()
+}
+
+fn count(state: &State, screen: Screen) -> Option<u64> {
+    let count = match screen {
+        Screen::Sas => state.facts.sad.len(),
+        Screen::Policies => state.facts.spd.len(),
+        Screen::Packets => return None,
+        Screen::Events => state.log.len(),
+    };
+    Some(count as u64)
+}
+
+fn status<'a>(state: &State, theme: &Theme) -> Line<'a> {
+    let mut words = Vec::new();
+    let mut say = |text: String, role| {
+        words.push(Span::styled(text, theme.style(role)));
+        words.push(Span::raw(" "));
+    };
+    if state.setting.read_only {
+        say("read-only".to_owned(), Role::Good);
+    }
+    if !state.facts.synced && state.facts.silent.is_none() {
+        say("reading".to_owned(), Role::Caution);
+    }
+    let lost = state.facts.statistics.total();
+    if lost > 0 {
+        say(format!("{} lost", quantity(lost)), Role::Caution);
+    }
+    Line::from(words)
+}
+
+/// The worst of what is wrong with the console itself.
+fn banner(state: &State) -> Option<(Role, String)> {
+    if let Some(name) = state.lost_threads.last() {
+        return Some((Role::Alarm, format!("thread {name} has ended: what it showed is not up to date (see Events)")));
+    }
+    if let Some(silent) = &state.facts.silent {
+        return Some((Role::Alarm, silent.clone()));
+    }
+    let complaints = &state.setting.complaints;
+    let more = if complaints.len() > 1 { format!(" (+{} in Events)", complaints.len() - 1) } else { String::new() };
+    complaints.first().map(|complaint| (Role::Caution, format!("{complaint}{more}")))
+}

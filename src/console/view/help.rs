@@ -1,0 +1,44 @@
+//! The keys and commands, made from their tables.
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+
+use super::widget::{draw_lines, draw_popup};
+use crate::console::keymap::{self, Context};
+use crate::console::state::State;
+use crate::console::state::line::COMMANDS;
+use crate::console::theme::{Role, Theme};
+
+/// Draws what works in `contexts`; returns how many lines there is room for, and how many there are.
+pub fn draw(
+    frame: &mut Frame<'_>,
+    area: Rect,
+    state: &State,
+    theme: &Theme,
+    contexts: &[Context],
+    scroll: usize,
+) -> (usize, usize) {
+    let mut lines = Vec::new();
+    for binding in keymap::bindings(contexts, state.setting.read_only) {
+        let keys: Vec<String> = binding.keys.iter().map(ToString::to_string).collect();
+        lines.push(row(theme, &keys.join(" "), binding.action.help()));
+    }
+    lines.push(Line::default());
+    lines.push(Line::styled("Commands, behind :", theme.style(Role::Header)));
+    for command in COMMANDS {
+        let name = format!("{} {}", command.names.first().unwrap_or(&""), command.argument);
+        lines.push(row(theme, name.trim_end(), command.help));
+    }
+    let height = u16::try_from(lines.len() + 2).unwrap_or(u16::MAX);
+    let inside = draw_popup(frame, area, theme, "Keys", 66, height);
+    let room = draw_lines(frame, inside, &lines, scroll);
+    (room, lines.len())
+}
+
+fn row<'a>(theme: &Theme, keys: &str, help: &'a str) -> Line<'a> {
+    Line::from(vec![
+        Span::styled(format!("{keys:<22} "), theme.style(Role::Key)),
+        Span::styled(help, theme.style(Role::Text)),
+    ])
+}
