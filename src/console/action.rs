@@ -112,7 +112,7 @@ impl Action {
             Self::PageDown => "a page down",
             Self::First => "first row",
             Self::Last => "last row",
-            Self::Open => "see the row whole",
+            Self::Open => "everything about the row",
             Self::Filter => "filter: rows with all these words",
             Self::Sort => "sort by the next column",
             Self::SortBackwards => "turn the order round",
@@ -143,7 +143,7 @@ impl Action {
         match self {
             Self::Help => "help",
             Self::Command => "command",
-            Self::Open => "whole",
+            Self::Open => "details",
             Self::Filter => "filter",
             Self::Sort => "sort",
             Self::Delete => "delete",

@@ -258,12 +258,23 @@ impl Form {
     /// To the next field; behind the last one stands the button.
     pub fn next_field(&mut self) {
         self.focus = (self.focus + 1) % (self.fields().count() + 1);
+        self.mark_focused();
+    }
+
+    /// As everywhere else, a field that is come to is replaced by what is typed.
+    fn mark_focused(&mut self) {
+        if let Some(id) = self.focused().map(|field| field.id)
+            && let Some(Content::Text(field)) = self.content_mut(id)
+        {
+            field.mark();
+        }
     }
 
     /// To the field before.
     pub fn previous_field(&mut self) {
         let places = self.fields().count() + 1;
         self.focus = (self.focus + places - 1) % places;
+        self.mark_focused();
     }
 
     fn focus_on(&mut self, id: FieldId) {

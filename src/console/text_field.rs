@@ -15,11 +15,13 @@ pub struct TextField {
     text: Zeroizing<String>,
     /// A byte offset, always between characters.
     cursor: usize,
+    /// Whether the text is marked whole, so that typing replaces it.
+    marked: bool,
 }
 
 impl Default for TextField {
     fn default() -> Self {
-        Self { text: Zeroizing::new(String::with_capacity(CAPACITY)), cursor: 0 }
+        Self { text: Zeroizing::new(String::with_capacity(CAPACITY)), cursor: 0, marked: false }
     }
 }
 
@@ -57,8 +59,25 @@ impl TextField {
         *self = Self::with(text);
     }
 
+    /// Marks the text, if there is any: what is typed or pasted next replaces it.
+    pub fn mark(&mut self) {
+        self.marked = !self.text.is_empty();
+    }
+
+    /// Whether the text is marked.
+    pub fn is_marked(&self) -> bool {
+        self.marked
+    }
+
+    fn replace_marked(&mut self) {
+        if std::mem::take(&mut self.marked) {
+            self.remove(0, self.text.len());
+        }
+    }
+
     /// Inserts text at the cursor; control characters are left out, and what does not fit.
     pub fn paste(&mut self, text: &str) {
+        self.replace_marked();
         for c in text.chars().filter(|c| !c.is_control()) {
             self.insert(c);
         }
@@ -75,13 +94,22 @@ impl TextField {
     /// Takes a key; `false` if it means nothing here.
     pub fn on_key(&mut self, key: KeyEvent) -> bool {
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
+        let types = !control && !key.modifiers.contains(KeyModifiers::ALT);
+        match key.code {
+            KeyCode::Char(_) if types => self.replace_marked(),
+            KeyCode::Backspace | KeyCode::Delete if self.marked => {
+                self.replace_marked();
+                return true;
+            }
+            _ => self.marked = false,
+        }
         match key.code {
             KeyCode::Char('a') if control => self.cursor = 0,
             KeyCode::Char('e') if control => self.cursor = self.text.len(),
             KeyCode::Char('u') if control => self.remove(0, self.cursor),
             KeyCode::Char('k') if control => self.remove(self.cursor, self.text.len()),
             KeyCode::Char('w') if control => self.remove(self.word_start(), self.cursor),
-            KeyCode::Char(c) if !control && !key.modifiers.contains(KeyModifiers::ALT) => self.insert(c),
+            KeyCode::Char(c) if types => self.insert(c),
             KeyCode::Backspace => self.remove(self.cursor - self.step_back(), self.cursor),
             KeyCode::Delete => self.remove(self.cursor, self.cursor + self.step_forward()),
             KeyCode::Left => self.cursor -= self.step_back(),
@@ -141,6 +169,25 @@ mod tests {
         press(&mut field, KeyCode::Delete);
         press(&mut field, KeyCode::Right);
         assert_eq!(field.text(), "aüb");
+    }
+
+    #[test]
+    fn marked_text_is_replaced_by_what_is_typed_and_kept_by_moving() {
+        let mut field = TextField::with("old");
+        field.mark();
+        press(&mut field, KeyCode::Char('n'));
+        press(&mut field, KeyCode::Char('e'));
+        assert_eq!(field.text(), "ne");
+        field.mark();
+        press(&mut field, KeyCode::Right);
+        press(&mut field, KeyCode::Char('w'));
+        assert_eq!(field.text(), "new");
+        field.mark();
+        press(&mut field, KeyCode::Backspace);
+        assert_eq!(field.text(), "");
+        field.mark();
+        field.paste("x");
+        assert_eq!(field.text(), "x");
     }
 
     #[test]

@@ -93,7 +93,7 @@ fn draw_screen(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme) 
 /// Divides a screen into its table and its selected row; the latter is empty where there is no room for it.
 fn split(area: Rect) -> (Rect, Rect) {
     if area.width >= WIDE {
-        let [table, detail] = Layout::horizontal([Constraint::Fill(3), Constraint::Fill(2)]).areas(area);
+        let [table, detail] = Layout::horizontal([Constraint::Fill(2), Constraint::Fill(1)]).spacing(1).areas(area);
         return (table, detail);
     }
     let detail_height = match area.height {

@@ -86,6 +86,11 @@ impl ScriptedKernel {
         memory.tell(&KernelEvent::SaAdded(Box::new(sa)));
     }
 
+    /// Puts an SA in place without a word, as a kernel does that reserves an SPI or counts traffic.
+    pub fn put_silently(&self, sa: Sa) {
+        self.memory().sad.insert(sa);
+    }
+
     /// Puts a policy in place and tells the listeners.
     pub fn put_policy(&self, policy: Policy) {
         let mut memory = self.memory();

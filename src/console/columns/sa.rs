@@ -174,8 +174,7 @@ impl Column<SaRow<'_>> for SaColumn {
 
     fn least_width(self) -> Option<usize> {
         match self {
-            Self::Source | Self::Destination => Some(15),
-            Self::State => Some(12),
+            Self::Source | Self::Destination | Self::State => Some(15),
             _ => None,
         }
     }

@@ -246,51 +246,68 @@ fn key_of(form: &Form, field: F, complaints: &mut Vec<Complaint>) -> Option<Secr
 fn read(form: &Form) -> (Option<SaSpec>, Vec<Complaint>) {
     let mut complaints = Vec::new();
     let spec = read_spec(form, &mut complaints);
-    if let Some(spec) = &spec {
-        for problem in check::sa(spec) {
-            let field = field_of(problem.field);
+    let complete = complaints.is_empty();
+    for problem in check::sa(&spec) {
+        let field = field_of(problem.field);
+        // A field that cannot be read was filled in with something harmless: there is no more to say about it.
+        if form.applies(field) && !complaints.iter().any(|complaint| complaint.field == field) {
             complaints.push(Complaint { field, severity: problem.severity, sentence: problem.sentence });
         }
     }
-    (spec, complaints)
+    (complete.then_some(spec), complaints)
 }
 
-fn read_spec(form: &Form, complaints: &mut Vec<Complaint>) -> Option<SaSpec> {
-    // Every field is read before the first missing one ends it: all complaints are to be seen.
+/// The SA with something harmless in the place of what is missing, so that all the rest can be checked.
+fn read_spec(form: &Form, complaints: &mut Vec<Complaint>) -> SaSpec {
     let source = address(form, F::Source, complaints);
     let destination = address(form, F::Destination, complaints);
-    let spi = number(form, F::Spi, complaints);
-    let reqid = number(form, F::ReqId, complaints);
-    let window = form.applies(F::ReplayWindow).then(|| number(form, F::ReplayWindow, complaints));
+    let somewhere = IpAddr::from([127, 0, 0, 1]);
+    let (source, destination) = (
+        source.or(destination).unwrap_or(somewhere),
+        destination.or(source.filter(|address| !address.is_unspecified())).unwrap_or(somewhere),
+    );
+    let spi = number(form, F::Spi, complaints).unwrap_or(0x100);
     let protocol = match form.value(F::Protocol) {
         "ah" => IpsecProtocol::Ah,
         "ipcomp" => IpsecProtocol::Comp,
         _ => IpsecProtocol::Esp,
     };
-    let encryption = chosen_encryption(form).map(|chosen| (chosen, key_of(form, F::EncryptionKey, complaints)));
-    let authentication = needs_authentication(form)
-        .then(|| chosen_authentication(form))
-        .flatten()
-        .map(|chosen| (chosen, key_of(form, F::AuthenticationKey, complaints)));
-
-    let mut spec = SaSpec::new(source?, destination?, protocol, Spi(spi?));
+    let mut spec = SaSpec::new(source, destination, protocol, Spi(spi));
     spec.mode = if form.value(F::Mode) == "tunnel" { Mode::Tunnel } else { Mode::Transport };
-    spec.reqid = ReqId(reqid?);
-    spec.replay_window = window.map_or(Some(0), |window| window)?;
-    if let Some(((algorithm, _), key)) = encryption {
-        let aead = algorithm.kind == AlgorithmKind::Aead;
-        let icv_bits = algorithm.icv_bits.first().map_or(0, |bits| u32::from(*bits));
-        let transform = Transform { name: algorithm.into(), key: key?, icv_bits };
-        *(if aead { &mut spec.algorithms.aead } else { &mut spec.algorithms.encryption }) = Some(transform);
+    spec.reqid = ReqId(number(form, F::ReqId, complaints).unwrap_or(0));
+    if form.applies(F::ReplayWindow) {
+        spec.replay_window = number(form, F::ReplayWindow, complaints).unwrap_or(0);
     }
-    if let Some(((algorithm, icv_bits), key)) = authentication {
-        spec.algorithms.authentication =
-            Some(Transform { name: algorithm.into(), key: key?, icv_bits: icv_bits.into() });
+    if let Some((algorithm, _)) = chosen_encryption(form) {
+        let icv_bits = algorithm.icv_bits.first().map_or(0, |bits| u32::from(*bits));
+        let transform = Some(transform(form, F::EncryptionKey, algorithm, icv_bits, complaints));
+        match algorithm.kind {
+            AlgorithmKind::Aead => spec.algorithms.aead = transform,
+            _ => spec.algorithms.encryption = transform,
+        }
+    }
+    if needs_authentication(form)
+        && let Some((algorithm, icv_bits)) = chosen_authentication(form)
+    {
+        let transform = transform(form, F::AuthenticationKey, algorithm, icv_bits.into(), complaints);
+        spec.algorithms.authentication = Some(transform);
     }
     if protocol == IpsecProtocol::Comp {
         spec.algorithms.compression = Algorithm::by_kernel_name("deflate").map(Into::into);
     }
-    Some(spec)
+    spec
+}
+
+fn transform(
+    form: &Form,
+    key_field: F,
+    algorithm: &'static Algorithm,
+    icv_bits: u32,
+    complaints: &mut Vec<Complaint>,
+) -> Transform {
+    let bytes = key_bytes(form, key_field).unwrap_or(0);
+    let key = key_of(form, key_field, complaints).unwrap_or_else(|| Secret::take(vec![0; bytes]));
+    Transform { name: algorithm.into(), key, icv_bits }
 }
 
 fn field_of(field: SaField) -> F {

@@ -24,6 +24,8 @@ pub struct Facts {
     pub defaults: Option<PolicyDefaults>,
     /// Whether the copies are the kernel's: at the start and after a loss they are not.
     pub synced: bool,
+    /// Whether they have been at least once.
+    pub read_once: bool,
     /// Why the kernel cannot be followed, while it cannot.
     pub silent: Option<String>,
     /// Packets lost since the namespace was made.

@@ -9,7 +9,7 @@ use crate::model::{Counts, Policy, PolicyDefaults, PolicyId, XfrmStatistics};
 
 impl State {
     pub(super) fn on_snapshot(&mut self, snapshot: Snapshot) {
-        let again = self.facts.synced;
+        let again = std::mem::replace(&mut self.facts.read_once, true);
         self.facts.sad = snapshot.sas.into_iter().collect();
         self.facts.spd = snapshot.policies.into_iter().collect();
         self.facts.defaults = snapshot.defaults.or(self.facts.defaults);

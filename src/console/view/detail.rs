@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use super::draw_rule;
-use super::widget::{draw_lines, wrap};
+use super::widget::{draw_lines, width_of, wrap};
 use crate::console::columns::SaRow;
 use crate::console::state::{Screen, State};
 use crate::console::theme::{Role, Theme};
@@ -50,13 +50,23 @@ impl Facts {
         let room = cells.saturating_sub(LABEL_WIDTH).max(8);
         let mut lines = Vec::new();
         for (label, words) in &self.0 {
-            let mut head = Some(Span::styled(format!(" {label:<0$}", LABEL_WIDTH - 1), theme.style(Role::Muted)));
+            let label = Span::styled(format!(" {label:<0$}", LABEL_WIDTH - 1), theme.style(Role::Muted));
+            let mut line = Line::from(label);
             for (text, role) in words {
+                let style = theme.style(*role);
+                if line.width() > LABEL_WIDTH && line.width() + 2 + width_of(text) <= LABEL_WIDTH + room {
+                    line.push_span(Span::styled(format!("; {text}"), style));
+                    continue;
+                }
                 for part in wrap(text, room) {
-                    let start = head.take().unwrap_or_else(|| Span::raw(" ".repeat(LABEL_WIDTH)));
-                    lines.push(Line::from(vec![start, Span::styled(part, theme.style(*role))]));
+                    if line.width() > LABEL_WIDTH {
+                        let next = Line::from(" ".repeat(LABEL_WIDTH));
+                        lines.push(std::mem::replace(&mut line, next));
+                    }
+                    line.push_span(Span::styled(part, style));
                 }
             }
+            lines.push(line);
         }
         lines
     }
@@ -75,7 +85,10 @@ pub fn draw_selected(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &T
     let lines = facts.lines(theme, inside.width.into());
     let room = draw_lines(frame, inside, &lines, 0);
     if lines.len() > room {
-        let more = format!("{} more lines: Enter", lines.len() - room);
+        let more = match lines.len() - room {
+            1 => "1 more line: Enter".to_owned(),
+            more => format!("{more} more lines: Enter"),
+        };
         draw_rule(frame, area, theme, &title, &more);
     }
 }

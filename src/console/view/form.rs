@@ -2,11 +2,11 @@
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
-use ratatui::style::Style;
 
 use super::widget::{cut, draw_input, draw_popup, put, width_of, wrap};
-use crate::console::form::{Description, FieldId, Form, Kind, Progress};
+use crate::console::form::{Description, Form, Kind, Progress};
 use crate::console::state::State;
+use crate::console::text_field::TextField;
 use crate::console::theme::{Role, Theme};
 use crate::model::check::Severity;
 
@@ -92,32 +92,28 @@ fn draw_field(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme, f
             let text = if focused { format!("◂ {chosen} ▸") } else { chosen.to_owned() };
             put(frame, value, 0, &text, style);
         }
-        Kind::Text => draw_text(frame, value, form, field.id, focused, theme.style(Role::Input), None),
+        Kind::Text => {
+            if let Some(text) = form.text(field.id) {
+                draw_text(frame, value, theme, text, focused, None);
+            }
+        }
         Kind::Key => {
-            let style = theme.style(Role::Secret);
-            let shown = form.reveals(state.facts.now.uptime_ms);
-            let masked = (!shown).then(|| "•".repeat(form.text(field.id).map_or(0, |t| t.text().chars().count())));
-            draw_text(frame, value, form, field.id, focused, style, masked.as_deref());
+            if let Some(text) = form.text(field.id) {
+                let shown = form.reveals(state.facts.now.uptime_ms);
+                let masked = (!shown).then(|| "•".repeat(text.text().chars().count()));
+                draw_text(frame, value, theme, text, focused, masked.as_deref());
+            }
         }
     }
 }
 
-fn draw_text(
-    frame: &mut Frame<'_>,
-    area: Rect,
-    form: &Form,
-    id: FieldId,
-    focused: bool,
-    style: Style,
-    masked: Option<&str>,
-) {
-    let Some(field) = form.text(id) else {
-        return;
-    };
+fn draw_text(frame: &mut Frame<'_>, area: Rect, theme: &Theme, field: &TextField, focused: bool, masked: Option<&str>) {
+    let style = theme.style(if masked.is_some() { Role::Secret } else { Role::Input });
     let text = masked.unwrap_or(field.text());
     if focused {
         // An empty field must be seen to be one.
         frame.buffer_mut().set_style(area, style);
+        let style = if field.is_marked() { theme.style(Role::Selected) } else { style };
         draw_input(frame, area, text, field.cursor_chars(), style);
     } else {
         put(frame, area, 0, &cut(text, area.width.into()), style);

@@ -14,12 +14,13 @@ pub(super) fn facts(row: &SaRow<'_>, reveal: Option<u64>, clock: &Clock) -> Fact
     let sa = row.sa;
     let mut facts = Facts::default();
     let way = row.direction.map_or_else(String::new, |direction| format!(" {direction}bound,"));
+    say_state(&mut facts, row);
     facts.say("packets", format!("from {} to {},{way} {} mode, {}", sa.source, sa.destination, sa.mode, sa.protocol));
     facts.say("number", format!("SPI {} ({}), reqid {}", sa.spi, sa.spi.0, sa.reqid));
+    say_traffic(&mut facts, row);
     say_algorithms(&mut facts, sa, reveal);
-    say_state(&mut facts, row);
-    say_use(&mut facts, row, clock);
     say_limits(&mut facts, &sa.limits, &sa.used, row.now);
+    say_use(&mut facts, row, clock);
     say_replay(&mut facts, sa);
     let errors = sa.errors;
     let role = if errors.total() == 0 { Role::Text } else { Role::Caution };
@@ -67,7 +68,7 @@ fn say_transform(facts: &mut Facts, label: &'static str, transform: &Transform, 
     let kernel = if name.label() == name.kernel() { String::new() } else { format!(" {},", name.kernel()) };
     facts.say(label, format!("{},{kernel} key {} bits{more}", name.label(), transform.key.bits()));
     if name.known().is_some_and(|algorithm| algorithm.legacy) {
-        facts.and("too weak for new SAs (RFC 8221)", Role::Caution);
+        facts.and("weak (RFC 8221)", Role::Caution);
     }
 }
 
@@ -93,8 +94,8 @@ fn say_state(facts: &mut Facts, row: &SaRow<'_>) {
     facts.say_as("state", row.state(), role);
 }
 
-fn say_use(facts: &mut Facts, row: &SaRow<'_>, clock: &Clock) {
-    let (sa, used) = (row.sa, &row.sa.used);
+fn say_traffic(facts: &mut Facts, row: &SaRow<'_>) {
+    let used = &row.sa.used;
     let rate = |value: Option<u64>| value.map_or("-".to_owned(), quantity);
     facts.say(
         "traffic",
@@ -106,6 +107,10 @@ fn say_use(facts: &mut Facts, row: &SaRow<'_>, clock: &Clock) {
             rate(row.byte_rate)
         ),
     );
+}
+
+fn say_use(facts: &mut Facts, row: &SaRow<'_>, clock: &Clock) {
+    let (sa, used) = (row.sa, &row.sa.used);
     let ago = |at: u64| format!("{} ({} ago)", clock.date(at), duration(row.now.saturating_sub(at)));
     facts.say("added", ago(used.added_at));
     let first = used.used_at.map_or("never".to_owned(), ago);

@@ -1,0 +1,293 @@
+//! What a user does, and what comes of it.
+
+use super::{Bench, KEY_HEX, START, article_policies, article_sas, busy_kernel, no_esp};
+use espial::console::command::Command;
+use espial::console::event::Event;
+use espial::kernel::{Cause, Kernel, KernelError, Operation};
+use espial::model::{IpsecProtocol, KernelEvent, Sa, SaSpec, Spi, XfrmStatistics};
+
+fn article() -> Bench {
+    Bench::with(
+        |kernel| {
+            for sa in article_sas() {
+                kernel.put_sa(sa);
+            }
+            for policy in article_policies() {
+                kernel.put_policy(policy);
+            }
+        },
+        |_| {},
+    )
+}
+
+#[test]
+fn an_sa_is_added_by_form_and_appears_when_the_kernel_says_so() {
+    let mut bench = Bench::new();
+    bench.hold = true;
+    bench.keys("a<tab><tab>10.9.0.1<tab>10.9.0.2<tab><ctrl-g><tab><tab><ctrl-g><ctrl-s>");
+    bench.sees("waiting for the kernel").misses("SAs 1");
+    bench.release();
+    bench.sees("SAs 1").sees("added SA esp 0x").misses("Add an SA");
+    let sa = bench.kernel.sas().unwrap().remove(0);
+    assert_eq!(sa.algorithms.encryption_label(), "aes-gcm-256");
+    assert!(!sa.spi.is_reserved());
+}
+
+#[test]
+fn a_form_says_what_is_wrong_under_the_field_and_sends_nothing() {
+    let mut bench = Bench::new();
+    bench.keys("a<tab><tab>10.9.0<tab>10.9.0.2<tab>7");
+    bench.sees("this is no IPv4 or IPv6 address").sees("SPIs 0 to 255 are reserved");
+    bench.keys("<ctrl-s>").sees("not yet complete").sees("Add an SA");
+    assert!(!bench.kernel.done().iter().any(|done| matches!(done, Operation::AddSa(_))));
+}
+
+#[test]
+fn the_kernels_refusal_stands_at_the_field_it_is_about_and_the_form_stays() {
+    let mut bench = Bench::new();
+    bench.keys("a<tab><tab>10.9.0.1<tab>10.9.0.2<tab>0x1001<tab><tab><ctrl-g>");
+    let text = Some("Requested AEAD algorithm not found".to_owned());
+    bench.kernel.refuse_next(Cause::Refused { errno: libc::ENOSYS, text });
+    bench.keys("<ctrl-s>").sees("Add an SA").sees("the kernel: Requested AEAD algorithm not found (ENOSYS)");
+    assert!(bench.line("> Encryption").contains("aes-gcm-256"));
+    bench.keys("<ctrl-s>").misses("Add an SA").sees("SAs 1");
+}
+
+#[test]
+fn a_policy_is_added_by_form() {
+    let mut bench = Bench::new();
+    bench.keys("2a<tab>10.9.0.1<tab>10.9.0.2<tab><tab><tab><right><right><ctrl-s>");
+    bench.sees("Policies 1").misses("Add a policy");
+    let policy = bench.kernel.policies().unwrap().remove(0);
+    let protocols: Vec<_> = policy.templates.iter().map(|template| template.protocol).collect();
+    assert_eq!(protocols, [IpsecProtocol::Esp, IpsecProtocol::Ah]);
+}
+
+#[test]
+fn deleting_shows_what_goes_and_only_yes_deletes() {
+    let mut bench = article();
+    for no in ["n", "<esc>", "<enter>", "q"] {
+        bench.keys("d").sees("Delete this SA?").sees("esp 0x000003e9 10.9.0.1 -> 10.9.0.2");
+        bench.keys(no).misses("Delete this SA?").sees("nothing was deleted").sees("SAs 4");
+    }
+    bench.keys("dy").sees("SAs 3").sees("deleted SA esp 0x000003e9 to 10.9.0.2");
+    assert!(bench.kernel.done().contains(&Operation::DeleteSa(article_sas()[1].id())));
+}
+
+#[test]
+fn flushing_lists_everything_that_goes_and_asks() {
+    let mut bench = article();
+    bench.keys("F").sees("Delete all SAs? These 4 go:").sees("3des-cbc hmac-sha1-96");
+    bench.keys("n").sees("SAs 4");
+    bench.keys("Fy").sees("SAs 0").sees("flushed all SAs");
+    bench.keys("2Fy").sees("Policies 0");
+    bench.keys("F").sees("there is nothing to flush").misses("Delete all");
+}
+
+#[test]
+fn a_flush_of_policies_spares_those_of_sockets_and_says_so_by_not_listing_them() {
+    let mut bench = Bench::with(busy_kernel, |_| {});
+    bench.keys("2F").sees("These 5 go:").misses("│ socket in");
+    bench.keys("y").sees("Policies 1").sees("socket in");
+    bench.keys("d").sees("only that program can remove it").misses("Delete this policy?");
+}
+
+#[test]
+fn keys_are_masked_until_they_are_revealed_and_again_after_ten_seconds() {
+    let mut bench = article().sized(120, 50);
+    bench.misses(KEY_HEX).sees("(r reveals it)");
+    bench.keys("r").sees(KEY_HEX);
+    bench.seconds(9);
+    bench.sees(KEY_HEX).sees("(hidden again in 1 s)");
+    bench.seconds(1);
+    bench.misses(KEY_HEX);
+    bench.keys("r").sees(KEY_HEX).keys("j").misses(KEY_HEX).keys("k").sees(KEY_HEX);
+    bench.keys("<esc>").misses(KEY_HEX);
+}
+
+#[test]
+fn no_key_reaches_the_events() {
+    let mut bench = article();
+    bench.keys("a<tab><tab>10.9.0.1<tab>10.9.0.2<tab>0x1001<tab><tab>");
+    bench.event(Event::Paste(format!("0x{}", "a7".repeat(36))));
+    bench.misses(KEY_HEX).keys("<ctrl-r>").sees(KEY_HEX).keys("<ctrl-s>").sees("SAs 5");
+    bench.keys("r4").misses(KEY_HEX);
+    assert!(bench.state.log.iter().all(|(_, entry)| !entry.text.contains(KEY_HEX)));
+    assert!(!format!("{:?}", bench.state).contains(KEY_HEX));
+}
+
+#[test]
+fn read_only_takes_every_dangerous_key_away() {
+    let mut bench = Bench::with(busy_kernel, |setting| setting.read_only = true);
+    bench.sees("read-only").misses("a add").misses("F flush");
+    for key in ["a", "d", "F", "<del>"] {
+        bench.keys(key).sees("espial was started read-only").misses("Delete").misses("Add an SA");
+    }
+    bench.keys("?").misses("delete the row");
+    assert!(bench.kernel.done().iter().all(|done| !matches!(
+        done,
+        Operation::AddSa(_) | Operation::DeleteSa(_) | Operation::FlushSas(_) | Operation::FlushPolicies(_)
+    )));
+}
+
+#[test]
+fn a_paste_outside_of_fields_presses_no_keys() {
+    let mut bench = article();
+    bench.event(Event::Paste("dyFy".to_owned()));
+    bench.sees("pasted text goes into fields only").sees("SAs 4");
+}
+
+#[test]
+fn nothing_is_answered_in_a_window_too_small_to_see_the_question() {
+    let mut bench = article();
+    bench.keys("F");
+    bench = bench.sized(20, 5);
+    bench.keys("y");
+    assert_eq!(bench.kernel.sas().unwrap().len(), 4);
+    bench = bench.sized(80, 24);
+    bench.keys("y").sees("SAs 0");
+}
+
+#[test]
+fn the_filter_narrows_as_it_is_typed_and_escape_brings_back_what_was() {
+    let mut bench = article();
+    bench.keys("/ESP").sees("SAs 2 of 4 with: ESP");
+    bench.keys(" 10.9.0.2").sees("SAs 2 of 4");
+    bench.keys(" 3e9<enter>").sees("SAs 1 of 4 with: ESP 10.9.0.2 3e9");
+    bench.keys("/x").sees("SAs 0 of 4").keys("<esc>").sees("SAs 1 of 4");
+    bench.keys("<esc>").misses("with:").sees("SAs 4");
+    bench.keys("q");
+    assert_eq!(bench.asked, [Command::Quit]);
+}
+
+#[test]
+fn escape_never_leaves_the_program_and_ctrl_c_always_does() {
+    let mut bench = article();
+    bench.keys("<esc><esc><esc>");
+    assert!(bench.asked.is_empty());
+    bench.keys("a<ctrl-c>");
+    assert_eq!(bench.asked, [Command::Quit]);
+}
+
+#[test]
+fn screens_change_by_tab_and_digits() {
+    let mut bench = article();
+    for (key, seen) in [("<tab>", "Policies 3,"), ("4", "following"), ("<tab>", "SAs 4"), ("<backtab>", "following")] {
+        bench.keys(key).sees(seen);
+    }
+}
+
+#[test]
+fn sorting_goes_from_column_to_column_and_turns_round() {
+    let mut bench = Bench::with(busy_kernel, |_| {});
+    bench.sees("Source▲").keys("s").sees("Destination▲").keys("S").sees("Destination▼");
+    assert!(bench.line(">").contains("10.9.0.1"), "the selected row stays selected");
+    bench.keys("g");
+    assert!(bench.line(">").contains("fd00:9::2"));
+    for _ in 0..10 {
+        bench.keys("s");
+    }
+    bench.sees("State▲").keys("g");
+    assert!(bench.line(">").contains("expiring"), "the most urgent state comes first");
+}
+
+#[test]
+fn what_others_do_is_seen() {
+    let mut bench = article();
+    let id = article_sas()[1].id();
+    bench.kernel.clone().delete_sa(&id).unwrap();
+    bench.settle();
+    bench.sees("SAs 3").keys("4").sees("SA deleted: esp 0x000003e9 to 10.9.0.2");
+    bench.kernel.say(&KernelEvent::SaExpired { id: article_sas()[0].id(), hard: true });
+    bench.settle();
+    bench.sees("SA expired and removed: ah 0x000003e8").keys("1").sees("SAs 2");
+    bench.kernel.say(&KernelEvent::Lost);
+    bench.settle();
+    bench.keys("4").sees("kernel events were lost").sees("read again: 3 SAs, 3 policies");
+}
+
+#[test]
+fn an_sa_that_comes_without_an_event_is_found_by_the_count() {
+    let mut bench = article();
+    // A larval SA: the kernel tells nobody about it.
+    let larval = SaSpec::new([10, 9, 0, 2].into(), [10, 9, 0, 1].into(), IpsecProtocol::Esp, Spi(0x2000));
+    let silent = bench.kernel.clone();
+    silent.put_silently(Sa::from_spec(&larval, START));
+    bench.seconds(1);
+    bench.sees("SAs 4");
+    bench.seconds(1);
+    bench.sees("SAs 5").sees("larval");
+}
+
+#[test]
+fn rates_and_losses_come_from_counters_read_twice() {
+    let mut bench = article();
+    let mut sa = article_sas().remove(1);
+    sa.used.packets += 30;
+    sa.used.bytes += 42_000;
+    bench.kernel.put_silently(sa);
+    bench.kernel.put_statistics(XfrmStatistics::parse("XfrmInNoStates 0\n").unwrap());
+    bench.seconds(1);
+    let line = bench.line("0x000003e9");
+    assert!(line.contains("42.0k"), "{line}");
+    bench.kernel.put_statistics(XfrmStatistics::parse("XfrmInNoStates 3\n").unwrap());
+    bench.seconds(1);
+    bench.sees("3 lost").keys("4").sees("packets lost: XfrmInNoStates +3");
+}
+
+#[test]
+fn a_kernel_that_may_not_be_read_is_said_to_be_and_comes_back() {
+    let mut bench = article();
+    let operation = Operation::ListSas;
+    let cause = Cause::Refused { errno: libc::EPERM, text: None };
+    bench.event(Event::KernelSilent(KernelError { operation, cause }));
+    bench.sees("listing SAs: this needs the capability CAP_NET_ADMIN (EPERM)");
+    bench.keys("<ctrl-l>").misses("CAP_NET_ADMIN");
+}
+
+#[test]
+fn what_the_kernel_lacks_is_said_with_the_cure() {
+    let mut bench = article();
+    bench.event(Event::Supported(no_esp()));
+    bench.sees("This kernel has neither ESP nor AH").sees("espial lab");
+}
+
+#[test]
+fn a_lost_thread_is_a_banner() {
+    let mut bench = article();
+    let reason = "it panicked, which is a bug in espial".to_owned();
+    bench.event(Event::ThreadLost { name: "kernel-follow", reason });
+    bench.sees("thread kernel-follow has ended").keys("4").sees("ALARM");
+}
+
+#[test]
+fn commands_are_typed_completed_and_refused_with_words() {
+    let mut bench = article();
+    bench.keys(":pol<tab><enter>").sees("Policies 3,");
+    bench.keys(":theme li<tab><enter>");
+    assert_eq!(bench.asked, [Command::UseTheme("light".to_owned())]);
+    bench.keys(":nonsense<enter>").sees("there is no command \"nonsense\"").keys("<esc>");
+    bench.keys(":filter esp<enter>").sees("with: esp");
+    bench.event(Event::ThemeRefused("there is no theme \"x\"".to_owned()));
+    bench.sees("there is no theme \"x\"");
+}
+
+#[test]
+fn warnings_are_confirmed_by_sending_once_more() {
+    let mut bench = Bench::new();
+    bench.keys("a<tab><tab>10.9.0.1<tab>10.9.0.2<tab>0x1001<tab>");
+    // aes-gcm-256 and its kin, then chacha20-poly1305, ... until 3des-cbc.
+    while !bench.line("> Encryption").contains("3des-cbc") {
+        bench.keys("<right>");
+    }
+    bench.keys("<tab><ctrl-g><tab><tab><ctrl-g><ctrl-s>");
+    bench.sees("once more adds it all the same").sees("3des-cbc is too weak").misses("SAs 1");
+    bench.keys("<ctrl-s>").sees("SAs 1");
+}
+
+#[test]
+fn the_whole_row_can_be_read_and_scrolled() {
+    let mut bench = article().sized(80, 24);
+    bench.keys("<enter>").sees("replayed").sees("may be used for");
+    bench.keys("jjj").keys("<esc>").sees("SAs 4");
+}

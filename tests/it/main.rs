@@ -1,0 +1,4 @@
+//! Tests that need no privileges: everything above the kernel, against a scripted one.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that fails should say where")]
+
+mod console;
