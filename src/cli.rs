@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::settings::Flags;
 
 mod console;
-mod print;
+pub mod print;
 
 /// See and change the Linux kernel's IPsec: SAs, policies and live packets.
 ///

@@ -128,7 +128,7 @@ async fn run_loop(options: Options, terminal: &mut TakenTerminal) -> io::Result<
         for command in commands.drain(..) {
             match command {
                 Command::Quit => return Ok(()),
-                Command::Redraw => terminal.screen.clear()?,
+                Command::Redraw => terminal.redraw()?,
                 other => world.carry_out(other),
             }
         }

@@ -225,7 +225,8 @@ impl State {
         match event {
             Event::Key(key) => self.on_key(key, commands),
             Event::Paste(text) => self.on_paste(&text),
-            Event::Resized => commands.push(Command::Redraw),
+            // The terminal's own size is looked at for every picture.
+            Event::Resized => {}
             Event::Kernel(Update::Snapshot(snapshot)) => self.on_snapshot(snapshot),
             Event::Kernel(Update::Events(events)) => events.into_iter().for_each(|event| self.on_kernel(event)),
             Event::KernelSilent(error) => self.on_silence(&error),

@@ -41,6 +41,17 @@ impl TakenTerminal {
         };
         taken().map(|screen| Self { screen }).inspect_err(|_| give_back())
     }
+
+    /// Makes the next picture draw every cell, whatever is on the terminal now.
+    ///
+    /// Not by `Terminal::clear`, which asks the terminal where its cursor is and fails if no answer comes in time.
+    ///
+    /// # Errors
+    /// When the terminal breaks.
+    pub fn redraw(&mut self) -> io::Result<()> {
+        let size = self.screen.size()?;
+        self.screen.resize(size.into())
+    }
 }
 
 impl Drop for TakenTerminal {
