@@ -19,7 +19,7 @@ fn sas(count: u32) -> Vec<Sa> {
     let name = AlgorithmName::from_kernel("rfc4106(gcm(aes))");
     (0..count)
         .map(|n| {
-            let host = |net: u32| std::net::Ipv4Addr::from(net << 24 | n / 2).into();
+            let host = |net: u32| std::net::Ipv4Addr::from((net << 24) | (n / 2)).into();
             let mut spec = SaSpec::new(host(10), host(11), IpsecProtocol::Esp, Spi(0x1000 + n));
             let key = Secret::copy_from(&[7; 36]);
             spec.algorithms.aead = Some(Transform { name: name.clone(), key, icv_bits: 128 });

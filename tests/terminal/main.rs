@@ -16,14 +16,15 @@ use rustix::termios::tcgetattr;
 /// The argument that turns this binary into the child that panics.
 const PANICKING_CHILD: &str = "--panicking-child";
 /// Longer than anything here takes on a slow machine: reaching it is a failure, not a wait.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 fn main() {
     if std::env::args().any(|argument| argument == PANICKING_CHILD) {
         let _terminal = espial::console::terminal::TakenTerminal::take().unwrap();
         panic!("the child panics as it was told");
     }
-    let tests: Vec<Trial> = TESTS.iter().map(|(name, test)| Trial::test(*name, || test().map_err(Failed::from))).collect();
+    let tests: Vec<Trial> =
+        TESTS.iter().map(|(name, test)| Trial::test(*name, || test().map_err(Failed::from))).collect();
     libtest_mimic::run(&Arguments::from_args(), tests).exit();
 }
 
@@ -184,9 +185,10 @@ fn a_panic_gives_the_terminal_back() -> Result<(), String> {
     let session = Session::start(own.to_str().unwrap(), &[PANICKING_CHILD]);
     let text = session.ends(101)?;
     let (_, behind) = text.rsplit_once("\x1b[?1049l").ok_or("it never left the alternate screen")?;
-    match behind.contains("the child panics as it was told") {
-        true => Ok(()),
-        false => Err(format!("the message does not stand on the usual screen: {text:?}")),
+    if behind.contains("the child panics as it was told") {
+        Ok(())
+    } else {
+        Err(format!("the message does not stand on the usual screen: {text:?}"))
     }
 }
 
