@@ -141,6 +141,12 @@ impl Request {
         self
     }
 
+    /// What follows the header; for tests of what is written.
+    #[cfg(test)]
+    pub fn payload(&self) -> &[u8] {
+        &self.bytes[HEADER_BYTES..]
+    }
+
     fn finish(&mut self, flags: u16, sequence: u32) -> &[u8] {
         let length = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
         self.bytes[0..4].copy_from_slice(&length.to_ne_bytes());
