@@ -177,6 +177,16 @@ impl Form {
         &self.progress
     }
 
+    /// Whether it was sent and the answer is not there yet: until then nothing of it can be altered.
+    pub fn is_pending(&self) -> bool {
+        self.progress == Progress::Pending
+    }
+
+    /// Whether it waits for the answer to this change.
+    pub fn waits_for(&self, change: &Change) -> bool {
+        self.is_pending() && self.change().as_ref() == Some(change)
+    }
+
     /// The change that it asks for; `None` while something is missing.
     pub fn change(&self) -> Option<Change> {
         (self.plan.make)(self)
@@ -314,7 +324,7 @@ impl Form {
 
     /// Gives a key to the focused field; `false` if it means nothing there.
     pub fn on_key(&mut self, key: KeyEvent) -> bool {
-        let Some(id) = self.focused().map(|field| field.id) else {
+        let Some(id) = self.focused().map(|field| field.id).filter(|_| !self.is_pending()) else {
             return false;
         };
         let taken = match self.content_mut(id) {
@@ -329,7 +339,7 @@ impl Form {
 
     /// Gives pasted text to the focused field.
     pub fn paste(&mut self, text: &str) {
-        if let Some(id) = self.focused().map(|field| field.id)
+        if let Some(id) = self.focused().map(|field| field.id).filter(|_| !self.is_pending())
             && let Some(Content::Text(field)) = self.content_mut(id)
         {
             field.paste(text);

@@ -272,12 +272,15 @@ impl State {
             return;
         }
         let typing = match self.layers.last_mut() {
-            Some(Layer::Form(form)) => Some((form.text_is_focused(), action == Some(Action::NextChoice))),
+            Some(Layer::Form(form)) => {
+                let chooses = matches!(action, Some(Action::NextChoice | Action::PreviousChoice));
+                Some((form.text_is_focused(), chooses))
+            }
             Some(Layer::Line(_)) => Some((true, false)),
             _ => None,
         };
         match (action, typing) {
-            // A blank chooses among options, but in a field of text it is a blank.
+            // A blank and the arrows choose among options, but in a field of text they are for the text.
             (Some(_), Some((true, true))) | (None, Some((true, _))) => self.on_typed(key),
             (Some(action), _) if self.setting.read_only && action.is_dangerous() => {
                 self.warn("espial was started read-only: nothing can be changed here".to_owned());

@@ -264,6 +264,7 @@ impl State {
             Action::Back => {
                 self.layers.pop();
             }
+            _ if form.is_pending() => {}
             Action::NextField if form.focused().is_none() => self.submit(commands),
             Action::NextField => form.next_field(),
             Action::PreviousField => form.previous_field(),

@@ -3,7 +3,6 @@
 use super::{Command, KernelEvent, Layer, Origin, Outcome, Polled, Sa, SaColumn, SaId, Slot, Snapshot, State, Weight};
 use crate::console::columns::Column;
 use crate::console::columns::policy::templates;
-use crate::console::form::Progress;
 use crate::kernel::{KernelError, Support};
 use crate::model::{Counts, Policy, PolicyDefaults, PolicyId, XfrmStatistics};
 
@@ -247,7 +246,8 @@ impl State {
                 let text = outcome.change.to_string();
                 self.tell(Origin::Console, Weight::Note, text.clone());
                 self.note(text);
-                self.layers.retain(|layer| !is_waiting_form(layer));
+                let answered = |layer: &Layer| matches!(layer, Layer::Form(form) if form.waits_for(&outcome.change));
+                self.layers.retain(|layer| !answered(layer));
             }
             Err(error) => {
                 let text = error.to_string();
@@ -255,7 +255,7 @@ impl State {
                 self.alarm(text);
                 for layer in &mut self.layers {
                     if let Layer::Form(form) = layer
-                        && *form.progress() == Progress::Pending
+                        && form.waits_for(&outcome.change)
                     {
                         form.refused(error);
                     }
@@ -263,10 +263,6 @@ impl State {
             }
         }
     }
-}
-
-fn is_waiting_form(layer: &Layer) -> bool {
-    matches!(layer, Layer::Form(form) if *form.progress() == Progress::Pending)
 }
 
 fn sa_words(sa: &Sa) -> String {

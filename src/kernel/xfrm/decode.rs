@@ -700,10 +700,7 @@ mod tests {
             hard in any::<Option<u64>>(),
             key in proptest::collection::vec(any::<u8>(), 1..64),
         ) {
-            let (source, destination): (IpAddr, IpAddr) = match v6 {
-                true => ("fd00::1".parse().unwrap(), "fd00::2".parse().unwrap()),
-                false => ([10, 0, 0, 1].into(), [10, 0, 0, 2].into()),
-            };
+            let (source, destination): (IpAddr, IpAddr) = if v6 { ("fd00::1".parse().unwrap(), "fd00::2".parse().unwrap()) } else { ([10, 0, 0, 1].into(), [10, 0, 0, 2].into()) };
             let mut spec = SaSpec::new(source, destination, IpsecProtocol::Esp, Spi(spi));
             spec.mark = mark.map(|(value, mask)| Mark { value, mask }).filter(|mark| *mark != Mark::default());
             spec.if_id = if_id.filter(|id| *id != 0).map(IfId);

@@ -119,6 +119,12 @@ impl Bench {
         }
     }
 
+    /// Lets the kernel answer the first of what was held.
+    pub fn release_one(&mut self) {
+        let change = self.held.remove(0);
+        self.change(change);
+    }
+
     /// Lets the kernel say what it has to say.
     pub fn settle(&mut self) {
         loop {

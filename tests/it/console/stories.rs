@@ -54,6 +54,25 @@ fn the_kernels_refusal_stands_at_the_field_it_is_about_and_the_form_stays() {
 }
 
 #[test]
+fn a_form_that_was_sent_waits_for_its_own_answer_and_takes_no_more_keys() {
+    let mut bench = article();
+    bench.hold = true;
+    bench.keys("dy").keys("a<tab><tab>10.9.0.1<tab>10.9.0.2<tab>0x1001<tab><tab><ctrl-g><ctrl-s>xyz<bs>");
+    bench.sees("waiting for the kernel").sees("0x1001");
+    bench.release_one();
+    bench.sees("SAs 3").sees("waiting for the kernel");
+    bench.release_one();
+    bench.sees("SAs 4").misses("Add an SA");
+}
+
+#[test]
+fn arrows_move_in_text_and_choose_among_options() {
+    let mut bench = Bench::new();
+    bench.keys("a<right>").sees("◂ ah ▸").keys("<left>").sees("◂ esp ▸");
+    bench.keys("<tab><tab>1.9.0.1<left><left><left><left><left><left>0").sees("10.9.0.1");
+}
+
+#[test]
 fn a_policy_is_added_by_form() {
     let mut bench = Bench::new();
     bench.keys("2a<tab>10.9.0.1<tab>10.9.0.2<tab><tab><tab><right><right><ctrl-s>");
