@@ -12,8 +12,13 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::settings::Flags;
 
+pub mod apply;
 mod console;
+mod json;
+mod list;
+pub mod policy;
 pub mod print;
+pub mod sa;
 
 /// See and change the Linux kernel's IPsec: SAs, policies and live packets.
 ///
@@ -77,7 +82,11 @@ struct Prints {
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {}
+enum Command {
+    Sa(sa::Arguments),
+    Policy(policy::Arguments),
+    Apply(apply::Arguments),
+}
 
 /// Runs the program with the process's own arguments.
 pub fn run() -> ExitCode {
@@ -113,7 +122,9 @@ fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
             }
             None => console::run(&arguments.common),
         },
-        Some(command) => match command {},
+        Some(Command::Sa(arguments)) => sa::run(&arguments),
+        Some(Command::Policy(arguments)) => policy::run(&arguments),
+        Some(Command::Apply(arguments)) => apply::run(&arguments),
     }
 }
 

@@ -40,6 +40,7 @@
 
 pub mod cli;
 pub mod console;
+pub mod dialect;
 pub mod kernel;
 pub mod model;
 pub mod privilege;

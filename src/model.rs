@@ -29,7 +29,7 @@ pub use number::{IfId, Mark, ReqId, Spi};
 pub use policy::{Policy, PolicyAction, PolicyDefaults, PolicyDirection, PolicyId, PolicyKind, PolicySpec};
 pub use prefix::Prefix;
 pub use protocol::{IpsecProtocol, Mode, UpperProtocol};
-pub use sa::{Algorithms, Replay, Sa, SaDirection, SaId, SaSpec, Transform};
+pub use sa::{Algorithms, Replay, Sa, SaDirection, SaFlags, SaId, SaSpec, Transform};
 pub use sad::Sad;
 pub use secret::Secret;
 pub use selector::{PortMatch, Selector};

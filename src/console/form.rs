@@ -10,7 +10,6 @@ use super::text_field::TextField;
 use crate::kernel::KernelError;
 use crate::model::check::Severity;
 
-pub mod key;
 pub mod policy;
 pub mod sa;
 

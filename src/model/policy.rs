@@ -217,6 +217,22 @@ impl Policy {
         }
     }
 
+    /// What would make it again.
+    pub fn to_spec(&self) -> PolicySpec {
+        PolicySpec {
+            selector: self.selector,
+            direction: self.direction,
+            kind: self.kind,
+            action: self.action,
+            priority: self.priority,
+            flags: self.flags,
+            limits: self.limits,
+            templates: self.templates.clone(),
+            mark: self.mark,
+            if_id: self.if_id,
+        }
+    }
+
     /// Whether it belongs to one socket: neither listed nor removed by a flush, and not to be edited from outside.
     pub fn is_of_socket(&self) -> bool {
         matches!(self.direction, PolicyDirection::Socket(_))

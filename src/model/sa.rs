@@ -251,6 +251,28 @@ impl Sa {
         SaId { destination: self.destination, protocol: self.protocol, spi: self.spi, mark: self.mark }
     }
 
+    /// What would make it again, with its sequence numbers at the start. The selector of everything, which the kernel
+    /// fills in by itself, is left out.
+    pub fn to_spec(&self) -> SaSpec {
+        SaSpec {
+            source: self.source,
+            destination: self.destination,
+            protocol: self.protocol,
+            spi: self.spi,
+            mode: self.mode,
+            reqid: self.reqid,
+            flags: self.flags,
+            direction: self.direction,
+            mark: self.mark,
+            if_id: self.if_id,
+            algorithms: self.algorithms.clone(),
+            replay_window: self.replay.window,
+            limits: self.limits,
+            encapsulation: self.extras.as_ref().and_then(|extras| extras.encapsulation),
+            selector: Some(self.selector).filter(|selector| !selector.is_everything()),
+        }
+    }
+
     /// Whether it is a mere reservation of an SPI, waiting for its keys.
     pub fn is_larval(&self) -> bool {
         self.algorithms.is_none()

@@ -4,6 +4,23 @@ use std::fmt;
 
 use zeroize::Zeroize;
 
+/// Why a text is no key. None of them repeats the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyTextError {
+    /// It begins neither with 0x nor with a quote.
+    #[error("a key is 0x and hex digits, or text in \"quotes\"")]
+    NeitherForm,
+    /// Text without an end.
+    #[error("the quote at the end of the key is missing")]
+    QuoteMissing,
+    /// Nothing behind the 0x, or between the quotes.
+    #[error("the key is empty")]
+    Empty,
+    /// Something else behind the 0x.
+    #[error("only the digits 0-9 and a-f may follow 0x")]
+    BadDigit,
+}
+
 /// The bytes of a key. They are wiped from memory when the value goes, `Debug` shows only how many there are, and
 /// there is no `Display`, no `Serialize` and no `Deref`: whoever wants the bytes must say [`Secret::expose`].
 #[derive(Clone, Default)]
@@ -30,6 +47,36 @@ impl Secret {
         let mut bytes = vec![0; length].into_boxed_slice();
         getrandom::fill(&mut bytes)?;
         Ok(Self(bytes))
+    }
+
+    /// Reads a key as setkey writes it: `0x` and hex digits (with an odd number of them the first byte has only one), or
+    /// text between quotes, byte by byte. The error never repeats the text.
+    ///
+    /// # Errors
+    /// When it is neither.
+    pub fn parse(text: &str) -> Result<Self, KeyTextError> {
+        if let Some(rest) = text.strip_prefix('"') {
+            return match rest.strip_suffix('"') {
+                None => Err(KeyTextError::QuoteMissing),
+                Some("") => Err(KeyTextError::Empty),
+                Some(inner) => Ok(Self::copy_from(inner.as_bytes())),
+            };
+        }
+        let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).ok_or(KeyTextError::NeitherForm)?;
+        if digits.is_empty() {
+            return Err(KeyTextError::Empty);
+        }
+        let (first, pairs) = digits.as_bytes().split_at(digits.len() % 2);
+        let mut bytes = zeroize::Zeroizing::new(Vec::with_capacity(digits.len().div_ceil(2)));
+        for pair in std::iter::once(first).filter(|first| !first.is_empty()).chain(pairs.chunks(2)) {
+            let mut byte = 0;
+            for digit in pair {
+                let value = char::from(*digit).to_digit(16).ok_or(KeyTextError::BadDigit)?;
+                byte = byte << 4 | u8::try_from(value).unwrap_or(0);
+            }
+            bytes.push(byte);
+        }
+        Ok(Self::copy_from(&bytes))
     }
 
     /// The bytes themselves. Never format them into a log, an error or a file that the user did not ask for.
@@ -121,6 +168,22 @@ mod tests {
         let (a, b) = (Secret::random(20).unwrap(), Secret::random(20).unwrap());
         assert_eq!(a.len(), 20);
         assert_ne!(a, b);
+    }
+
+    #[test]
+    fn keys_are_read_in_hex_and_as_text() {
+        assert_eq!(Secret::parse("0x00ff1A"), Ok(Secret::copy_from(&[0, 255, 0x1a])));
+        assert_eq!(Secret::parse("0Xfff"), Ok(Secret::copy_from(&[0x0f, 0xff])));
+        assert_eq!(Secret::parse("\"1234567890123456\""), Ok(Secret::copy_from(b"1234567890123456")));
+        assert_eq!(Secret::parse("\"a\"b\""), Ok(Secret::copy_from(b"a\"b")));
+    }
+
+    #[test]
+    fn what_is_no_key_is_never_repeated() {
+        for text in ["hunter2", "0xhunter2", "\"hunter2", "\"", "\"\"", "0x", "0xé", "0x12 4", ""] {
+            let error = Secret::parse(text).unwrap_err().to_string();
+            assert!(!error.contains("hunter"), "{error}");
+        }
     }
 
     #[test]

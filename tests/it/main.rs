@@ -2,4 +2,6 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that fails should say where")]
 
 mod console;
+mod headless;
+mod setkey;
 mod tidy;

@@ -2,10 +2,11 @@
 
 use std::net::IpAddr;
 
-use super::{Complaint, Description, FieldId as F, Form, Kind, Plan, key};
+use super::{Complaint, Description, FieldId as F, Form, Kind, Plan};
 use crate::console::command::Change;
 use crate::kernel::KernelError;
 use crate::model::check::{self, SaField};
+use crate::model::secret::KeyTextError;
 use crate::model::{
     Algorithm, AlgorithmKind, IpsecProtocol, Mode, ReqId, SaSpec, Secret, Spi, Transform, number::parse_u32,
 };
@@ -233,7 +234,8 @@ fn key_of(form: &Form, field: F, complaints: &mut Vec<Complaint>) -> Option<Secr
         complaints.push(Complaint::error(field, format!("a key of {} bits is needed: Ctrl-G makes one up", bytes * 8)));
         return None;
     }
-    let key = key::parse(text).map_err(|sentence| complaints.push(Complaint::error(field, sentence))).ok()?;
+    let wrong = |error: KeyTextError| complaints.push(Complaint::error(field, error.to_string()));
+    let key = Secret::parse(text).map_err(wrong).ok()?;
     if key.len() != bytes {
         let sentence = format!("this key has {} bits, {} are needed", key.bits(), bytes * 8);
         complaints.push(Complaint::error(field, sentence));

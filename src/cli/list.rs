@@ -1,0 +1,49 @@
+//! What `espial sa` and `espial policy` share: the forms that a list can take, and tables.
+
+use std::io::{self, Write};
+
+use clap::Args;
+use unicode_width::UnicodeWidthStr;
+
+use crate::console::columns::Column;
+use crate::dialect::Keys;
+
+/// The form of a list; a table where none is asked for.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Form {
+    /// Print JSON, as described below
+    #[arg(long, group = "form")]
+    pub json: bool,
+    /// Print setkey statements, as `espial apply` and setkey(8) read them
+    #[arg(long, group = "form")]
+    pub setkey: bool,
+    /// Print `ip xfrm` commands
+    #[arg(long, group = "form")]
+    pub ip: bool,
+}
+
+/// Whether keys are asked for.
+pub fn keys(show: bool) -> Keys {
+    if show { Keys::Show } else { Keys::Hide }
+}
+
+/// A table with a head, as wide as it needs to be.
+///
+/// # Errors
+/// When the output does not take it.
+pub fn write_table<Row, C: Column<Row>>(out: &mut dyn Write, columns: &[C], rows: &[Row]) -> io::Result<()> {
+    let head = columns.iter().map(|column| column.title().to_owned()).collect();
+    let cells = rows.iter().map(|row| columns.iter().map(|column| column.text(row).into_owned()).collect());
+    let lines: Vec<Vec<String>> = std::iter::once(head).chain(cells).collect();
+    let width = |place: usize| lines.iter().filter_map(|line| line.get(place)).map(|cell| cell.width()).max();
+    let widths: Vec<usize> = (0..columns.len()).map(|place| width(place).unwrap_or(0)).collect();
+    for line in &lines {
+        let mut text = String::new();
+        for ((cell, width), column) in line.iter().zip(&widths).zip(columns) {
+            let blanks = " ".repeat(width - cell.width());
+            text += &if column.is_number() { format!("{blanks}{cell}  ") } else { format!("{cell}{blanks}  ") };
+        }
+        writeln!(out, "{}", text.trim_end())?;
+    }
+    Ok(())
+}

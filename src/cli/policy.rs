@@ -1,0 +1,80 @@
+//! `espial policy`: the SPD without a screen.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::json::PolicyList;
+use super::list::{self, Form};
+use crate::console::columns::{Column, PolicyColumn};
+use crate::dialect::{iproute2, setkey};
+use crate::kernel::{Kernel, XfrmKernel};
+use crate::model::spd::matching_order;
+use crate::model::{Policy, PolicySpec};
+
+/// List the policies in the order in which the kernel asks them
+#[derive(Clone, Debug, Args)]
+#[command(after_long_help = JSON_HELP)]
+pub struct Arguments {
+    #[command(flatten)]
+    form: Form,
+}
+
+const JSON_HELP: &str = "\
+JSON: {\"schema\": 1, \"policies\": [...], \"defaults\": {in, fwd, out}}. Each policy has direction (out, in, fwd, or
+socket in and socket out for those of programs), selector {source, destination, protocol, protocol_number, source_port
+and destination_port {value, mask}, interface, user, any_family}, action, priority, index, kind (main or sub), flags,
+share, mark {value, mask}, if_id, limits {bytes, packets, since_added_secs, since_used_secs, each {soft, hard}},
+used {bytes, packets, added_at, used_at}, templates [{protocol, mode, source, destination, spi, spi_number, reqid,
+required, share, encryption_mask, authentication_mask, compression_mask}], unknown [{attribute, length, bytes}]. What
+is not set is null; defaults is null where the kernel does not tell (before Linux 5.15). Times are seconds since the
+Unix epoch.";
+
+/// Lists the policies of the calling thread's namespace.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    print(arguments, &mut XfrmKernel::open()?, &mut io::stdout().lock())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints a kernel's policies.
+///
+/// # Errors
+/// When the kernel refuses, or the output does not take it.
+pub fn print(arguments: &Arguments, kernel: &mut dyn Kernel, out: &mut dyn Write) -> anyhow::Result<()> {
+    let mut policies = kernel.policies()?;
+    policies.sort_by(matching_order);
+    if arguments.form.json {
+        let list = PolicyList::of(policies.iter(), kernel.defaults().ok());
+        serde_json::to_writer_pretty(&mut *out, &list).map_err(io::Error::from)?;
+        writeln!(out)?;
+    } else if arguments.form.setkey {
+        let twins = twins(&policies);
+        for policy in policies.iter().filter(|policy| !twins.contains(&policy.to_spec())) {
+            write_line(policy, setkey::print::policy, out)?;
+        }
+    } else if arguments.form.ip {
+        for policy in &policies {
+            write_line(policy, iproute2::policy, out)?;
+        }
+    } else {
+        list::write_table(out, PolicyColumn::ALL, &policies)?;
+    }
+    Ok(())
+}
+
+fn write_line(policy: &Policy, words: fn(&PolicySpec) -> String, out: &mut dyn Write) -> io::Result<()> {
+    if policy.is_of_socket() {
+        return writeln!(out, "# a policy of a program's socket, which only the program can make ({})", policy.id());
+    }
+    writeln!(out, "{}", words(&policy.to_spec()))
+}
+
+/// The policies that the statements for others make as well: Linux's setkey adds one for forwarding to each of
+/// direction in.
+fn twins(policies: &[Policy]) -> Vec<PolicySpec> {
+    policies.iter().filter_map(|policy| setkey::forward_twin(&policy.to_spec())).collect()
+}

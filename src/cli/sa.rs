@@ -1,0 +1,119 @@
+//! `espial sa`: the SAD without a screen.
+
+use std::collections::HashSet;
+use std::io::{self, Write};
+use std::net::IpAddr;
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::Args;
+use zeroize::Zeroizing;
+
+use super::json::SaList;
+use super::list::{self, Form};
+use crate::console::columns::{SaColumn, SaRow};
+use crate::dialect::{iproute2, setkey};
+use crate::kernel::namespace::local_addresses;
+use crate::kernel::{Kernel, XfrmKernel};
+use crate::model::{Sa, SaDirection, SaSpec};
+
+/// List the security associations
+#[derive(Clone, Debug, Args)]
+#[command(after_long_help = JSON_HELP)]
+pub struct Arguments {
+    #[command(flatten)]
+    form: Form,
+    /// Print keys too; without this they appear in no form
+    #[arg(long)]
+    show_keys: bool,
+}
+
+const JSON_HELP: &str = "\
+JSON: {\"schema\": 1, \"sas\": [...]}. Each SA has source, destination, protocol, spi (hex text), spi_number, mode, reqid,
+direction (in, out or null), mark {value, mask}, if_id, flags, larval, encryption, authentication and aead
+{name, key_bits, key, key_redacted, icv_bits}, compression, replay {window, received, sent, bitmap},
+errors {before_window, replayed, integrity_failed}, limits {bytes, packets, since_added_secs, since_used_secs, each
+{soft, hard}}, used {bytes, packets, added_at, used_at}, last_used_at, selector {source, destination, protocol,
+protocol_number, source_port and destination_port {value, mask}, interface, user, any_family}, acquire_sequence,
+encapsulation {kind, source_port, destination_port, original}, output_mark, tfc_padding, offload {interface, flags},
+care_of, security_label, extra_flags, replay_threshold, timer_threshold, mapping_threshold_secs, nat_keepalive_secs,
+cpu, unknown [{attribute, length, bytes}]. What is not set is null. Times are seconds since the Unix epoch. A key is
+0x and hex digits, and null without --show-keys.";
+
+/// Lists the SAs of the calling thread's namespace.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let mut kernel = XfrmKernel::open()?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let here = local_addresses().into_iter().collect();
+    print(arguments, &mut kernel, &here, now, &mut io::stdout().lock())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints a kernel's SAs, oldest first; `here` are the host's addresses, `now` is in seconds since the epoch.
+///
+/// # Errors
+/// When the kernel refuses, or the output does not take it.
+pub fn print(
+    arguments: &Arguments,
+    kernel: &mut dyn Kernel,
+    here: &HashSet<IpAddr>,
+    now: u64,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    let mut sas = kernel.sas()?;
+    // The kernel gives the newest first.
+    sas.reverse();
+    let keys = list::keys(arguments.show_keys);
+    if arguments.form.json {
+        serde_json::to_writer_pretty(&mut *out, &SaList::of(sas.iter(), keys)).map_err(io::Error::from)?;
+        writeln!(out)?;
+    } else if arguments.form.setkey {
+        write_lines(&sas, |spec| setkey::print::sa(spec, keys), out)?;
+    } else if arguments.form.ip {
+        write_lines(&sas, |spec| iproute2::sa(spec, keys), out)?;
+    } else {
+        list::write_table(out, COLUMNS, &rows(&sas, here, now))?;
+    }
+    Ok(())
+}
+
+/// The console's columns, without rates: those need two looks.
+const COLUMNS: &[SaColumn] = &[
+    SaColumn::Direction,
+    SaColumn::Source,
+    SaColumn::Destination,
+    SaColumn::Protocol,
+    SaColumn::Spi,
+    SaColumn::Mode,
+    SaColumn::Encryption,
+    SaColumn::Authentication,
+    SaColumn::ReqId,
+    SaColumn::Age,
+    SaColumn::State,
+];
+
+fn rows<'a>(sas: &'a [Sa], here: &HashSet<IpAddr>, now: u64) -> Vec<SaRow<'a>> {
+    let direction = |sa: &Sa| {
+        sa.direction.or_else(|| match (here.contains(&sa.source), here.contains(&sa.destination)) {
+            (_, true) => Some(SaDirection::In),
+            (true, false) => Some(SaDirection::Out),
+            (false, false) => None,
+        })
+    };
+    let row = |sa: &'a Sa| SaRow { sa, direction: direction(sa), packet_rate: None, byte_rate: None, now };
+    sas.iter().map(row).collect()
+}
+
+fn write_lines(sas: &[Sa], words: impl Fn(&SaSpec) -> Zeroizing<String>, out: &mut dyn Write) -> io::Result<()> {
+    for sa in sas {
+        if sa.is_larval() {
+            writeln!(out, "# {} reserves its SPI and has no keys yet", sa.id())?;
+        } else {
+            writeln!(out, "{}", *words(&sa.to_spec()))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,140 @@
+//! A script's text as tokens.
+
+use std::ops::Range;
+
+/// What a token is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Anything between blanks.
+    Word,
+    /// Text between quotes.
+    Quoted,
+    /// Text behind a quote that never ends, to the end of the line.
+    Unended,
+    /// The end of a statement.
+    Semicolon,
+    /// The end of the text.
+    End,
+}
+
+/// A token and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Token {
+    pub kind: Kind,
+    pub span: Range<usize>,
+}
+
+impl Token {
+    /// Its text in the source.
+    pub fn text<'a>(&self, source: &'a str) -> &'a str {
+        source.get(self.span.clone()).unwrap_or_default()
+    }
+}
+
+/// All tokens; the last is [`Kind::End`]. Blanks and comments (`#` to the end of the line) are left out.
+pub(super) fn tokens(source: &str) -> Vec<Token> {
+    let mut tokens = Vec::new();
+    let mut rest = source;
+    let at = |rest: &str| source.len() - rest.len();
+    while let Some(c) = rest.chars().next() {
+        let start = at(rest);
+        let (kind, length) = match c {
+            '#' => {
+                rest = rest.find('\n').and_then(|end| rest.get(end..)).unwrap_or_default();
+                continue;
+            }
+            ';' => (Kind::Semicolon, 1),
+            '"' => quoted(rest),
+            c if c.is_whitespace() => {
+                rest = rest.trim_start();
+                continue;
+            }
+            _ => {
+                let ends = |c: char| c.is_whitespace() || matches!(c, ';' | '"' | '#');
+                (Kind::Word, rest.find(ends).unwrap_or(rest.len()))
+            }
+        };
+        tokens.push(Token { kind, span: start..start + length });
+        rest = rest.get(length..).unwrap_or_default();
+    }
+    tokens.push(Token { kind: Kind::End, span: source.len()..source.len() });
+    tokens
+}
+
+fn quoted(rest: &str) -> (Kind, usize) {
+    let line = rest.split('\n').next().unwrap_or_default();
+    match line.get(1..).and_then(|inner| inner.find('"')) {
+        Some(end) => (Kind::Quoted, end + 2),
+        None => (Kind::Unended, line.trim_end().len()),
+    }
+}
+
+/// The parts of the text that are or may be keys: what is quoted, long hex numbers, and whatever follows `-E NAME` or
+/// `-A NAME`. Found by the tokens alone, so that a statement that cannot be parsed shows no key either.
+pub(super) fn key_spans(source: &str, tokens: &[Token]) -> Vec<Range<usize>> {
+    let is_option =
+        |token: Option<&Token>| token.is_some_and(|token| matches!(token.text(source), "-E" | "-A" | "-e" | "-a"));
+    let mut spans = Vec::new();
+    for (place, token) in tokens.iter().enumerate() {
+        let behind_algorithm = place >= 2 && is_option(tokens.get(place - 2));
+        let text = token.text(source);
+        // Longer than any SPI or reqid.
+        let long_number = text.len() > 10 && text.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("0x"));
+        // A word that touches a quote is a part of what was meant to be quoted.
+        let touches = |other: Option<&Token>, ends: bool| {
+            other.is_some_and(|other| {
+                let meets = if ends { other.span.end == token.span.start } else { other.span.start == token.span.end };
+                matches!(other.kind, Kind::Quoted | Kind::Unended) && meets
+            })
+        };
+        let before = place.checked_sub(1).and_then(|before| tokens.get(before));
+        let in_quotes = touches(before, true) || touches(tokens.get(place + 1), false);
+        let secret = match token.kind {
+            Kind::Quoted => true,
+            Kind::Word => long_number || in_quotes || (behind_algorithm && !text.starts_with('-')),
+            Kind::Unended | Kind::Semicolon | Kind::End => false,
+        };
+        match token.kind {
+            // Which quotes belong together cannot be known: nothing behind the line's first one is safe to show.
+            Kind::Unended => {
+                let line = source.get(..token.span.start).and_then(|before| before.rfind('\n')).map_or(0, |at| at + 1);
+                let first = source.get(line..).and_then(|line| line.find('"')).map_or(token.span.start, |at| line + at);
+                spans.push(first..token.span.end);
+            }
+            _ if secret => spans.push(token.span.clone()),
+            _ => {}
+        }
+    }
+    spans
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(source: &str, expected: &[(Kind, &str)]) {
+        let tokens = tokens(source);
+        let found: Vec<_> = tokens.iter().map(|token| (token.kind, token.text(source))).collect();
+        assert_eq!(found[..found.len() - 1], *expected, "{source:?}");
+        assert_eq!(tokens.last().unwrap().kind, Kind::End);
+    }
+
+    #[test]
+    fn words_quotes_comments() {
+        use Kind::{Quoted, Semicolon, Unended, Word};
+        check("#!/usr/sbin/setkey -f\nflush;# x\n", &[(Word, "flush"), (Semicolon, ";")]);
+        check("a\t\"b ; # c\"d;", &[(Word, "a"), (Quoted, "\"b ; # c\""), (Word, "d"), (Semicolon, ";")]);
+        check("x \"abc  \ny", &[(Word, "x"), (Unended, "\"abc"), (Word, "y")]);
+        check("\"", &[(Unended, "\"")]);
+        check("é\u{a0}漢", &[(Word, "é"), (Word, "漢")]);
+        check("", &[]);
+    }
+
+    #[test]
+    fn whatever_may_be_a_key_is_found_in_any_statement() {
+        let source = "add x -E 3des-cbc secret -A hmac-md5 \"a b\" 0x0123456789abcdef 0x1001 -E -A x;";
+        let tokens = tokens(source);
+        let found: Vec<_> = key_spans(source, &tokens).into_iter().map(|span| &source[span]).collect();
+        assert_eq!(found, ["secret", "\"a b\"", "0x0123456789abcdef", "x"]);
+    }
+}
