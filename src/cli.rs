@@ -15,6 +15,7 @@ use crate::settings::Flags;
 pub mod apply;
 mod console;
 mod json;
+mod lab;
 mod list;
 pub mod policy;
 pub mod print;
@@ -66,6 +67,27 @@ impl Common {
     }
 }
 
+impl Common {
+    /// The same for the console on another host.
+    fn console_arguments(&self) -> Vec<OsString> {
+        let mut arguments = Vec::new();
+        let pairs = [
+            ("--config", self.config.as_ref().map(|path| path.clone().into_os_string())),
+            ("--theme", self.theme.as_ref().map(OsString::from)),
+            ("--interface", self.interface.as_ref().map(OsString::from)),
+        ];
+        for (flag, value) in pairs {
+            if let Some(value) = value {
+                arguments.extend([OsString::from(flag), value]);
+            }
+        }
+        if self.read_only {
+            arguments.push("--read-only".into());
+        }
+        arguments
+    }
+}
+
 /// What is printed instead of opening the console.
 #[derive(Debug, Args)]
 #[group(multiple = false)]
@@ -86,10 +108,16 @@ enum Command {
     Sa(sa::Arguments),
     Policy(policy::Arguments),
     Apply(apply::Arguments),
+    Lab(lab::Arguments),
+    #[command(flatten)]
+    LabStage(lab::Stage),
 }
 
 /// Runs the program with the process's own arguments.
 pub fn run() -> ExitCode {
+    if let Some(job) = crate::lab::init::job() {
+        crate::lab::init::run(&job);
+    }
     run_with(std::env::args_os())
 }
 
@@ -110,21 +138,24 @@ fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    if let Some(name) = &arguments.common.netns {
+    let common = arguments.common;
+    if let Some(name) = &common.netns {
         // Before any thread starts: namespaces belong to threads.
         crate::kernel::namespace::Namespace::named(name)?.enter()?;
     }
     match arguments.command {
-        None => match print::asked(&arguments.prints, &arguments.common)? {
+        None => match print::asked(&arguments.prints, &common)? {
             Some(text) => {
                 io::stdout().write_all(text.as_bytes())?;
                 Ok(ExitCode::SUCCESS)
             }
-            None => console::run(&arguments.common),
+            None => console::run(&common),
         },
         Some(Command::Sa(arguments)) => sa::run(&arguments),
         Some(Command::Policy(arguments)) => policy::run(&arguments),
         Some(Command::Apply(arguments)) => apply::run(&arguments),
+        Some(Command::Lab(arguments)) => Ok(lab::run(arguments, &common)),
+        Some(Command::LabStage(stage)) => Ok(lab::run_stage(stage)),
     }
 }
 

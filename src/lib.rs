@@ -42,6 +42,7 @@ pub mod cli;
 pub mod console;
 pub mod dialect;
 pub mod kernel;
+pub mod lab;
 pub mod model;
 pub mod privilege;
 pub mod settings;

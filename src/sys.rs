@@ -15,3 +15,11 @@ pub fn unshare(flags: UnshareFlags) -> io::Result<()> {
     // SAFETY: the only unsafety of unshare(2) is the flag taken away above.
     unsafe { rustix::thread::unshare_unsafe(flags) }.map_err(io::Error::from)
 }
+
+/// Lets this process set the modes of a terminal that it is not in the foreground of, instead of being stopped for it.
+pub fn ignore_terminal_stops() {
+    // SAFETY: SIG_IGN is no function that could be run, and no handler of ours is replaced.
+    unsafe {
+        libc::signal(libc::SIGTTOU, libc::SIG_IGN);
+    }
+}

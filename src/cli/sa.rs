@@ -1,6 +1,5 @@
 //! `espial sa`: the SAD without a screen.
 
-use std::collections::HashSet;
 use std::io::{self, Write};
 use std::net::IpAddr;
 use std::process::ExitCode;
@@ -47,8 +46,7 @@ cpu, unknown [{attribute, length, bytes}]. What is not set is null. Times are se
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mut kernel = XfrmKernel::open()?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let here = local_addresses().into_iter().collect();
-    print(arguments, &mut kernel, &here, now, &mut io::stdout().lock())?;
+    print(arguments, &mut kernel, &local_addresses(), now, &mut io::stdout().lock())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -59,7 +57,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 pub fn print(
     arguments: &Arguments,
     kernel: &mut dyn Kernel,
-    here: &HashSet<IpAddr>,
+    here: &[IpAddr],
     now: u64,
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
@@ -95,7 +93,7 @@ const COLUMNS: &[SaColumn] = &[
     SaColumn::State,
 ];
 
-fn rows<'a>(sas: &'a [Sa], here: &HashSet<IpAddr>, now: u64) -> Vec<SaRow<'a>> {
+fn rows<'a>(sas: &'a [Sa], here: &[IpAddr], now: u64) -> Vec<SaRow<'a>> {
     let direction = |sa: &Sa| {
         sa.direction.or_else(|| match (here.contains(&sa.source), here.contains(&sa.destination)) {
             (_, true) => Some(SaDirection::In),

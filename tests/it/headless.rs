@@ -1,6 +1,5 @@
 //! The commands that need no screen, against a scripted kernel.
 
-use std::collections::HashSet;
 use std::net::IpAddr;
 use std::process::ExitCode;
 
@@ -30,7 +29,7 @@ fn busy() -> ScriptedKernel {
 }
 
 fn sas(line: &str) -> String {
-    let here: HashSet<IpAddr> = ["10.9.0.1".parse().unwrap(), "fd00:9::1".parse().unwrap()].into();
+    let here: [IpAddr; 2] = ["10.9.0.1".parse().unwrap(), "fd00:9::1".parse().unwrap()];
     let mut out = Vec::new();
     sa::print(&arguments(line), &mut busy(), &here, START, &mut out).unwrap();
     String::from_utf8(out).unwrap()
