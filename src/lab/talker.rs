@@ -16,12 +16,14 @@ const PATIENCE: Duration = Duration::from_millis(800);
 /// The pause between two hellos.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// What one thread of a host does, given its own address and its peer's.
+type Talk = fn(IpAddr, IpAddr);
+
 /// Lets a host answer at `own`, and greet `peer` from there every second, for as long as the process lives. What goes
 /// wrong (no SA, no peer) is silence, as on any network.
 pub(super) fn start(namespace: &Namespace, own: IpAddr, peer: IpAddr) {
     let name = namespace.name().to_owned();
-    let talks: [(&str, fn(IpAddr, IpAddr)); 3] =
-        [("answers-udp", answer_udp), ("answers-tcp", answer_tcp), ("says-hello", greet)];
+    let talks: [(&str, Talk); 3] = [("answers-udp", answer_udp), ("answers-tcp", answer_tcp), ("says-hello", greet)];
     for (what, talk) in talks {
         let Ok(namespace) = Namespace::named(&name) else {
             return;
