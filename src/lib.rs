@@ -44,6 +44,7 @@ pub mod dialect;
 pub mod kernel;
 pub mod lab;
 pub mod model;
+pub mod packet;
 pub mod privilege;
 pub mod settings;
 mod sys;

@@ -1,0 +1,377 @@
+//! Frames taken apart: bytes in, layers out.
+//!
+//! [`dissect`] takes any bytes and never fails. What is cut short or contradicts itself is a [`Flaw`] of the layer
+//! that it was found in; all that could be read before it stays. Every layer knows which bytes of the frame it is.
+//!
+//! Nothing here knows where a frame came from, holds a key, or decrypts: behind an ESP header there are only bytes.
+#![deny(clippy::indexing_slicing)]
+
+use std::fmt;
+use std::net::IpAddr;
+use std::ops::Range;
+
+use crate::model::{IpsecProtocol, Spi};
+
+mod arp;
+pub mod filter;
+mod gre;
+pub mod hexdump;
+mod icmp;
+mod ike;
+mod ip;
+mod ipsec;
+mod link;
+mod protocol;
+mod summary;
+mod transport;
+
+pub use arp::Arp;
+pub use filter::{Filter, FilterError};
+pub use gre::Gre;
+pub use icmp::Icmp;
+pub use ike::Ike;
+pub use ip::{Ipv4, Ipv6, Ipv6Fragment};
+pub use ipsec::{Ah, Esp, IpComp};
+pub use link::{Cooked, Ethernet, LinkType, Vlan};
+pub use protocol::Protocol;
+pub use summary::{Endpoint, Kind, Summary};
+pub use transport::{Tcp, TcpFlags, Udp};
+
+/// More than any honest packet has: a frame of headers inside headers is not followed beyond this.
+const MOST_LAYERS: usize = 32;
+
+/// Which way a frame crossed the interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Direction {
+    /// It arrived.
+    In,
+    /// It left.
+    Out,
+}
+
+impl fmt::Display for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::In => f.pad("in"),
+            Self::Out => f.pad("out"),
+        }
+    }
+}
+
+/// What a layer says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Header {
+    /// IEEE 802.3
+    Ethernet(Ethernet),
+    /// IEEE 802.1Q, or the outer tag of 802.1ad
+    Vlan(Vlan),
+    /// The pseudo-header of a Linux capture on several interfaces
+    Cooked(Cooked),
+    /// The address family in front of a packet on a BSD loopback, as its number there
+    Loopback(u32),
+    /// RFC 826
+    Arp(Arp),
+    /// RFC 791
+    Ipv4(Ipv4),
+    /// RFC 8200
+    Ipv6(Ipv6),
+    /// An IPv6 extension header that only leads to the next one; which, as its protocol number
+    Ipv6Extension(u8),
+    /// RFC 8200 section 4.5
+    Ipv6Fragment(Ipv6Fragment),
+    /// A fragment that is not the first: a piece from the middle of a packet of this protocol
+    FragmentTail(Protocol),
+    /// RFC 792
+    Icmp(Icmp),
+    /// RFC 4443
+    Icmpv6(Icmp),
+    /// RFC 9293
+    Tcp(Tcp),
+    /// RFC 768
+    Udp(Udp),
+    /// RFC 2784 and 2890
+    Gre(Gre),
+    /// RFC 4303. The layer covers what is encrypted, too.
+    Esp(Esp),
+    /// RFC 4302
+    Ah(Ah),
+    /// RFC 3173. The layer covers what is compressed, too.
+    IpComp(IpComp),
+    /// The four zero bytes that tell IKE from ESP on UDP port 4500 (RFC 3948 section 2.2)
+    NonEspMarker,
+    /// The single byte that keeps a NAT's mapping alive (RFC 3948 section 2.3)
+    NatKeepAlive,
+    /// The header of an IKE message (RFC 7296 section 3.1, RFC 2408 section 3.1)
+    Ike(Ike),
+    /// A protocol that is not taken apart
+    Opaque(Protocol),
+    /// Too few bytes for a header of this protocol
+    Unreadable(Protocol),
+    /// What the layers before it carry
+    Data,
+    /// Bytes behind the end of the packet, which fill the frame
+    Padding,
+}
+
+impl Header {
+    /// The protocol that it belongs to.
+    pub fn protocol(&self) -> Protocol {
+        match self {
+            Self::Ethernet(_) => Protocol::Ethernet,
+            Self::Vlan(_) => Protocol::Vlan,
+            Self::Cooked(cooked) if cooked.version == 2 => Protocol::Cooked2,
+            Self::Cooked(_) => Protocol::Cooked,
+            Self::Loopback(_) => Protocol::Loopback,
+            Self::Arp(_) => Protocol::Arp,
+            Self::Ipv4(_) => Protocol::Ipv4,
+            Self::Ipv6(_) => Protocol::Ipv6,
+            Self::Ipv6Extension(number) => Protocol::Ipv6Extension(*number),
+            Self::Ipv6Fragment(_) => Protocol::Ipv6Fragment,
+            Self::Icmp(_) => Protocol::Icmp,
+            Self::Icmpv6(_) => Protocol::Icmpv6,
+            Self::Tcp(_) => Protocol::Tcp,
+            Self::Udp(_) => Protocol::Udp,
+            Self::Gre(_) => Protocol::Gre,
+            Self::Esp(_) => Protocol::Esp,
+            Self::Ah(_) => Protocol::Ah,
+            Self::IpComp(_) => Protocol::IpComp,
+            Self::NonEspMarker | Self::NatKeepAlive => Protocol::UdpEncapsulation,
+            Self::Ike(_) => Protocol::Ike,
+            Self::FragmentTail(protocol) | Self::Opaque(protocol) | Self::Unreadable(protocol) => *protocol,
+            Self::Data | Self::Padding => Protocol::Data,
+        }
+    }
+
+    /// Source and destination, if it is an IP header.
+    pub fn ip_addresses(&self) -> Option<(IpAddr, IpAddr)> {
+        match self {
+            Self::Ipv4(ip) => Some((ip.source.into(), ip.destination.into())),
+            Self::Ipv6(ip) => Some((ip.source.into(), ip.destination.into())),
+            _ => None,
+        }
+    }
+
+    /// Source and destination, if it is a header with ports.
+    pub fn ports(&self) -> Option<(u16, u16)> {
+        match self {
+            Self::Tcp(tcp) => Some((tcp.source, tcp.destination)),
+            Self::Udp(udp) => Some((udp.source, udp.destination)),
+            _ => None,
+        }
+    }
+
+    /// Whether more of the packet comes in other frames.
+    fn has_more_fragments(&self) -> bool {
+        match self {
+            Self::Ipv4(ip) => ip.more_fragments,
+            Self::Ipv6Fragment(fragment) => fragment.more,
+            _ => false,
+        }
+    }
+}
+
+/// What is wrong with a layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    /// Bytes are missing at its end.
+    Truncated {
+        /// How many it claims, or needs at least.
+        needed: usize,
+        /// How many there are.
+        present: usize,
+    },
+    /// It contradicts itself, in these words. What follows it is not taken apart.
+    Malformed(&'static str),
+    /// More headers than are followed.
+    TooDeep,
+}
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Truncated { needed, present } => write!(f, "cut short: {present} of {needed} bytes"),
+            Self::Malformed(why) => f.write_str(why),
+            Self::TooDeep => write!(f, "more than {MOST_LAYERS} headers"),
+        }
+    }
+}
+
+/// One header of a frame, or the bytes that no header was read from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layer {
+    /// What it says.
+    pub header: Header,
+    /// Which bytes of the frame it is; always within the frame.
+    pub range: Range<usize>,
+    /// What is wrong with it.
+    pub flaw: Option<Flaw>,
+}
+
+/// An IPsec header with all that finds its SA.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IpsecHeader {
+    /// ESP, AH or IPComp.
+    pub protocol: IpsecProtocol,
+    /// Its number; for IPComp the CPI, as the kernel looks it up (RFC 3173 section 3.3).
+    pub spi: Spi,
+    /// The sequence number on the wire; IPComp has none.
+    pub sequence: Option<u32>,
+    /// The source of the IP header that it stands behind.
+    pub source: IpAddr,
+    /// The destination of the IP header that it stands behind.
+    pub destination: IpAddr,
+}
+
+/// A frame taken apart: layers in the order of their bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dissection {
+    layers: Vec<Layer>,
+}
+
+impl Dissection {
+    /// The layers, outermost first.
+    pub fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
+    /// The IPsec headers that can be read, outermost first: in the article's packets AH, then ESP.
+    pub fn ipsec(&self) -> impl Iterator<Item = IpsecHeader> {
+        let mut addresses = None;
+        self.layers.iter().filter_map(move |layer| {
+            addresses = layer.header.ip_addresses().or(addresses);
+            let (protocol, spi, sequence) = match &layer.header {
+                Header::Esp(esp) => (IpsecProtocol::Esp, esp.spi, Some(esp.sequence)),
+                Header::Ah(ah) => (IpsecProtocol::Ah, ah.spi, Some(ah.sequence)),
+                Header::IpComp(comp) => (IpsecProtocol::Comp, Spi(comp.cpi.into()), None),
+                _ => return None,
+            };
+            let (source, destination) = addresses?;
+            Some(IpsecHeader { protocol, spi, sequence, source, destination })
+        })
+    }
+}
+
+/// Takes a frame apart.
+pub fn dissect(link: LinkType, frame: &[u8]) -> Dissection {
+    let mut layers: Vec<Layer> = Vec::with_capacity(8);
+    let (mut start, mut end) = (0, frame.len());
+    let mut next = link.first_protocol(frame);
+    let mut fragment = false;
+    while let Some(protocol) = next {
+        let rest = frame.get(start..end).unwrap_or_default();
+        if rest.is_empty() && protocol == Protocol::Data {
+            break;
+        }
+        if layers.len() == MOST_LAYERS {
+            layers.push(Layer { header: Header::Data, range: start..end, flaw: Some(Flaw::TooDeep) });
+            start = end;
+            break;
+        }
+        let parsed = parse(protocol, rest);
+        let flaw = parsed.flaw(rest.len(), fragment);
+        fragment |= parsed.header.has_more_fragments();
+        let covered = parsed.length.min(rest.len());
+        end = start + parsed.claimed.unwrap_or(rest.len()).clamp(covered, rest.len());
+        layers.push(Layer { header: parsed.header, range: start..start + covered, flaw });
+        start += covered;
+        next = match parsed.next {
+            Some(protocol) if parsed.is_tail => {
+                layers.push(Layer { header: Header::FragmentTail(protocol), range: start..end, flaw: None });
+                start = end;
+                None
+            }
+            next => next,
+        };
+    }
+    if start < frame.len() {
+        layers.push(Layer { header: Header::Padding, range: start..frame.len(), flaw: None });
+    }
+    Dissection { layers }
+}
+
+/// Reads the header at the start of `rest`.
+fn parse(protocol: Protocol, rest: &[u8]) -> Parsed {
+    match protocol {
+        Protocol::Ethernet => link::parse_ethernet(rest),
+        Protocol::Vlan => link::parse_vlan(rest),
+        Protocol::Cooked => link::parse_cooked(rest),
+        Protocol::Cooked2 => link::parse_cooked2(rest),
+        Protocol::Loopback => link::parse_loopback(rest),
+        Protocol::Arp => arp::parse(rest),
+        Protocol::Ipv4 => ip::parse_v4(rest),
+        Protocol::Ipv6 => ip::parse_v6(rest),
+        Protocol::Ipv6Extension(number) => ip::parse_extension(number, rest),
+        Protocol::Ipv6Fragment => ip::parse_fragment(rest),
+        Protocol::Icmp => icmp::parse_v4(rest),
+        Protocol::Icmpv6 => icmp::parse_v6(rest),
+        Protocol::Tcp => transport::parse_tcp(rest),
+        Protocol::Udp => transport::parse_udp(rest),
+        Protocol::Gre => gre::parse(rest),
+        Protocol::Esp => ipsec::parse_esp(rest),
+        Protocol::Ah => ipsec::parse_ah(rest),
+        Protocol::IpComp => ipsec::parse_ipcomp(rest),
+        Protocol::UdpEncapsulation => ipsec::parse_udp_encapsulation(rest),
+        Protocol::Ike => ike::parse(rest),
+        Protocol::Data => Parsed::new(Header::Data, rest.len(), None),
+        Protocol::OtherAboveIp(_) | Protocol::OtherEtherType(_) | Protocol::UnknownLink => {
+            Parsed::new(Header::Opaque(protocol), rest.len(), None)
+        }
+    }
+}
+
+/// What a parser read at the start of the bytes that it was given.
+struct Parsed {
+    header: Header,
+    /// How many bytes the header has, by its own words.
+    length: usize,
+    /// How many bytes header and payload have together, where the header tells. What is beyond belongs to no layer
+    /// further in.
+    claimed: Option<usize>,
+    /// What follows the header, if anything.
+    next: Option<Protocol>,
+    /// Whether what follows is from the middle of its packet: a fragment that is not the first.
+    is_tail: bool,
+    malformed: Option<&'static str>,
+}
+
+impl Parsed {
+    fn new(header: Header, length: usize, next: Option<Protocol>) -> Self {
+        Self { header, length, claimed: None, next, is_tail: false, malformed: None }
+    }
+
+    /// There are fewer than the `needed` bytes that a header of this protocol has at least.
+    fn too_short(protocol: Protocol, needed: usize) -> Self {
+        Self::new(Header::Unreadable(protocol), needed, None)
+    }
+
+    fn claiming(mut self, bytes: usize) -> Self {
+        self.claimed = Some(bytes);
+        self
+    }
+
+    fn tail(mut self, is_tail: bool) -> Self {
+        self.is_tail = is_tail;
+        self
+    }
+
+    fn malformed(mut self, why: &'static str) -> Self {
+        self.malformed = Some(why);
+        self.next = Some(Protocol::Data);
+        self.is_tail = false;
+        self
+    }
+
+    /// A fragment's upper layers rightly claim more than the fragment has.
+    fn flaw(&self, present: usize, fragment: bool) -> Option<Flaw> {
+        let claimed = self.claimed.filter(|_| !fragment).unwrap_or(0);
+        let needed = self.length.max(claimed);
+        match self.malformed {
+            Some(why) => Some(Flaw::Malformed(why)),
+            None if needed > present => Some(Flaw::Truncated { needed, present }),
+            None => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

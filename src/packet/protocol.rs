@@ -1,0 +1,140 @@
+//! The names of what layers can be, and the numbers by which one header announces the next.
+
+use std::fmt;
+
+use crate::model::UpperProtocol;
+
+/// A protocol that a layer can be of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Protocol {
+    /// IEEE 802.3 frames.
+    Ethernet,
+    /// IEEE 802.1Q and 802.1ad tags.
+    Vlan,
+    /// Linux's first pseudo-header for captures.
+    Cooked,
+    /// Linux's second pseudo-header for captures.
+    Cooked2,
+    /// The BSDs' pseudo-header for loopback.
+    Loopback,
+    /// Address resolution for IPv4.
+    Arp,
+    /// Internet Protocol version 4.
+    Ipv4,
+    /// Internet Protocol version 6.
+    Ipv6,
+    /// Hop-by-hop options, routing, destination options and the like, by number.
+    Ipv6Extension(u8),
+    /// IPv6's fragment header.
+    Ipv6Fragment,
+    /// Internet Control Message Protocol.
+    Icmp,
+    /// ICMP for IPv6, neighbour discovery included.
+    Icmpv6,
+    /// Transmission Control Protocol.
+    Tcp,
+    /// User Datagram Protocol.
+    Udp,
+    /// Generic Routing Encapsulation.
+    Gre,
+    /// Encapsulating Security Payload.
+    Esp,
+    /// Authentication Header.
+    Ah,
+    /// IP Payload Compression.
+    IpComp,
+    /// What is in UDP on port 4500: ESP, or IKE behind a marker.
+    UdpEncapsulation,
+    /// Internet Key Exchange, both versions.
+    Ike,
+    /// Another protocol above IP.
+    OtherAboveIp(UpperProtocol),
+    /// Another protocol above Ethernet; below 1536 it is a length, and an LLC header follows.
+    OtherEtherType(u16),
+    /// A frame of a link that is not taken apart.
+    UnknownLink,
+    /// What an application sent, or what is left.
+    Data,
+}
+
+impl Protocol {
+    /// From the "protocol" of an IPv4 header or the "next header" of an IPv6, AH or extension header; nothing follows
+    /// number 59.
+    pub(super) fn above_ip(number: u8) -> Option<Self> {
+        Some(match number {
+            1 => Self::Icmp,
+            4 => Self::Ipv4,
+            6 => Self::Tcp,
+            17 => Self::Udp,
+            41 => Self::Ipv6,
+            // RFC 8200 section 4, RFC 6275 (mobility), RFC 7401 (host identity), RFC 5533 (shim6).
+            0 | 43 | 60 | 135 | 139 | 140 => Self::Ipv6Extension(number),
+            44 => Self::Ipv6Fragment,
+            47 => Self::Gre,
+            50 => Self::Esp,
+            51 => Self::Ah,
+            58 => Self::Icmpv6,
+            59 => return None,
+            108 => Self::IpComp,
+            other => Self::OtherAboveIp(UpperProtocol(other)),
+        })
+    }
+
+    /// From the type in an Ethernet, VLAN, GRE or cooked header.
+    pub(super) fn of_ether_type(number: u16) -> Self {
+        match number {
+            0x0800 => Self::Ipv4,
+            0x0806 => Self::Arp,
+            // 802.1Q, 802.1ad, and what was used before 802.1ad.
+            0x8100 | 0x88a8 | 0x9100 => Self::Vlan,
+            0x86dd => Self::Ipv6,
+            // Ethernet in GRE (RFC 1701's "transparent Ethernet bridging").
+            0x6558 => Self::Ethernet,
+            other => Self::OtherEtherType(other),
+        }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ethernet => f.pad("Ethernet"),
+            Self::Vlan => f.pad("VLAN"),
+            Self::Cooked | Self::Cooked2 => f.pad("cooked"),
+            Self::Loopback => f.pad("loopback"),
+            Self::Arp => f.pad("ARP"),
+            Self::Ipv4 => f.pad("IPv4"),
+            Self::Ipv6 => f.pad("IPv6"),
+            Self::Ipv6Extension(0) => f.pad("hop-by-hop options"),
+            Self::Ipv6Extension(43) => f.pad("routing header"),
+            Self::Ipv6Extension(60) => f.pad("destination options"),
+            Self::Ipv6Extension(number) => f.pad(&format!("extension header {number}")),
+            Self::Ipv6Fragment => f.pad("fragment header"),
+            Self::Icmp => f.pad("ICMP"),
+            Self::Icmpv6 => f.pad("ICMPv6"),
+            Self::Tcp => f.pad("TCP"),
+            Self::Udp => f.pad("UDP"),
+            Self::Gre => f.pad("GRE"),
+            Self::Esp => f.pad("ESP"),
+            Self::Ah => f.pad("AH"),
+            Self::IpComp => f.pad("IPComp"),
+            Self::UdpEncapsulation => f.pad("UDP encapsulation"),
+            Self::Ike => f.pad("IKE"),
+            Self::OtherAboveIp(number) => match number.to_string() {
+                digits if digits.bytes().all(|b| b.is_ascii_digit()) => f.pad(&format!("protocol {digits}")),
+                name => f.pad(&name.to_uppercase()),
+            },
+            Self::OtherEtherType(number) => match number {
+                0..0x600 => f.pad("LLC"),
+                0x8847 | 0x8848 => f.pad("MPLS"),
+                0x8863 | 0x8864 => f.pad("PPPoE"),
+                0x888e => f.pad("EAPOL"),
+                0x88cc => f.pad("LLDP"),
+                0x88e5 => f.pad("MACsec"),
+                other => f.pad(&format!("type {other:#06x}")),
+            },
+            Self::UnknownLink => f.pad("unknown link"),
+            Self::Data => f.pad("data"),
+        }
+    }
+}
