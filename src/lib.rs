@@ -38,6 +38,7 @@
 //!
 //! `tests/it/tidy.rs` holds the arrows and these rules as data and fails on a forbidden `use`.
 
+pub mod capture;
 pub mod cli;
 pub mod console;
 pub mod dialect;

@@ -33,6 +33,7 @@ pub fn run(common: &Common) -> anyhow::Result<ExitCode> {
         namespace: common.netns.clone(),
         read_only: settings.read_only,
         themes: theme::names(settings.theme_folder.as_deref()),
+        interface: settings.interface,
         complaints,
     };
     let options = Options { setting, theme, theme_folder: settings.theme_folder, support };

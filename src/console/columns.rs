@@ -4,9 +4,11 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt::Write;
 
+pub mod packet;
 pub mod policy;
 pub mod sa;
 
+pub use packet::PacketColumn;
 pub use policy::PolicyColumn;
 pub use sa::{SaColumn, SaRow};
 

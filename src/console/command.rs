@@ -14,6 +14,13 @@ pub enum Command {
     Poll(Wanted),
     /// Read the whole SAD and SPD again.
     Resync,
+    /// Take packets from this interface (or the one that is most likely meant) and from no other.
+    Capture {
+        /// The interface's name.
+        interface: Option<String>,
+        /// What its frames are to be marked with.
+        generation: u64,
+    },
     /// Use this theme.
     UseTheme(String),
     /// Draw every cell anew.

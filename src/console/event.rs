@@ -1,10 +1,9 @@
 //! Everything that can happen to the console, in one enum.
 
-use std::net::IpAddr;
-
 use crossterm::event::{Event as TerminalEvent, KeyEvent};
 
 use super::command::Outcome;
+use crate::capture::{Batch, Interface};
 use crate::kernel::{KernelError, Support, Update};
 use crate::model::{Counts, Sa, XfrmStatistics};
 
@@ -43,6 +42,20 @@ pub enum Event {
     Supported(Support),
     /// A command was carried out or refused.
     Done(Outcome),
+    /// Frames were captured by the capture of this generation.
+    Frames {
+        /// Which capture.
+        generation: u64,
+        /// The frames, and what else there is to say.
+        batch: Batch,
+    },
+    /// The capture of this generation has begun, or ended.
+    Capture {
+        /// Which capture.
+        generation: u64,
+        /// What became of it.
+        news: CaptureNews,
+    },
     /// The theme that was asked for cannot be used, and why.
     ThemeRefused(String),
     /// A second has passed.
@@ -80,6 +93,15 @@ pub struct Polled {
     pub counts: Result<Counts, KernelError>,
     /// Packets lost.
     pub statistics: Option<XfrmStatistics>,
-    /// The addresses of this host.
-    pub addresses: Vec<IpAddr>,
+    /// The interfaces of this host.
+    pub interfaces: Vec<Interface>,
+}
+
+/// What becomes of a capture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CaptureNews {
+    /// Frames come from this interface.
+    Started(String),
+    /// None come (any more), and why.
+    Failed(String),
 }

@@ -8,11 +8,17 @@
 //! | `kernel-follow` | the kernel's databases and events |
 //! | `kernel-change` | the user's changes, one after the other |
 //! | `kernel-poll` | counters, once a second |
+//! | `capture` | frames, from the moment on that somebody wants to see them |
+//!
+//! Frames have a channel of their own, so that no flood of them can hold up the kernel's events; what finds it full is
+//! dropped and counted.
 //!
 //! A thread that ends by itself becomes [`Event::ThreadLost`]: the console lives on and says so.
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc as blocking;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -25,19 +31,21 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::clock::Clock;
 use super::command::{Change, Command, Outcome, Wanted};
-use super::event::{Event, Now, Polled};
+use super::event::{CaptureNews, Event, Now, Polled};
 use super::state::{Setting, State};
 use super::terminal::TakenTerminal;
 use super::theme::Theme;
 use super::view;
+use crate::capture::{self, Batch, LiveCapture};
 use crate::kernel::follow::{Follower, Resync};
-use crate::kernel::namespace::local_addresses;
 use crate::kernel::{Kernel, KernelError, Support, XfrmKernel};
 
 /// No picture comes sooner than this after the last.
 const FRAME: Duration = Duration::from_millis(33);
 /// How many events wait for the loop at most; a thread that has more waits, and the kernel's own buffer fills.
 const QUEUE: usize = 256;
+/// How many batches of frames wait at most.
+const FRAMES_QUEUE: usize = 32;
 /// How long a thread waits for news before it looks whether it is still wanted.
 const PATIENCE: Duration = Duration::from_millis(250);
 /// How long to wait before trying again what failed.
@@ -115,13 +123,17 @@ async fn run_loop(options: Options, terminal: &mut TakenTerminal) -> io::Result<
                 // The terminal is gone: nobody is there to be told.
                 Some(Err(_)) | None => Event::Terminated,
             },
-            Some(event) = world.events.recv() => event,
             _ = tick.tick() => Event::Tick,
+            Some(event) = world.events.recv() => event,
+            Some(event) = world.frames.recv() => event,
             () = tokio::time::sleep(until_frame), if dirty => continue,
         };
         state.update(event, clocks.now(), &mut commands);
-        // Whatever else waits is taken in before the next picture.
-        while let Ok(event) = world.events.try_recv() {
+        // Whatever else waits is taken in before the next picture, but no endless stream of it.
+        for _ in 0..QUEUE {
+            let Ok(event) = world.events.try_recv().or_else(|_| world.frames.try_recv()) else {
+                break;
+            };
             state.update(event, clocks.now(), &mut commands);
         }
         dirty = true;
@@ -139,6 +151,10 @@ async fn run_loop(options: Options, terminal: &mut TakenTerminal) -> io::Result<
 struct World {
     events: mpsc::Receiver<Event>,
     sender: mpsc::Sender<Event>,
+    frames: mpsc::Receiver<Event>,
+    frames_sender: mpsc::Sender<Event>,
+    /// The capture that is wanted; all others end.
+    generation: Arc<AtomicU64>,
     changes: blocking::Sender<Change>,
     polls: blocking::SyncSender<Wanted>,
     resync: blocking::Receiver<Resync>,
@@ -150,6 +166,8 @@ struct World {
 impl World {
     fn start(theme: Theme, theme_folder: Option<PathBuf>, support: JoinHandle<Support>) -> io::Result<Self> {
         let (sender, events) = mpsc::channel(QUEUE);
+        let (frames_sender, frames) = mpsc::channel(FRAMES_QUEUE);
+        let generation = Arc::default();
         let answer = sender.clone();
         thread::Builder::new().name("kernel-answer".to_owned()).spawn(move || {
             let support = support.join().unwrap_or_default();
@@ -162,7 +180,20 @@ impl World {
         // One question waits at most: another one behind it would ask for the same.
         let (polls, wanted_polls) = blocking::sync_channel(1);
         spawn("kernel-poll", &sender, move |sender| poll(sender, &wanted_polls))?;
-        Ok(Self { events, sender, changes, polls, resync, following: None, theme, theme_folder })
+        let following = None;
+        Ok(Self {
+            events,
+            sender,
+            frames,
+            frames_sender,
+            generation,
+            changes,
+            polls,
+            resync,
+            following,
+            theme,
+            theme_folder,
+        })
     }
 
     fn carry_out(&mut self, command: Command) {
@@ -186,6 +217,7 @@ impl World {
                     resync.ask();
                 }
             }
+            Command::Capture { interface, generation } => self.capture(interface, generation),
             Command::UseTheme(name) => match Theme::load(&name, self.theme_folder.as_deref()) {
                 Ok(theme) => self.theme = theme,
                 Err(error) => {
@@ -195,28 +227,58 @@ impl World {
             Command::Redraw | Command::Quit => {}
         }
     }
+
+    fn capture(&self, interface: Option<String>, generation: u64) {
+        self.generation.store(generation, Ordering::Relaxed);
+        let wanted = Arc::clone(&self.generation);
+        let frames = self.frames_sender.clone();
+        let body = move |sender: &mpsc::Sender<Event>| capture(sender, &frames, interface, generation, &wanted);
+        if let Err(error) = spawn_mortal("capture", &self.sender, body) {
+            let news = CaptureNews::Failed(format!("the capture cannot begin: {error}"));
+            let _ = self.sender.try_send(Event::Capture { generation, news });
+        }
+    }
 }
 
 /// Says that a thread has ended, whichever way it did.
 struct Farewell {
     name: &'static str,
+    /// Whether it ends by itself when its work is done.
+    is_mortal: bool,
     sender: mpsc::Sender<Event>,
 }
 
 impl Drop for Farewell {
     fn drop(&mut self) {
+        if self.is_mortal && !thread::panicking() {
+            return;
+        }
         let reason = if thread::panicking() { "it panicked, which is a bug in espial" } else { "it gave up" };
         let _ = self.sender.blocking_send(Event::ThreadLost { name: self.name, reason: reason.to_owned() });
     }
 }
 
+/// Starts a thread that should live as long as the console.
 fn spawn(
     name: &'static str,
     sender: &mpsc::Sender<Event>,
     body: impl FnOnce(&mpsc::Sender<Event>) + Send + 'static,
 ) -> io::Result<()> {
-    let farewell = Farewell { name, sender: sender.clone() };
-    thread::Builder::new().name(name.to_owned()).spawn(move || body(&farewell.sender))?;
+    start(Farewell { name, is_mortal: false, sender: sender.clone() }, body)
+}
+
+/// Starts a thread that ends when its work is done.
+fn spawn_mortal(
+    name: &'static str,
+    sender: &mpsc::Sender<Event>,
+    body: impl FnOnce(&mpsc::Sender<Event>) + Send + 'static,
+) -> io::Result<()> {
+    start(Farewell { name, is_mortal: true, sender: sender.clone() }, body)
+}
+
+fn start(farewell: Farewell, body: impl FnOnce(&mpsc::Sender<Event>) + Send + 'static) -> io::Result<()> {
+    let name = farewell.name.to_owned();
+    thread::Builder::new().name(name).spawn(move || body(&farewell.sender))?;
     Ok(())
 }
 
@@ -285,7 +347,7 @@ fn poll(sender: &mpsc::Sender<Event>, wanted: &blocking::Receiver<Wanted>) {
         let polled = match opened {
             Ok(kernel) => read_counters(kernel, &wanted),
             Err(error) => {
-                Polled { sas: Vec::new(), counts: Err(error), statistics: None, addresses: local_addresses() }
+                Polled { sas: Vec::new(), counts: Err(error), statistics: None, interfaces: capture::interfaces() }
             }
         };
         if sender.blocking_send(Event::Polled(Box::new(polled))).is_err() {
@@ -300,5 +362,58 @@ fn read_counters(kernel: &mut XfrmKernel, wanted: &Wanted) -> Polled {
         Wanted::All => kernel.sas().unwrap_or_default(),
         Wanted::These(ids) => ids.iter().filter_map(|id| kernel.sa(id).ok()).collect(),
     };
-    Polled { sas, counts: kernel.counts(), statistics: kernel.statistics().ok(), addresses: local_addresses() }
+    Polled { sas, counts: kernel.counts(), statistics: kernel.statistics().ok(), interfaces: capture::interfaces() }
+}
+
+/// Takes frames for as long as this capture is the one that is wanted.
+fn capture(
+    sender: &mpsc::Sender<Event>,
+    frames: &mpsc::Sender<Event>,
+    interface: Option<String>,
+    generation: u64,
+    wanted: &AtomicU64,
+) {
+    let tell = |news| sender.blocking_send(Event::Capture { generation, news }).is_ok();
+    let name = interface.or_else(|| {
+        let all = capture::interfaces();
+        capture::default_interface(&all).map(|interface| interface.name.clone())
+    });
+    let Some(name) = name else {
+        tell(CaptureNews::Failed("this network namespace has no interface".to_owned()));
+        return;
+    };
+    let opened = LiveCapture::open(&name);
+    let mut live = match opened {
+        Ok(live) if tell(CaptureNews::Started(name)) => live,
+        Ok(_) => return,
+        Err(error) => {
+            tell(CaptureNews::Failed(error.to_string()));
+            return;
+        }
+    };
+    // What did not reach the console, to be told with the next batch that does.
+    let mut missed = Batch::default();
+    while wanted.load(Ordering::Relaxed) == generation {
+        let mut batch = match live.next(PATIENCE) {
+            Ok(batch) => batch,
+            Err(error) => {
+                tell(CaptureNews::Failed(error.to_string()));
+                return;
+            }
+        };
+        batch.dropped += missed.dropped;
+        batch.link = batch.link.or(missed.link);
+        missed = Batch::default();
+        if batch.is_empty() {
+            continue;
+        }
+        match frames.try_send(Event::Frames { generation, batch }) {
+            Ok(()) => {}
+            Err(mpsc::error::TrySendError::Full(Event::Frames { batch, .. })) => {
+                missed.dropped = batch.dropped + batch.frames.len() as u64;
+                missed.link = batch.link;
+            }
+            Err(_) => return,
+        }
+    }
 }

@@ -24,8 +24,10 @@ pub mod line;
 pub mod log;
 mod on_action;
 mod on_kernel;
+pub mod packets;
 pub mod question;
 pub mod rates;
+pub mod ring;
 pub mod table;
 
 pub use facts::Facts;
@@ -34,6 +36,7 @@ pub(crate) use on_kernel::defaults_words;
 use feed::Feed;
 use line::Line;
 use log::{Entry, Log, Origin, Weight};
+use packets::Packets;
 use question::Question;
 use table::Table;
 
@@ -132,6 +135,8 @@ pub struct Setting {
     pub read_only: bool,
     /// The names of all themes.
     pub themes: Vec<String>,
+    /// The interface that packets are to be taken from, if one was named.
+    pub interface: Option<String>,
     /// What is missing from the start, in sentences: rights, parts of the kernel.
     pub complaints: Vec<String>,
 }
@@ -177,6 +182,8 @@ pub struct State {
     pub sas: Table<SaColumn>,
     /// The table of policies.
     pub policies: Table<PolicyColumn>,
+    /// The packets.
+    pub packets: Packets,
     /// The list of events.
     pub events: Feed,
     /// The events themselves.
@@ -201,8 +208,9 @@ impl State {
             facts: Facts { now, ..Facts::default() },
             sas: Table::by(SaColumn::Source),
             policies: Table::by(PolicyColumn::Direction),
+            packets: Packets::default(),
             events: Feed::default(),
-            log: Log::default(),
+            log: log::new(),
             revealed: None,
             drawn: Drawn::default(),
             sweep: 0,
@@ -233,6 +241,8 @@ impl State {
             Event::Polled(polled) => self.on_polled(*polled, commands),
             Event::Supported(support) => self.on_support(support),
             Event::Done(outcome) => self.on_outcome(&outcome),
+            Event::Frames { generation, batch } => self.on_frames(generation, batch),
+            Event::Capture { generation, news } => self.on_capture_news(generation, news),
             Event::Tick => self.on_tick(commands),
             Event::ThemeRefused(reason) => self.alarm(reason),
             Event::ThreadLost { name, reason } => {
@@ -325,6 +335,7 @@ impl State {
         match screen {
             Screen::Sas => self.rebuild_sas(),
             Screen::Policies => self.rebuild_policies(),
+            // Its filter makes the list anew by itself.
             Screen::Packets => {}
             Screen::Events => {
                 let passing: Vec<u64> = self
@@ -360,6 +371,7 @@ impl State {
     }
 
     fn on_tick(&mut self, commands: &mut Vec<Command>) {
+        self.tell_dropped_frames();
         commands.push(Command::Poll(self.wanted()));
     }
 

@@ -31,6 +31,7 @@ mod foot;
 mod form;
 mod head;
 mod help;
+mod packets;
 mod policies;
 mod question;
 mod sas;
@@ -85,7 +86,7 @@ fn draw_screen(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme) 
     match state.screen {
         Screen::Sas => sas::draw(frame, area, state, theme),
         Screen::Policies => policies::draw(frame, area, state, theme),
-        Screen::Packets => 0,
+        Screen::Packets => packets::draw(frame, area, state, theme),
         Screen::Events => events::draw(frame, area, state, theme),
     }
 }

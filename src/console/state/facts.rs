@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 
 use super::rates::Rates;
+use crate::capture::Interface;
 use crate::console::columns::{Column, PolicyColumn, SaColumn, SaRow, Words};
 use crate::console::event::Now;
 use crate::kernel::Support;
@@ -34,7 +35,9 @@ pub struct Facts {
     pub support: Support,
     /// The rates of SAs.
     pub rates: Rates,
-    /// The addresses of this host.
+    /// The interfaces of this host.
+    pub interfaces: Vec<Interface>,
+    /// Their addresses.
     pub addresses: HashSet<IpAddr>,
 }
 

@@ -48,12 +48,12 @@ impl State {
                 let before = self.filter().to_owned();
                 self.open_line(Purpose::Filter { before: before.clone() }, &before);
             }
-            Action::NextScreen => self.show(self.neighbour(1)),
-            Action::PreviousScreen => self.show(self.neighbour(Screen::ALL.len() - 1)),
-            Action::ShowSas => self.show(Screen::Sas),
-            Action::ShowPolicies => self.show(Screen::Policies),
-            Action::ShowPackets => self.show(Screen::Packets),
-            Action::ShowEvents => self.show(Screen::Events),
+            Action::NextScreen => self.show(self.neighbour(1), commands),
+            Action::PreviousScreen => self.show(self.neighbour(Screen::ALL.len() - 1), commands),
+            Action::ShowSas => self.show(Screen::Sas, commands),
+            Action::ShowPolicies => self.show(Screen::Policies, commands),
+            Action::ShowPackets => self.show(Screen::Packets, commands),
+            Action::ShowEvents => self.show(Screen::Events, commands),
             Action::Open if self.has_selection() => self.layers.push(Layer::Whole { scroll: 0 }),
             Action::Sort => self.sort(false),
             Action::SortBackwards => self.sort(true),
@@ -65,6 +65,9 @@ impl State {
                 commands.extend([Command::Redraw, Command::Resync]);
             }
             Action::Follow => self.follow(),
+            Action::Freeze => self.freeze(),
+            Action::Interface => self.choose_interface(),
+            Action::Clear => self.forget_packets(),
             _ => {}
         }
     }
@@ -74,7 +77,7 @@ impl State {
         match self.screen {
             Screen::Sas => self.sas.go(movement, rows),
             Screen::Policies => self.policies.go(movement, rows),
-            Screen::Packets => {}
+            Screen::Packets => self.packets.feed.go(movement),
             Screen::Events => self.events.go(movement),
         }
     }
@@ -84,8 +87,11 @@ impl State {
         Screen::ALL[(at + steps) % Screen::ALL.len()]
     }
 
-    fn show(&mut self, screen: Screen) {
+    fn show(&mut self, screen: Screen, commands: &mut Vec<Command>) {
         self.screen = screen;
+        if screen == Screen::Packets {
+            self.begin_capture(commands);
+        }
     }
 
     /// Takes back the last thing that stands between the user and the plain screen; `false` if there is none.
@@ -104,26 +110,28 @@ impl State {
         match self.screen {
             Screen::Sas => self.sas.filter(),
             Screen::Policies => self.policies.filter(),
-            Screen::Packets => "",
+            Screen::Packets => self.packets.feed.filter(),
             Screen::Events => self.events.filter(),
         }
     }
 
-    fn set_filter(&mut self, filter: &str) {
+    /// Sets the filter of the screen, or says why it cannot be understood.
+    fn set_filter(&mut self, filter: &str) -> Option<String> {
         match self.screen {
             Screen::Sas => self.sas.set_filter(filter),
             Screen::Policies => self.policies.set_filter(filter),
-            Screen::Packets => {}
+            Screen::Packets => return self.filter_packets(filter),
             Screen::Events => self.events.set_filter(filter),
         }
         self.rebuild(self.screen);
+        None
     }
 
     fn has_selection(&self) -> bool {
         match self.screen {
             Screen::Sas => self.sas.selected().is_some(),
             Screen::Policies => self.policies.selected().is_some(),
-            Screen::Packets => false,
+            Screen::Packets => self.packets.feed.selected().is_some(),
             Screen::Events => self.events.selected().is_some(),
         }
     }
@@ -140,10 +148,11 @@ impl State {
     }
 
     fn follow(&mut self) {
-        if self.screen == Screen::Events {
-            let following = self.events.is_following();
-            self.events.follow(!following);
-        }
+        let feed = match self.screen {
+            Screen::Packets => &mut self.packets.feed,
+            _ => &mut self.events,
+        };
+        feed.follow(!feed.is_following());
     }
 
     fn reveal(&mut self) {
@@ -337,8 +346,9 @@ impl State {
                 self.layers.pop();
             }
             (Action::Accept, _) => {
-                let _ = commands;
+                let chosen = choice.options.get(choice.cursor).map(|(name, _)| name.clone());
                 self.layers.pop();
+                self.capture_on(chosen, commands);
             }
             (_, Some(Move::By(rows))) => {
                 let last = choice.options.len().saturating_sub(1);
@@ -362,6 +372,8 @@ impl State {
                 self.layers.pop();
                 self.set_filter(&before);
             }
+            // What cannot be understood yet stays to be mended.
+            (Action::Accept, Purpose::Filter { .. }) if line.error.is_some() => {}
             (Action::Back, Purpose::Command) | (Action::Accept, Purpose::Filter { .. }) => {
                 self.layers.pop();
             }
@@ -373,7 +385,8 @@ impl State {
                 Err(error) => line.error = Some(error),
             },
             (Action::Complete, Purpose::Command) => {
-                if let Some(rest) = line::completion(line.field.text(), &self.setting.themes, &[]) {
+                let interfaces: Vec<String> = self.facts.interfaces.iter().map(|i| i.name.clone()).collect();
+                if let Some(rest) = line::completion(line.field.text(), &self.setting.themes, &interfaces) {
                     line.field.paste(&rest);
                 }
             }
@@ -385,12 +398,19 @@ impl State {
         match typed {
             Typed::Screen(place) => {
                 if let Some(screen) = Screen::ALL.get(place) {
-                    self.show(*screen);
+                    self.show(*screen, commands);
                 }
             }
             Typed::Theme(name) => commands.push(Command::UseTheme(name)),
-            Typed::Interface(_) => {}
-            Typed::Filter(words) => self.set_filter(&words),
+            Typed::Interface(name) => {
+                self.screen = Screen::Packets;
+                self.capture_on(Some(name), commands);
+            }
+            Typed::Filter(words) => {
+                if let Some(error) = self.set_filter(&words) {
+                    self.warn(error);
+                }
+            }
             Typed::Refresh => self.on_screen_action(Action::Refresh, commands),
             Typed::Help => self.on_screen_action(Action::Help, commands),
             Typed::Quit => commands.push(Command::Quit),
@@ -412,7 +432,14 @@ impl State {
             _ => None,
         };
         if let Some(filter) = filter {
-            self.set_filter(&filter);
+            self.filter_as_typed(&filter);
+        }
+    }
+
+    fn filter_as_typed(&mut self, filter: &str) {
+        let error = self.set_filter(filter);
+        if let Some(Layer::Line(line)) = self.layers.last_mut() {
+            line.error = error;
         }
     }
 
@@ -434,7 +461,7 @@ impl State {
             }
         };
         if let Some(filter) = filter {
-            self.set_filter(&filter);
+            self.filter_as_typed(&filter);
         }
     }
 }

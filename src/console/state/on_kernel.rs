@@ -190,7 +190,9 @@ impl State {
                 known.last_used_at = sa.last_used_at;
             }
         }
-        self.facts.addresses = polled.addresses.into_iter().collect();
+        let addresses = polled.interfaces.iter().flat_map(|interface| interface.addresses.iter().copied());
+        self.facts.addresses = addresses.collect();
+        self.facts.interfaces = polled.interfaces;
         if let Some(statistics) = polled.statistics {
             self.on_statistics(statistics);
         }

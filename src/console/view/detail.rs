@@ -10,6 +10,7 @@ use crate::console::columns::SaRow;
 use crate::console::state::{Screen, State};
 use crate::console::theme::{Role, Theme};
 
+mod packet;
 mod policy;
 mod sa;
 
@@ -77,12 +78,11 @@ pub fn draw_selected(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &T
     if area.width == 0 || area.height < 2 {
         return;
     }
-    let Some((title, facts)) = selected(state) else {
+    let Some((title, lines)) = selected(state, theme, area.width.into()) else {
         draw_rule(frame, area, theme, "nothing selected", "");
         return;
     };
     let inside = draw_rule(frame, area, theme, &title, "");
-    let lines = facts.lines(theme, inside.width.into());
     let room = draw_lines(frame, inside, &lines, 0);
     if lines.len() > room {
         let more = match lines.len() - room {
@@ -95,12 +95,11 @@ pub fn draw_selected(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &T
 
 /// Draws all of it over the whole screen. Returns how many lines there is room for, and how many there are.
 pub fn draw_whole(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme, scroll: usize) -> (usize, usize) {
-    let Some((title, facts)) = selected(state) else {
+    let Some((title, lines)) = selected(state, theme, area.width.into()) else {
         draw_rule(frame, area, theme, "it is gone", "");
         return (0, 0);
     };
     let inside = draw_rule(frame, area, theme, &title, "");
-    let lines = facts.lines(theme, inside.width.into());
     let room = draw_lines(frame, inside, &lines, scroll);
     if lines.len() > room {
         let last = (scroll + room).min(lines.len());
@@ -109,25 +108,33 @@ pub fn draw_whole(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Them
     (room, lines.len())
 }
 
-fn selected(state: &State) -> Option<(String, Facts)> {
-    match state.screen {
+/// The selected row's title, and everything about it in lines of so many cells.
+fn selected(state: &State, theme: &Theme, cells: usize) -> Option<(String, Vec<Line<'static>>)> {
+    Some(match state.screen {
         Screen::Sas => {
             let row: SaRow<'_> = state.facts.sa_row(state.sas.selected()?)?;
             let reveal = state.reveals(&row.sa.id());
-            Some((format!("SA {}", row.sa.id()), sa::facts(&row, reveal, &state.clock)))
+            (format!("SA {}", row.sa.id()), sa::facts(&row, reveal, &state.clock).lines(theme, cells))
         }
         Screen::Policies => {
             let policy = state.facts.spd.at(state.policies.selected()?)?;
-            Some((format!("Policy {}", policy.id()), policy::facts(policy, state.facts.now.secs(), &state.clock)))
+            let facts = policy::facts(policy, state.facts.now.secs(), &state.clock);
+            (format!("Policy {}", policy.id()), facts.lines(theme, cells))
         }
-        Screen::Packets => None,
+        Screen::Packets => {
+            let number = state.packets.feed.selected()?;
+            let row = state.packet_row(number)?;
+            let mut lines = packet::facts(&row).lines(theme, cells);
+            lines.extend(packet::bytes(&row.frame.bytes, theme, cells));
+            (packet::title(number, &row, &state.clock), lines)
+        }
         Screen::Events => {
             let entry = state.log.get(state.events.selected()?)?;
             let mut facts = Facts::default();
             facts.say("said", entry.text.clone());
             facts.say("by", entry.origin.word());
             facts.say("at", format!("{} {}", state.clock.date(entry.at_ms / 1000), entry.weight.word()));
-            Some(("Event".to_owned(), facts))
+            ("Event".to_owned(), facts.lines(theme, cells))
         }
-    }
+    })
 }

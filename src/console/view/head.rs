@@ -79,7 +79,7 @@ fn count(state: &State, screen: Screen) -> Option<u64> {
     let count = match screen {
         Screen::Sas => state.facts.sad.len(),
         Screen::Policies => state.facts.spd.len(),
-        Screen::Packets => return None,
+        Screen::Packets => state.packets.ring.len(),
         Screen::Events => state.log.len(),
     };
     Some(count as u64)

@@ -1,11 +1,13 @@
 //! The console without a terminal: keys in, a scripted kernel behind it, pictures and commands out.
 
+mod packets;
 mod screens;
 mod stories;
 
 use std::time::Duration;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use espial::capture::Interface;
 use espial::console::clock::Clock;
 use espial::console::command::{Change, Command, Outcome, Wanted};
 use espial::console::event::{Event, Now, Polled};
@@ -91,8 +93,8 @@ impl Bench {
                 };
                 let counts = self.kernel.counts();
                 let statistics = self.kernel.statistics().ok();
-                let addresses = vec!["10.9.0.1".parse().unwrap(), "fd00:9::1".parse().unwrap()];
-                self.event(Event::Polled(Box::new(Polled { sas, counts, statistics, addresses })));
+                let interfaces = interfaces();
+                self.event(Event::Polled(Box::new(Polled { sas, counts, statistics, interfaces })));
             }
             Command::Resync => self.follower.resync().ask(),
             other => self.asked.push(other),
@@ -341,6 +343,22 @@ pub fn busy_kernel(kernel: &ScriptedKernel) {
     kernel.put_policy(Policy::from_spec(&spec, 40, START - 10));
     let of_socket = PolicySpec::new(PolicyDirection::Socket(3), Selector::between(Prefix::ANY_V4, Prefix::ANY_V4));
     kernel.put_policy(Policy::from_spec(&of_socket, 51, START - 10));
+}
+
+/// The interfaces of gouda.
+pub fn interfaces() -> Vec<Interface> {
+    let interface = |name: &str, index, is_up, addresses: &[&str]| Interface {
+        name: name.to_owned(),
+        index,
+        is_up,
+        is_loopback: name == "lo",
+        addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
+    };
+    vec![
+        interface("lo", 1, true, &["127.0.0.1"]),
+        interface("veth0", 2, true, &["10.9.0.1", "fd00:9::1"]),
+        interface("spare", 3, false, &[]),
+    ]
 }
 
 /// What a kernel without ESP says of itself.

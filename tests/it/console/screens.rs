@@ -6,7 +6,7 @@ use espial::console::theme::{Role, Theme};
 use espial::model::KernelEvent;
 
 /// What is on each picture: its name, the keys that lead there.
-const PICTURES: [(&str, &str); 11] = [
+const PICTURES: [(&str, &str); 14] = [
     ("sas", ""),
     ("sas_whole", "<enter>"),
     ("sas_filtered", "/esp<enter>"),
@@ -15,6 +15,9 @@ const PICTURES: [(&str, &str); 11] = [
     ("policies", "2"),
     ("policies_whole", "2jj<enter>"),
     ("policy_form", "2a"),
+    ("packets", "3"),
+    ("packet_whole", "3kk<enter>"),
+    ("interfaces", "3i"),
     ("events", "4"),
     ("help", "?"),
     ("command_refused", ":nonsense<enter>"),
@@ -26,6 +29,7 @@ fn busy() -> Bench {
         KernelEvent::Unreadable { message_type: 0x7f, reason: "an SA needs 224 bytes, the message has 3".into() };
     bench.kernel.say(&event);
     bench.settle();
+    bench.begin_packets();
     bench
 }
 

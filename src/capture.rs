@@ -1,0 +1,163 @@
+//! Where frames come from.
+//!
+//! [`LiveCapture`] takes them from an interface with pnet, on sockets that are opened and prepared here. It waits in
+//! the calling thread and in no other; a frame carries all that is known of it, so that whoever looks at it needs to
+//! ask nothing more. What a frame means is not known here.
+
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::packet::{Direction, LinkType};
+
+mod live;
+
+pub use live::LiveCapture;
+
+/// A frame with what the capture knows of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// When the kernel saw it, in nanoseconds since the Unix epoch.
+    pub at_ns: u64,
+    /// Where.
+    pub interface: Arc<str>,
+    /// What it begins with.
+    pub link: LinkType,
+    /// Which way it went; on loopback every frame arrives.
+    pub direction: Direction,
+    /// Its bytes.
+    pub bytes: Box<[u8]>,
+    /// Whether bytes are missing at its end.
+    pub is_cut: bool,
+}
+
+/// Frames that came shortly after one another, in the order of their times.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// The frames.
+    pub frames: Vec<Frame>,
+    /// How many the kernel dropped since the last batch because they were not fetched soon enough.
+    pub dropped: u64,
+    /// What became of the interface, if anything.
+    pub link: Option<LinkState>,
+}
+
+impl Batch {
+    /// Whether it says nothing at all.
+    pub fn is_empty(&self) -> bool {
+        self.frames.is_empty() && self.dropped == 0 && self.link.is_none()
+    }
+}
+
+/// What can become of an interface while it is watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkState {
+    /// It was switched off, or removed: no frames until it is back.
+    Down,
+    /// It is back.
+    Up,
+}
+
+/// A network interface of the calling thread's namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// Its name.
+    pub name: String,
+    /// Its number.
+    pub index: u32,
+    /// Whether it is switched on.
+    pub is_up: bool,
+    /// Whether what it sends comes back.
+    pub is_loopback: bool,
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// The interfaces of the calling thread's namespace.
+pub fn interfaces() -> Vec<Interface> {
+    let all = pnet::datalink::interfaces().into_iter();
+    all.map(|interface| Interface {
+        is_up: interface.is_up(),
+        is_loopback: interface.is_loopback(),
+        addresses: interface.ips.iter().map(pnet::ipnetwork::IpNetwork::ip).collect(),
+        name: interface.name,
+        index: interface.index,
+    })
+    .collect()
+}
+
+/// The interface that an administrator most likely means: the first that is up and has an address, loopback last.
+pub fn default_interface(interfaces: &[Interface]) -> Option<&Interface> {
+    let rank = |interface: &&Interface| (interface.is_loopback, !interface.is_up, interface.addresses.is_empty());
+    interfaces.iter().min_by_key(rank)
+}
+
+/// Why nothing can be captured.
+#[derive(Debug, thiserror::Error)]
+pub enum CaptureError {
+    /// There is no such interface.
+    #[error("there is no interface {name:?}{}", there_are(.others))]
+    Missing {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        others: Vec<String>,
+    },
+    /// The kernel refuses.
+    #[error("capturing on {interface}: {operation}: {error}{}", hint(.error))]
+    Refused {
+        /// Where.
+        interface: String,
+        /// What was tried.
+        operation: &'static str,
+        /// The refusal.
+        error: io::Error,
+    },
+}
+
+fn there_are(others: &[String]) -> String {
+    if others.is_empty() { String::new() } else { format!("; there are {}", others.join(", ")) }
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => " (this needs the capability CAP_NET_RAW: run espial as root)",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn interface(name: &str, is_up: bool, is_loopback: bool, addresses: &[[u8; 4]]) -> Interface {
+        let addresses = addresses.iter().map(|address| IpAddr::from(*address)).collect();
+        Interface { name: name.to_owned(), index: 1, is_up, is_loopback, addresses }
+    }
+
+    #[test]
+    fn the_default_is_what_is_up_and_has_an_address() {
+        let lo = interface("lo", true, true, &[[127, 0, 0, 1]]);
+        let down = interface("eth0", false, false, &[[10, 0, 0, 1]]);
+        let bare = interface("dummy0", true, false, &[]);
+        let good = interface("eth1", true, false, &[[10, 0, 0, 2]]);
+        let name = |all: &[Interface]| default_interface(all).map(|interface| interface.name.clone());
+        assert_eq!(name(&[lo.clone(), down.clone(), bare.clone(), good]), Some("eth1".into()));
+        assert_eq!(name(&[lo.clone(), down.clone(), bare]), Some("dummy0".into()));
+        assert_eq!(name(&[lo.clone(), down]), Some("eth0".into()));
+        assert_eq!(name(&[lo]), Some("lo".into()));
+        assert_eq!(name(&[]), None);
+    }
+
+    #[test]
+    fn a_missing_interface_is_told_with_those_that_there_are() {
+        let error = CaptureError::Missing { name: "eth9".into(), others: vec!["lo".into(), "eth0".into()] };
+        assert_eq!(error.to_string(), "there is no interface \"eth9\"; there are lo, eth0");
+        let error = CaptureError::Refused {
+            interface: "eth0".into(),
+            operation: "opening a packet socket",
+            error: io::Error::from_raw_os_error(libc::EPERM),
+        };
+        assert!(error.to_string().ends_with("CAP_NET_RAW: run espial as root)"), "{error}");
+    }
+}

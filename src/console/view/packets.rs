@@ -1,0 +1,92 @@
+//! The screen of packets.
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+
+use super::widget::{TableRow, draw_table, put, wrap};
+use super::{detail, draw_rule, split};
+use crate::console::columns::{Column, PacketColumn};
+use crate::console::state::State;
+use crate::console::state::packets::{CaptureState, Named, PacketRow};
+use crate::console::theme::{Role, Theme};
+use crate::model::text::quantity;
+
+/// Draws it; returns how many rows there is room for.
+pub fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme) -> usize {
+    let (list, below) = split(area);
+    let (mode, _) = mode(state);
+    let list = draw_rule(frame, list, theme, &title(state), mode);
+    let room = usize::from(list.height.saturating_sub(1));
+    let packets = &state.packets;
+    let (numbers, selected) = packets.feed.window(room);
+    let rows: Vec<TableRow<PacketRow<'_>>> = numbers
+        .enumerate()
+        .filter_map(|(place, number)| {
+            let row = state.packet_row(number)?;
+            let accent = accent(&row);
+            Some(TableRow { row, selected: Some(place) == selected, accent })
+        })
+        .collect();
+    if rows.is_empty() {
+        draw_nothing(frame, list, state, theme);
+    } else {
+        draw_table::<_, PacketColumn>(frame, list, theme, &rows, None);
+    }
+    detail::draw_selected(frame, below, state, theme);
+    room
+}
+
+fn title(state: &State) -> String {
+    let packets = &state.packets;
+    let place = match &packets.capture {
+        CaptureState::Running(name) => format!(" on {name}"),
+        CaptureState::Down(name) => format!(" on {name}, which is DOWN"),
+        CaptureState::Idle | CaptureState::Starting | CaptureState::Failed(_) => String::new(),
+    };
+    let all = packets.ring.len();
+    let mut title = match packets.feed.filter() {
+        "" => format!("Packets {all}{place}"),
+        filter => format!("Packets {} of {all}{place} with: {filter}", packets.feed.len()),
+    };
+    if let Some(unseen) = packets.frozen {
+        title += &format!(", FROZEN, {} passed unseen", quantity(unseen));
+    }
+    if packets.dropped > 0 {
+        title += &format!(", {} DROPPED by capture", quantity(packets.dropped));
+    }
+    if packets.ring.forgotten() > 0 {
+        title += &format!(", {} older forgotten", quantity(packets.ring.forgotten()));
+    }
+    title
+}
+
+fn mode(state: &State) -> (&'static str, Role) {
+    match (state.packets.frozen, state.packets.feed.is_following()) {
+        (Some(_), _) => ("frozen", Role::Caution),
+        (None, true) => ("following", Role::Muted),
+        (None, false) => ("not following", Role::Muted),
+    }
+}
+
+/// Why the list is empty.
+fn draw_nothing(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme) {
+    let (text, role) = match &state.packets.capture {
+        CaptureState::Failed(reason) => (format!("No packets: {reason}."), Role::Caution),
+        CaptureState::Idle | CaptureState::Starting => ("The capture begins...".to_owned(), Role::Muted),
+        CaptureState::Down(name) => (format!("Interface {name} is down or gone."), Role::Caution),
+        CaptureState::Running(_) if !state.packets.ring.is_empty() => {
+            ("No packet fits the filter.".to_owned(), Role::Muted)
+        }
+        CaptureState::Running(name) => (format!("No packet has crossed {name} yet."), Role::Muted),
+    };
+    let lines = wrap(&text, usize::from(area.width.saturating_sub(3)));
+    for (line, y) in lines.iter().zip(area.y + 1..area.bottom()) {
+        put(frame, Rect { y, height: 1, ..area }, 2, line, theme.style(role));
+    }
+}
+
+fn accent(row: &PacketRow<'_>) -> Option<(usize, Role)> {
+    let place = |wanted| <PacketColumn as Column<PacketRow<'_>>>::ALL.iter().position(|column| *column == wanted);
+    let lacks_sa = row.ipsec.iter().any(|(_, named)| matches!(named, Named::None));
+    if lacks_sa { Some((place(PacketColumn::What)?, Role::Caution)) } else { None }
+}

@@ -1,0 +1,225 @@
+//! The screen of packets: frames in, rows and words out.
+
+use espial::capture::{Batch, Frame, LinkState};
+use espial::console::command::Command;
+use espial::console::event::{CaptureNews, Event};
+use espial::packet::{Direction, LinkType};
+
+use super::{Bench, START, article_sas, busy_kernel};
+
+/// The frames between gouda and reblochon: the article's AH around ESP, both ways, and some that are in clear.
+fn frames() -> Vec<Frame> {
+    let protected = ipv4(51, &ah(1000, 7, &esp(1001, 7, 40)));
+    vec![
+        frame(Direction::Out, 0x0806, &arp()),
+        frame(Direction::Out, 0x0800, &protected),
+        frame(Direction::In, 0x0800, &ipv4_back(51, &ah(2000, 9, &esp(2001, 9, 56)))),
+        frame(Direction::Out, 0x0800, &ipv4(17, &udp(41000, 7777, b"hello world"))),
+        frame(Direction::Out, 0x0800, &ipv4(50, &esp(0xdead, 1, 24))),
+        frame(Direction::Out, 0x0800, &ipv4(17, &udp(4500, 4500, &esp(1001, 8, 40)))),
+        frame(Direction::In, 0x0800, &ipv4_back(17, &udp(500, 500, &ike()))),
+    ]
+}
+
+fn frame(direction: Direction, ether_type: u16, payload: &[u8]) -> Frame {
+    let mut bytes = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1];
+    bytes.extend(ether_type.to_be_bytes());
+    bytes.extend(payload);
+    let at_ns = START * 1_000_000_000 + 123_456_789;
+    Frame { at_ns, interface: "veth0".into(), link: LinkType::Ethernet, direction, bytes: bytes.into(), is_cut: false }
+}
+
+fn ip_packet(protocol: u8, ends: [u8; 2], payload: &[u8]) -> Vec<u8> {
+    let mut packet = vec![0x45, 0];
+    packet.extend(u16::try_from(20 + payload.len()).unwrap().to_be_bytes());
+    packet.extend([0, 1, 0x40, 0, 64, protocol, 0, 0, 10, 9, 0, ends[0], 10, 9, 0, ends[1]]);
+    packet.extend(payload);
+    packet
+}
+
+fn ipv4(protocol: u8, payload: &[u8]) -> Vec<u8> {
+    ip_packet(protocol, [1, 2], payload)
+}
+
+fn ipv4_back(protocol: u8, payload: &[u8]) -> Vec<u8> {
+    ip_packet(protocol, [2, 1], payload)
+}
+
+fn esp(spi: u32, sequence: u32, bytes: usize) -> Vec<u8> {
+    let mut packet = spi.to_be_bytes().to_vec();
+    packet.extend(sequence.to_be_bytes());
+    packet.extend((0..bytes).map(|at| u8::try_from(at * 89 % 251).unwrap()));
+    packet
+}
+
+fn ah(spi: u32, sequence: u32, payload: &[u8]) -> Vec<u8> {
+    let mut packet = vec![50, 4, 0, 0];
+    packet.extend(spi.to_be_bytes());
+    packet.extend(sequence.to_be_bytes());
+    packet.extend([0x1c; 12]);
+    packet.extend(payload);
+    packet
+}
+
+fn udp(source: u16, destination: u16, payload: &[u8]) -> Vec<u8> {
+    let mut datagram = source.to_be_bytes().to_vec();
+    datagram.extend(destination.to_be_bytes());
+    datagram.extend(u16::try_from(8 + payload.len()).unwrap().to_be_bytes());
+    datagram.extend([0, 0]);
+    datagram.extend(payload);
+    datagram
+}
+
+fn ike() -> Vec<u8> {
+    let mut message = vec![0x11; 16];
+    message.extend([33, 0x20, 34, 0x20, 0, 0, 0, 0, 0, 0, 0, 32, 0, 0, 0, 4]);
+    message
+}
+
+fn arp() -> Vec<u8> {
+    vec![0, 1, 8, 0, 6, 4, 0, 1, 2, 0, 0, 0, 0, 1, 10, 9, 0, 1, 0, 0, 0, 0, 0, 0, 10, 9, 0, 2]
+}
+
+impl Bench {
+    /// Opens the screen once, lets the capture begin and the frames come, and goes back.
+    pub fn begin_packets(&mut self) {
+        self.keys("3");
+        self.event(Event::Capture { generation: 1, news: CaptureNews::Started("veth0".to_owned()) });
+        self.captured(frames());
+        self.keys("1");
+        self.asked.clear();
+    }
+
+    fn captured(&mut self, frames: Vec<Frame>) {
+        self.event(Event::Frames { generation: 1, batch: Batch { frames, ..Batch::default() } });
+    }
+
+    fn capture_says(&mut self, batch: Batch) {
+        self.event(Event::Frames { generation: 1, batch });
+    }
+}
+
+fn busy() -> Bench {
+    let mut bench = Bench::with(busy_kernel, |_| {}).sized(200, 50);
+    bench.begin_packets();
+    bench.keys("3");
+    bench
+}
+
+#[test]
+fn capture_begins_when_somebody_wants_to_see_packets_and_only_once() {
+    let mut bench = Bench::with(|_| {}, |setting| setting.interface = Some("eth1".to_owned()));
+    bench.keys("24");
+    assert_eq!(bench.asked, []);
+    bench.keys("3").sees("The capture begins");
+    bench.keys("13");
+    assert_eq!(bench.asked, [Command::Capture { interface: Some("eth1".to_owned()), generation: 1 }]);
+}
+
+#[test]
+fn a_frame_is_tied_to_its_sas_or_said_to_have_none() {
+    let mut bench = busy();
+    let row = bench.line("AH/ESP");
+    assert!(row.contains("16:21:42.123"), "{row}");
+    assert!(row.contains("out 10.9.0.1"), "{row}");
+    assert!(row.contains("0x3e8/0x3e9"), "{row}");
+    assert!(row.contains("AH: hmac-md5-96; ESP: 3des-cbc hmac-sha1-96"), "{row}");
+    assert!(bench.line("0x0000dead").contains("no SA"));
+    assert!(bench.line("UDP/ESP").contains("3des-cbc hmac-sha1-96"));
+    bench.sees("41000 > 7777, 11 bytes").sees("who has 10.9.0.2? tell 10.9.0.1").sees("IKEv2 IKE_SA_INIT response 0");
+}
+
+#[test]
+fn an_sa_that_came_later_is_not_the_frames_and_one_that_went_is_said_to_be_gone() {
+    let mut bench = Bench::new().sized(200, 50);
+    bench.begin_packets();
+    bench.keys("3");
+    assert!(bench.line("AH/ESP").contains("AH: no SA; ESP: no SA"));
+    for sa in article_sas() {
+        bench.kernel.put_sa(sa);
+    }
+    bench.kernel.say(&espial::model::KernelEvent::Lost);
+    bench.seconds(3);
+    bench.sees("SAs 4");
+    assert!(bench.line("AH/ESP").contains("AH: no SA; ESP: no SA"), "what was not there then is not there now");
+    bench.captured(frames());
+    bench.sees("AH: hmac-md5-96; ESP: 3des-cbc hmac-sha1-96");
+    bench.keys("1Fy3").sees("AH: SA gone; ESP: SA gone");
+}
+
+#[test]
+fn the_bytes_of_the_selected_frame_are_shown() {
+    let mut bench = busy();
+    bench.keys("gjjj").sees("68 65 6c 6c 6f 20").sees("hello");
+    bench.keys("<enter>").sees("IPv4").sees("ttl 64").sees("0030").keys("<esc>");
+    bench.sees("Packets 7");
+}
+
+#[test]
+fn a_filter_uses_tcpdumps_words_and_says_what_it_does_not_understand() {
+    let mut bench = busy();
+    bench.keys("/udp port 7777").sees("Packets 1 of 7").keys("<enter>").sees("with: udp port 7777");
+    bench.keys("/ and arq").sees("column 19: expected a condition").sees("Packets 1 of 7");
+    bench.keys("<enter>").sees("found \"arq\"").keys("<esc>").sees("with: udp port 7777");
+    bench.captured(frames());
+    bench.sees("Packets 2 of 14");
+    bench.keys("<esc>").sees("Packets 14 on veth0");
+    bench.keys("/spi 0xdead or ike<enter>").sees("Packets 4 of 14");
+    bench.keys("/<ctrl-u>tcp<enter>").sees("No packet fits the filter");
+}
+
+#[test]
+fn a_frozen_list_stands_still_and_counts_what_passes() {
+    let mut bench = busy();
+    bench.keys(" ").sees("FROZEN, 0 passed unseen");
+    bench.captured(frames());
+    bench.sees("Packets 7 on veth0, FROZEN, 7 passed unseen");
+    bench.keys(" ");
+    bench.captured(frames());
+    bench.sees("Packets 14 on veth0").misses("FROZEN");
+}
+
+#[test]
+fn the_newest_is_followed_until_one_looks_back() {
+    let mut bench = busy();
+    assert!(bench.line(">16:").contains("IKE"));
+    bench.keys("k").sees("not following");
+    bench.captured(frames());
+    assert!(bench.line(">16:").contains("UDP/ESP"));
+    bench.keys("f");
+    assert!(bench.line(">16:").contains("IKE"));
+}
+
+#[test]
+fn what_was_dropped_is_shown_and_told() {
+    let mut bench = busy();
+    bench.capture_says(Batch { dropped: 1234, ..Batch::default() });
+    bench.sees("1.23k DROPPED by capture").seconds(1);
+    bench.keys("4").sees("1234 frames came too fast");
+}
+
+#[test]
+fn an_interface_that_goes_down_is_said_to_and_comes_back() {
+    let mut bench = busy();
+    bench.capture_says(Batch { link: Some(LinkState::Down), ..Batch::default() });
+    bench.sees("on veth0, which is DOWN");
+    bench.capture_says(Batch { link: Some(LinkState::Up), ..Batch::default() });
+    bench.misses("DOWN").keys("4").sees("veth0 is down or gone").sees("veth0 is back");
+}
+
+#[test]
+fn the_interface_is_chosen_from_a_list_or_by_name() {
+    let mut bench = busy();
+    bench.keys("i").sees("Take packets from").sees("10.9.0.1 fd00:9::1").sees("down");
+    bench.keys("j<enter>");
+    bench.keys(":interface l<tab><enter>");
+    let capture = |name: &str, generation| Command::Capture { interface: Some(name.to_owned()), generation };
+    assert_eq!(bench.asked, [capture("spare", 2), capture("lo", 3)]);
+    bench.captured(frames());
+    bench.sees("Packets 7").misses("Packets 14");
+    let news = CaptureNews::Failed("capturing on lo: opening a packet socket: EPERM".to_owned());
+    bench.event(Event::Capture { generation: 2, news: news.clone() });
+    bench.keys("x").sees("The capture begins").sees("packets forgotten");
+    bench.event(Event::Capture { generation: 3, news });
+    bench.sees("No packets: capturing on lo: opening a packet socket: EPERM.");
+}
