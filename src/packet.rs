@@ -255,7 +255,7 @@ impl Dissection {
 pub fn dissect(link: LinkType, frame: &[u8]) -> Dissection {
     let mut layers: Vec<Layer> = Vec::with_capacity(8);
     let (mut start, mut end) = (0, frame.len());
-    let mut next = link.first_protocol(frame);
+    let mut next = Some(link.first_protocol(frame));
     let mut fragment = false;
     while let Some(protocol) = next {
         let rest = frame.get(start..end).unwrap_or_default();

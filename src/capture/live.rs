@@ -12,7 +12,7 @@
 //! Lost through pnet, which discards the control messages: the VLAN tag that the device took off.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, IntoRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,7 +26,7 @@ use crate::sys;
 
 /// More than any frame has, also one that the device is to cut up (64 KiB).
 const LARGEST_FRAME: usize = 256 * 1024;
-/// The kernel's buffer for a socket; without CAP_NET_ADMIN it gets what `net.core.rmem_max` allows.
+/// The kernel's buffer for a socket; without `CAP_NET_ADMIN` it gets what `net.core.rmem_max` allows.
 const BUFFER: usize = 64 * 1024 * 1024;
 /// How long frames are gathered after the first one.
 const GATHER: Duration = Duration::from_millis(20);
@@ -76,7 +76,7 @@ impl LiveCapture {
         while batch.frames.len() < MOST_FRAMES {
             let readiness = wait(sockets, deadline.saturating_duration_since(Instant::now()))
                 .map_err(|error| refused(&self.name, "waiting for frames", error))?;
-            if readiness.iter().all(|ready| ready.is_empty()) {
+            if readiness.iter().all(PollFlags::is_empty) {
                 break;
             }
             for (socket, ready) in sockets.iter_mut().zip(readiness) {
@@ -204,12 +204,6 @@ impl Socket {
     /// How many frames the kernel dropped since the last question.
     fn dropped(&self) -> u64 {
         sys::dropped_frames(self.side.as_fd()).unwrap_or_default()
-    }
-}
-
-impl AsFd for Socket {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.side.as_fd()
     }
 }
 

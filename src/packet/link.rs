@@ -24,7 +24,7 @@ pub enum LinkType {
 }
 
 impl LinkType {
-    /// From a Linux interface's hardware type (`ARPHRD_*`, include/uapi/linux/if_arp.h), as packet sockets of type
+    /// From a Linux interface's hardware type (`ARPHRD_*`, `include/uapi/linux/if_arp.h`), as packet sockets of type
     /// `SOCK_RAW` deliver its frames.
     pub fn from_hardware_type(number: u16) -> Self {
         match number {
@@ -57,8 +57,8 @@ impl LinkType {
     }
 
     /// The protocol of the first layer.
-    pub(super) fn first_protocol(self, frame: &[u8]) -> Option<Protocol> {
-        Some(match self {
+    pub(super) fn first_protocol(self, frame: &[u8]) -> Protocol {
+        match self {
             Self::Ethernet => Protocol::Ethernet,
             Self::RawIp => match frame.first().map(|byte| byte >> 4) {
                 Some(6) => Protocol::Ipv6,
@@ -68,7 +68,7 @@ impl LinkType {
             Self::LinuxCooked2 => Protocol::Cooked2,
             Self::Loopback => Protocol::Loopback,
             Self::Unknown(_) => Protocol::UnknownLink,
-        })
+        }
     }
 }
 

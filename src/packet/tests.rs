@@ -1,3 +1,5 @@
+//! Frames built by hand, whole and broken, and any bytes at all.
+
 use std::net::IpAddr;
 
 use proptest::prelude::*;

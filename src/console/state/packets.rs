@@ -189,14 +189,13 @@ impl State {
         }
         self.packets.dropped += batch.dropped;
         let count = batch.frames.len() as u64;
-        match &mut self.packets.frozen {
-            Some(unseen) => *unseen += count,
-            None => {
-                for frame in batch.frames {
-                    self.packets.take(frame, &self.facts.sad);
-                }
-                self.packets.feed.forget_before(self.packets.ring.forgotten());
+        if let Some(unseen) = &mut self.packets.frozen {
+            *unseen += count;
+        } else {
+            for frame in batch.frames {
+                self.packets.take(frame, &self.facts.sad);
             }
+            self.packets.feed.forget_before(self.packets.ring.forgotten());
         }
         match batch.link {
             Some(LinkState::Down) => self.on_link(false),

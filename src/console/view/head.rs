@@ -64,7 +64,7 @@ fn tabs<'a>(state: &State, theme: &Theme, room: u16) -> Line<'a> {
             for (place, screen) in Screen::ALL.into_iter().enumerate() {
                 let open = screen == state.screen;
                 let style = theme.style(if open { Role::Selected } else { Role::Muted });
-                let count = counts.then(|| count(state, screen)).flatten();
+                let count = counts.then(|| count(state, screen));
                 let count = count.map_or_else(String::new, |count| format!(" {}", quantity(count)));
                 spans.push(Span::raw(" "));
                 spans.push(Span::styled(format!(" {} {}{count} ", place + 1, screen.title()), style));
@@ -75,14 +75,14 @@ fn tabs<'a>(state: &State, theme: &Theme, room: u16) -> Line<'a> {
         .unwrap_or_default()
 }
 
-fn count(state: &State, screen: Screen) -> Option<u64> {
+fn count(state: &State, screen: Screen) -> u64 {
     let count = match screen {
         Screen::Sas => state.facts.sad.len(),
         Screen::Policies => state.facts.spd.len(),
         Screen::Packets => state.packets.ring.len(),
         Screen::Events => state.log.len(),
     };
-    Some(count as u64)
+    count as u64
 }
 
 fn status<'a>(state: &State, theme: &Theme) -> Line<'a> {

@@ -1,3 +1,5 @@
+//! What the words mean, and what is said of those that mean nothing.
+
 use super::*;
 use crate::packet::tests::{ah, esp, ethernet, ipv4, udp};
 use crate::packet::{LinkType, dissect};
