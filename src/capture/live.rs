@@ -26,8 +26,6 @@ use crate::sys;
 
 /// More than any frame has, also one that the device is to cut up (64 KiB).
 const LARGEST_FRAME: usize = 256 * 1024;
-/// The kernel's buffer for a socket; without `CAP_NET_ADMIN` it gets what `net.core.rmem_max` allows.
-const BUFFER: usize = 64 * 1024 * 1024;
 /// How long frames are gathered after the first one.
 const GATHER: Duration = Duration::from_millis(20);
 /// The most frames in a batch.
@@ -38,24 +36,26 @@ const RETRY: Duration = Duration::from_millis(500);
 /// A capture on one interface.
 pub struct LiveCapture {
     name: String,
+    buffer: usize,
     sockets: Option<Vec<Socket>>,
     /// When the interface was last looked for, while it is down.
     looked: Instant,
 }
 
 impl LiveCapture {
-    /// Begins to take frames from the interface of this name in the calling thread's namespace.
+    /// Begins to take frames from the interface of this name in the calling thread's namespace. The kernel keeps up to
+    /// `buffer` bytes of them for each direction; without `CAP_NET_ADMIN`, what `net.core.rmem_max` allows.
     ///
     /// # Errors
     /// When there is none, or the rights miss.
-    pub fn open(name: &str) -> Result<Self, CaptureError> {
+    pub fn open(name: &str, buffer: usize) -> Result<Self, CaptureError> {
         let all = interfaces();
         let Some(interface) = all.iter().find(|interface| interface.name == name) else {
             let others = all.into_iter().map(|interface| interface.name).collect();
             return Err(CaptureError::Missing { name: name.to_owned(), others });
         };
-        let sockets = Some(open_sockets(interface)?);
-        Ok(Self { name: name.to_owned(), sockets, looked: Instant::now() })
+        let sockets = Some(open_sockets(interface, buffer)?);
+        Ok(Self { name: name.to_owned(), buffer, sockets, looked: Instant::now() })
     }
 
     /// The name of the interface.
@@ -111,7 +111,7 @@ impl LiveCapture {
         let Some(interface) = interfaces().into_iter().find(is_back) else {
             return Ok(Batch::default());
         };
-        self.sockets = Some(open_sockets(&interface)?);
+        self.sockets = Some(open_sockets(&interface, self.buffer)?);
         Ok(Batch { link: Some(LinkState::Up), ..Batch::default() })
     }
 }
@@ -141,22 +141,22 @@ struct Socket {
     link: LinkType,
 }
 
-fn open_sockets(interface: &Interface) -> Result<Vec<Socket>, CaptureError> {
+fn open_sockets(interface: &Interface, buffer: usize) -> Result<Vec<Socket>, CaptureError> {
     let directions: &[Direction] =
         if interface.is_loopback { &[Direction::In] } else { &[Direction::In, Direction::Out] };
-    directions.iter().map(|direction| Socket::open(interface, *direction)).collect()
+    directions.iter().map(|direction| Socket::open(interface, *direction, buffer)).collect()
 }
 
 impl Socket {
-    fn open(interface: &Interface, direction: Direction) -> Result<Self, CaptureError> {
+    fn open(interface: &Interface, direction: Direction, buffer: usize) -> Result<Self, CaptureError> {
         let name = interface.name.as_str();
         let step = |operation| move |error| refused(name, operation, error);
         // Without a protocol it receives nothing until pnet binds it, and by then the filter is in place.
         let socket = socket_with(AddressFamily::PACKET, SocketType::RAW, SocketFlags::CLOEXEC, None)
             .map_err(|error| refused(name, "opening a packet socket", error))?;
         sys::attach_filter(socket.as_fd(), &only(direction)).map_err(step("attaching a filter"))?;
-        if sockopt::set_socket_recv_buffer_size_force(&socket, BUFFER).is_err() {
-            sockopt::set_socket_recv_buffer_size(&socket, BUFFER)
+        if sockopt::set_socket_recv_buffer_size_force(&socket, buffer).is_err() {
+            sockopt::set_socket_recv_buffer_size(&socket, buffer)
                 .map_err(|error| refused(name, "enlarging the buffer", error))?;
         }
         // The first question begins the stamping; there is no frame to answer it with.

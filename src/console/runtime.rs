@@ -46,6 +46,8 @@ const FRAME: Duration = Duration::from_millis(33);
 const QUEUE: usize = 256;
 /// How many batches of frames wait at most.
 const FRAMES_QUEUE: usize = 32;
+/// What the kernel may keep of frames that were not fetched yet, for each direction.
+const CAPTURE_BUFFER: usize = 64 * 1024 * 1024;
 /// How long a thread waits for news before it looks whether it is still wanted.
 const PATIENCE: Duration = Duration::from_millis(250);
 /// How long to wait before trying again what failed.
@@ -382,7 +384,7 @@ fn capture(
         tell(CaptureNews::Failed("this network namespace has no interface".to_owned()));
         return;
     };
-    let opened = LiveCapture::open(&name);
+    let opened = LiveCapture::open(&name, CAPTURE_BUFFER);
     let mut live = match opened {
         Ok(live) if tell(CaptureNews::Started(name)) => live,
         Ok(_) => return,

@@ -1,0 +1,82 @@
+//! The console itself, in a terminal inside the lab.
+
+use crate::Test;
+use crate::session::Session;
+use crate::world::{feed, ip};
+
+pub const TESTS: &[Test] = &[
+    ("an_aes_gcm_sa_is_added_by_form_seen_by_ip_deleted_and_flushed", add_delete_flush),
+    ("packets_are_tied_to_their_sas", packets),
+    ("without_capabilities_it_opens_and_says_what_is_missing", without_capabilities),
+];
+
+const KEY: &str = "0x0102030405060708090a0b0c0d0e0f1011121314";
+
+fn must(result: Result<(), String>) {
+    result.unwrap_or_else(|problem| panic!("{problem}"));
+}
+
+fn add_delete_flush() {
+    let mut session = Session::espial();
+    must(session.sees("SAs 0"));
+    // Source, destination and SPI; then a key from Ctrl-G for the algorithm that is offered first.
+    session.press("a\t\t10.9.0.1\t10.9.0.2\t0x1001\t\t\x07");
+    must(session.sees("••••"));
+    session.press("\x13");
+    must(session.sees("added SA esp 0x00001001 to 10.9.0.2"));
+    must(session.sees("SAs 1"));
+    let listed = ip("xfrm state");
+    assert!(listed.contains("src 10.9.0.1 dst 10.9.0.2 proto esp spi 0x00001001"), "{listed}");
+    assert!(listed.contains("aead rfc4106(gcm(aes)) 0x"), "{listed}");
+    session.press("d");
+    must(session.sees("Delete this SA?"));
+    assert!(ip("xfrm state").contains("0x00001001"), "the question alone deletes nothing");
+    session.press("y");
+    must(session.sees("SAs 0"));
+    assert_eq!(ip("xfrm state"), "");
+    for spi in ["0x2001", "0x2002"] {
+        ip(&format!("xfrm state add src 10.9.0.1 dst 10.9.0.2 proto esp spi {spi} aead rfc4106(gcm(aes)) {KEY} 128"));
+    }
+    must(session.sees("SAs 2"));
+    session.press("F");
+    must(session.sees("These 2 go"));
+    session.press("y");
+    must(session.sees("SAs 0"));
+    assert_eq!(ip("xfrm state"), "");
+    session.press("q");
+    session.ends(0).unwrap();
+}
+
+fn packets() {
+    for (host, script) in [
+        ("gouda", include_str!("../data/article-gouda.conf")),
+        ("reblochon", include_str!("../data/article-reblochon.conf")),
+    ] {
+        let output = feed(env!("CARGO_BIN_EXE_espial"), &["--netns", host, "apply", "-"], script);
+        assert!(output.status.success(), "{output:?}");
+    }
+    let mut session = Session::espial();
+    must(session.sees("SAs 4"));
+    session.resize(40, 130);
+    session.press("3");
+    // The hosts' talkers speak every second.
+    must(session.sees("AH: hmac-md5-96; ESP: 3des-cbc hmac-sha1-96"));
+    ip("xfrm state delete src 10.9.0.2 dst 10.9.0.1 proto esp spi 2001");
+    must(session.sees("ESP: no SA"));
+    session.press("/esp and in\r");
+    must(session.sees("with: esp and in"));
+    session.press("q");
+    session.press("q");
+    session.ends(0).unwrap();
+}
+
+fn without_capabilities() {
+    let espial = env!("CARGO_BIN_EXE_espial");
+    let arguments = ["--bounding-set=-all", "--inh-caps=-all", espial, "--config", "/dev/null"];
+    let mut session = Session::start("setpriv", &arguments);
+    must(session.sees("CAP_NET_ADMIN"));
+    session.press("3");
+    must(session.sees("CAP_NET_RAW"));
+    session.press("q");
+    session.ends(0).unwrap();
+}

@@ -1,0 +1,44 @@
+//! espial on a real kernel, in the lab: what it writes is read by `ip` and tcpdump, and what they write is read by it.
+//!
+//! Outside of the lab this program runs itself inside, once for all tests; as cargo's runner, `espial lab --profile none
+//! --` does the same. Every test begins with empty databases on both hosts, so they run one after the other.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that fails should say where")]
+
+mod console;
+mod reads;
+#[path = "../terminal/session.rs"]
+#[allow(dead_code, reason = "the terminal tests use all of it")]
+mod session;
+mod wire;
+mod world;
+mod writes;
+
+use std::process::Command;
+
+use libtest_mimic::{Arguments, Trial};
+
+type Test = (&'static str, fn());
+
+fn main() {
+    if std::env::var_os("ESPIAL_LAB").is_none() {
+        let own = std::env::current_exe().unwrap();
+        let mut lab = Command::new(env!("CARGO_BIN_EXE_espial"));
+        lab.args(["lab", "--profile", "none", "--"]).arg(own).args(std::env::args_os().skip(1));
+        let status = lab.status().unwrap();
+        std::process::exit(status.code().unwrap_or(1));
+    }
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
+    let groups: [(&str, &[Test]); 4] =
+        [("writes", writes::TESTS), ("reads", reads::TESTS), ("wire", wire::TESTS), ("console", console::TESTS)];
+    let trials = groups.into_iter().flat_map(|(group, tests)| {
+        tests.iter().map(move |(name, test)| {
+            Trial::test(format!("{group}::{name}"), move || {
+                world::reset();
+                test();
+                Ok(())
+            })
+        })
+    });
+    libtest_mimic::run(&arguments, trials.collect()).exit();
+}

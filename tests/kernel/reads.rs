@@ -1,0 +1,182 @@
+//! What others write, as espial reads it.
+
+use std::net::UdpSocket;
+use std::time::Duration;
+
+use espial::kernel::{Kernel, Watch};
+use espial::model::{IpsecProtocol, KernelEvent, PolicyKind};
+use serde_json::{Value, json};
+
+use crate::Test;
+use crate::world::{espial, ip, json as espial_json, kernel, run};
+
+pub const TESTS: &[Test] = &[
+    ("sas_with_everything", sas_with_everything),
+    ("policies_with_everything", policies_with_everything),
+    ("another_namespace", another_namespace),
+    ("events", events),
+    ("nothing_is_taken_from_a_key_manager", nothing_is_taken_from_a_key_manager),
+    ("counters_of_lost_packets", counters),
+    ("without_capabilities", without_capabilities),
+];
+
+const GCM_KEY: &str = "0x0102030405060708090a0b0c0d0e0f1011121314";
+
+fn at<'a>(value: &'a Value, path: &str) -> &'a Value {
+    value.pointer(path).unwrap_or_else(|| panic!("no {path} in {value:#}"))
+}
+
+fn sas_with_everything() {
+    ip(&format!(
+        "xfrm state add src 10.9.0.1 dst 10.9.0.2 proto esp spi 0x1001 reqid 5 mode tunnel \
+         aead rfc4106(gcm(aes)) {GCM_KEY} 128 replay-window 32 flag esn limit time-hard 3600 limit byte-soft 1000000 \
+         mark 0x10 mask 0xff if_id 7 output-mark 0x7 sel src 10.1.0.0/16 dst 10.2.0.0/16 proto tcp dport 443"
+    ));
+    let told = espial_json(&["sa", "--json", "--show-keys"]);
+    assert_eq!(told["schema"], 1);
+    let sa = &told["sas"][0];
+    let expected = [
+        ("/source", json!("10.9.0.1")),
+        ("/destination", json!("10.9.0.2")),
+        ("/protocol", json!("esp")),
+        ("/spi", json!("0x00001001")),
+        ("/mode", json!("tunnel")),
+        ("/reqid", json!(5)),
+        ("/mark", json!({"value": 16, "mask": 255})),
+        ("/if_id", json!(7)),
+        ("/output_mark/value", json!(7)),
+        ("/flags", json!(["esn"])),
+        ("/aead/name", json!("rfc4106(gcm(aes))")),
+        ("/aead/key", json!(GCM_KEY)),
+        ("/aead/icv_bits", json!(128)),
+        ("/replay/window", json!(32)),
+        ("/limits/since_added_secs/hard", json!(3600)),
+        ("/limits/bytes/soft", json!(1_000_000)),
+        ("/selector/source", json!("10.1.0.0/16")),
+        ("/selector/protocol", json!("tcp")),
+        ("/selector/destination_port/value", json!(443)),
+        ("/unknown", json!([])),
+    ];
+    for (path, value) in expected {
+        assert_eq!(at(sa, path), &value, "{path}");
+    }
+    let hidden = espial(&["sa", "--json"]);
+    assert!(!hidden.contains(&GCM_KEY[2..]) && hidden.contains("rfc4106"), "{hidden}");
+}
+
+fn policies_with_everything() {
+    ip("xfrm policy add src 10.1.0.0/16 dst 10.2.0.0/16 proto udp sport 500 dir out priority 77 mark 0x10 mask 0xff \
+        if_id 3 flag localok limit time-soft 100 tmpl src 10.9.0.1 dst 10.9.0.2 proto esp reqid 5 mode tunnel \
+        tmpl proto ah mode transport level use");
+    ip("xfrm policy add src fd01::/64 dst fd02::/64 dir fwd action block");
+    let told = espial_json(&["policy", "--json"]);
+    let policies = told["policies"].as_array().unwrap();
+    let out = policies.iter().find(|policy| policy["direction"] == "out").unwrap();
+    let expected = [
+        ("/selector/source", json!("10.1.0.0/16")),
+        ("/selector/protocol", json!("udp")),
+        ("/selector/source_port/value", json!(500)),
+        ("/action", json!("allow")),
+        ("/priority", json!(77)),
+        ("/mark", json!({"value": 16, "mask": 255})),
+        ("/if_id", json!(3)),
+        ("/flags", json!(1)),
+        ("/limits/since_added_secs/soft", json!(100)),
+        ("/templates/0/protocol", json!("esp")),
+        ("/templates/0/mode", json!("tunnel")),
+        ("/templates/0/source", json!("10.9.0.1")),
+        ("/templates/0/reqid", json!(5)),
+        ("/templates/1/protocol", json!("ah")),
+        ("/templates/1/required", json!(false)),
+    ];
+    for (path, value) in expected {
+        assert_eq!(at(out, path), &value, "{path}");
+    }
+    let blocked = policies.iter().find(|policy| policy["direction"] == "fwd").unwrap();
+    assert_eq!((at(blocked, "/action"), at(blocked, "/selector/destination")), (&json!("block"), &json!("fd02::/64")));
+}
+
+fn another_namespace() {
+    ip(&format!(
+        "-n reblochon xfrm state add src 10.9.0.1 dst 10.9.0.2 proto esp spi 0x2002 aead rfc4106(gcm(aes)) {GCM_KEY} 128"
+    ));
+    assert_eq!(espial_json(&["sa", "--json"])["sas"], json!([]));
+    let there = espial_json(&["--netns", "reblochon", "sa", "--json"]);
+    assert_eq!(there["sas"][0]["spi"], "0x00002002");
+    let output = run(env!("CARGO_BIN_EXE_espial"), ["--netns", "nowhere", "sa"]);
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && words.contains("there are gouda, reblochon"), "{words}");
+}
+
+/// The events that come until one fits.
+fn until(watch: &mut dyn Watch, what: &str, fits: impl Fn(&KernelEvent) -> bool) {
+    let mut events = Vec::new();
+    for _ in 0..60 {
+        if events.iter().any(&fits) {
+            return;
+        }
+        watch.wait(Duration::from_millis(500), &mut events).unwrap();
+    }
+    panic!("{what} did not come, but {events:?}");
+}
+
+fn events() {
+    let mut watch = kernel().watch().unwrap();
+    let watch = watch.as_mut();
+    let named = "src 10.9.0.1 dst 10.9.0.2 proto esp spi 0x1001";
+    ip(&format!("xfrm state add {named} aead rfc4106(gcm(aes)) {GCM_KEY} 128"));
+    until(watch, "the new SA", |event| matches!(event, KernelEvent::SaAdded(sa) if sa.spi.0 == 0x1001));
+    ip(&format!("xfrm state delete {named}"));
+    until(watch, "its end", |event| matches!(event, KernelEvent::SaDeleted(id) if id.spi.0 == 0x1001));
+    ip(&format!("xfrm state add {named} limit time-hard 1 aead rfc4106(gcm(aes)) {GCM_KEY} 128"));
+    until(
+        watch,
+        "its expiry",
+        |event| matches!(event, KernelEvent::SaExpired { id, hard: true } if id.spi.0 == 0x1001),
+    );
+    ip(&format!("xfrm state add {named} aead rfc4106(gcm(aes)) {GCM_KEY} 128"));
+    ip("xfrm state flush");
+    until(watch, "the flush", |event| {
+        matches!(event, KernelEvent::SasFlushed(IpsecProtocol::Any | IpsecProtocol::Other(0)))
+    });
+    ip("xfrm policy add src 10.1.0.0/16 dst 10.2.0.0/16 dir out");
+    until(watch, "the new policy", |event| matches!(event, KernelEvent::PolicyAdded(_)));
+    ip("xfrm policy delete src 10.1.0.0/16 dst 10.2.0.0/16 dir out");
+    until(watch, "its end", |event| matches!(event, KernelEvent::PolicyDeleted(_)));
+    ip("xfrm policy add src 10.1.0.0/16 dst 10.2.0.0/16 dir out");
+    ip("xfrm policy flush");
+    until(watch, "the flush", |event| matches!(event, KernelEvent::PoliciesFlushed(PolicyKind::Main)));
+    ip("xfrm policy setdefault fwd block");
+    until(watch, "the default", |event| matches!(event, KernelEvent::DefaultsChanged(_)));
+    ip("xfrm policy setdefault fwd accept");
+}
+
+/// Whoever listens for ACQUIRE is taken for a key manager: the kernel then makes half an SA and waits for it to be
+/// completed. espial only looks on, and must not be waited for.
+fn nothing_is_taken_from_a_key_manager() {
+    let _watch = kernel().watch().unwrap();
+    ip("xfrm policy add src 10.9.0.1 dst 10.9.0.2 proto udp dport 9 dir out tmpl proto esp mode transport");
+    let socket = UdpSocket::bind("10.9.0.1:0").unwrap();
+    // It is dropped, which is not always told.
+    let _ = socket.send_to(b"hello world", "10.9.0.2:9");
+    assert_eq!(ip("xfrm state"), "", "no larval SA");
+}
+
+fn counters() {
+    let before = kernel().statistics().unwrap();
+    // Nobody has an SA for what this policy demands.
+    ip("xfrm policy add src 10.9.0.1 dst 10.9.0.2 proto udp dport 9 dir out tmpl proto esp mode transport");
+    let socket = UdpSocket::bind("10.9.0.1:0").unwrap();
+    let _ = socket.send_to(b"hello world", "10.9.0.2:9");
+    let after = kernel().statistics().unwrap();
+    let grown: Vec<(&str, u64)> = after.grown_since(&before).collect();
+    assert!(grown.iter().any(|(name, _)| *name == "XfrmOutNoStates"), "{grown:?}");
+}
+
+fn without_capabilities() {
+    let espial_program = env!("CARGO_BIN_EXE_espial");
+    let output = run("setpriv", ["--bounding-set=-all", "--inh-caps=-all", espial_program, "sa"]);
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{words}");
+    assert!(words.contains("CAP_NET_ADMIN"), "{words}");
+}

@@ -1,0 +1,278 @@
+//! What espial writes, as `ip` reads it.
+
+use espial::kernel::Kernel;
+use espial::model::sa::Encapsulation;
+use espial::model::{
+    AlgorithmName, IfId, IpsecProtocol, Level, Limit, Mark, Mode, PolicyAction, PolicyDefaults, PolicyDirection,
+    PolicyKind, PolicySpec, PortMatch, Prefix, ReqId, SaFlags, SaSpec, Secret, Selector, Spi, Template, Transform,
+    UpperProtocol,
+};
+
+use crate::Test;
+use crate::world::{GOUDA, REBLOCHON, espial, feed, ip, kernel};
+
+pub const TESTS: &[Test] = &[
+    ("every_kind_of_sa", every_kind_of_sa),
+    ("every_kind_of_policy", every_kind_of_policy),
+    ("deleting_and_flushing", deleting_and_flushing),
+    ("the_defaults", the_defaults),
+    ("refusals_carry_the_kernels_words_and_no_key", refusals),
+    ("setkey_scripts", setkey_scripts),
+];
+
+const KEY: &str = "0x000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f202122232425262728292a2b2c2d2e2f";
+
+fn transform(name: &str, bytes: usize, icv_bits: u32) -> Transform {
+    let key: Vec<u8> = (0..).take(bytes).collect();
+    Transform { name: AlgorithmName::from_kernel(name), key: Secret::copy_from(&key), icv_bits }
+}
+
+/// The key of so many bytes, as `ip` shows it.
+fn key(bytes: usize) -> &'static str {
+    &KEY[..2 + 2 * bytes]
+}
+
+fn sa(protocol: IpsecProtocol, fill: impl FnOnce(&mut SaSpec)) -> SaSpec {
+    let mut spec = SaSpec::new(GOUDA.parse().unwrap(), REBLOCHON.parse().unwrap(), protocol, Spi(0x1001));
+    fill(&mut spec);
+    spec
+}
+
+fn prefix(text: &str) -> Prefix {
+    text.parse().unwrap()
+}
+
+fn every_kind_of_sa() {
+    use IpsecProtocol::{Ah, Comp, Esp};
+    let cases: Vec<(SaSpec, Vec<String>)> = vec![
+        (
+            sa(Esp, |spec| {
+                spec.algorithms.encryption = Some(transform("cbc(aes)", 32, 0));
+                spec.algorithms.authentication = Some(transform("hmac(sha256)", 32, 128));
+                spec.reqid = ReqId(0x4711);
+                spec.replay_window = 32;
+            }),
+            vec![
+                "src 10.9.0.1 dst 10.9.0.2 proto esp spi 0x00001001 reqid 18193 mode transport".into(),
+                "replay-window 32".into(),
+                format!("auth-trunc hmac(sha256) {} 128", key(32)),
+                format!("enc cbc(aes) {}", key(32)),
+            ],
+        ),
+        (
+            sa(Esp, |spec| {
+                spec.mode = Mode::Tunnel;
+                spec.flags = SaFlags(SaFlags::ESN);
+                spec.replay_window = 128;
+                spec.algorithms.aead = Some(transform("rfc4106(gcm(aes))", 36, 96));
+                spec.mark = Some(Mark { value: 0x10, mask: 0xff });
+                spec.if_id = Some(IfId(7));
+                spec.limits.since_added_secs = Limit { soft: Some(3000), hard: Some(3600) };
+                spec.limits.bytes = Limit { soft: None, hard: Some(1_000_000_000) };
+                let mut selector = Selector::between(prefix("10.1.0.0/24"), prefix("10.2.0.0/24"));
+                selector.protocol = UpperProtocol::UDP;
+                selector.destination_port = PortMatch::exactly(53);
+                spec.selector = Some(selector);
+            }),
+            vec![
+                "mode tunnel".into(),
+                "flag esn".into(),
+                "mark 0x10/0xff".into(),
+                format!("aead rfc4106(gcm(aes)) {} 96", key(36)),
+                "replay_window 128".into(),
+                "if_id 0x7".into(),
+                "sel src 10.1.0.0/24 dst 10.2.0.0/24 proto udp dport 53".into(),
+                "limit: soft (INF)(bytes), hard 1000000000(bytes)".into(),
+                "expire add: soft 3000(sec), hard 3600(sec)".into(),
+            ],
+        ),
+        (
+            sa(Ah, |spec| spec.algorithms.authentication = Some(transform("hmac(md5)", 16, 96))),
+            vec!["proto ah spi 0x00001001".into(), format!("auth-trunc hmac(md5) {} 96", key(16))],
+        ),
+        (
+            sa(Esp, |spec| {
+                spec.algorithms.encryption = Some(transform("cbc(des3_ede)", 24, 0));
+                spec.algorithms.authentication = Some(transform("hmac(sha1)", 20, 96));
+                spec.encapsulation = Some(Encapsulation {
+                    kind: 2,
+                    source_port: 4500,
+                    destination_port: 61000,
+                    original: [0, 0, 0, 0].into(),
+                });
+            }),
+            vec![
+                "encap type espinudp sport 4500 dport 61000 addr 0.0.0.0".into(),
+                format!("enc cbc(des3_ede) {}", key(24)),
+            ],
+        ),
+        (
+            sa(Comp, |spec| spec.algorithms.compression = Some(AlgorithmName::from_kernel("deflate"))),
+            vec!["proto comp spi 0x00001001".into(), "comp deflate".into()],
+        ),
+        (
+            sa(Esp, |spec| {
+                (spec.source, spec.destination) = ("fd00:9::1".parse().unwrap(), "fd00:9::2".parse().unwrap());
+                spec.algorithms.aead = Some(transform("rfc7539esp(chacha20,poly1305)", 36, 128));
+            }),
+            vec![
+                "src fd00:9::1 dst fd00:9::2 proto esp spi 0x00001001".into(),
+                format!("aead rfc7539esp(chacha20,poly1305) {} 128", key(36)),
+            ],
+        ),
+    ];
+    for (spec, expected) in cases {
+        kernel().add_sa(&spec).unwrap_or_else(|error| panic!("{spec:?}: {error}"));
+        let listed = [ip("-d xfrm state"), ip("-s xfrm state")].concat();
+        for part in expected {
+            assert!(listed.contains(&part), "{part:?} is not in what ip lists:\n{listed}");
+        }
+        let told = kernel().sa(&spec.id()).unwrap();
+        assert_eq!(told.to_spec().algorithms, spec.algorithms);
+        ip("xfrm state flush");
+    }
+}
+
+fn every_kind_of_policy() {
+    let nowhere = [0, 0, 0, 0].into();
+    let (gouda, reblochon) = (GOUDA.parse().unwrap(), REBLOCHON.parse().unwrap());
+    let between = Selector::between(prefix("10.1.0.0/24"), prefix("10.2.0.0/24"));
+    let policy = |direction, fill: &dyn Fn(&mut PolicySpec)| {
+        let mut spec = PolicySpec::new(direction, between);
+        fill(&mut spec);
+        spec
+    };
+    let transport = |protocol| Template::new(protocol, Mode::Transport, nowhere, nowhere);
+    let cases: Vec<(PolicySpec, &[&str])> = vec![
+        (
+            policy(PolicyDirection::Out, &|spec| {
+                spec.priority = 100;
+                spec.templates = vec![transport(IpsecProtocol::Esp), transport(IpsecProtocol::Ah)];
+            }),
+            &[
+                "src 10.1.0.0/24 dst 10.2.0.0/24 dir out priority 100 ptype main",
+                "proto esp reqid 0 mode transport tmpl",
+                "proto ah reqid 0 mode transport",
+            ],
+        ),
+        (
+            policy(PolicyDirection::In, &|spec| {
+                let mut template = Template::new(IpsecProtocol::Esp, Mode::Tunnel, reblochon, gouda);
+                (template.reqid, template.level) = (ReqId(7), Level::Use);
+                spec.templates = vec![template];
+                spec.mark = Some(Mark { value: 1, mask: 3 });
+                spec.if_id = Some(IfId(9));
+            }),
+            &[
+                "dir in priority 0 ptype main mark 0x1/0x3",
+                "tmpl src 10.9.0.2 dst 10.9.0.1 proto esp reqid 7 mode tunnel level use",
+                "if_id 0x9",
+            ],
+        ),
+        (
+            policy(PolicyDirection::Forward, &|spec| {
+                spec.action = PolicyAction::Block;
+                spec.selector.protocol = UpperProtocol::TCP;
+                spec.selector.source_port = PortMatch::exactly(80);
+            }),
+            &["proto tcp sport 80 dir fwd action block"],
+        ),
+        (
+            policy(PolicyDirection::Out, &|spec| {
+                spec.selector = Selector::between(prefix("fd01::/64"), prefix("fd02::/64"));
+                spec.selector.protocol = UpperProtocol::ICMPV6;
+                spec.selector.source_port = PortMatch::exactly(128);
+            }),
+            &["src fd01::/64 dst fd02::/64 proto ipv6-icmp type 128"],
+        ),
+    ];
+    for (spec, expected) in cases {
+        kernel().add_policy(&spec).unwrap_or_else(|error| panic!("{spec:?}: {error}"));
+        let listed = ip("-d xfrm policy");
+        for part in expected {
+            assert!(listed.contains(part), "{part:?} is not in what ip lists:\n{listed}");
+        }
+        assert_eq!(kernel().policy(&spec.id()).unwrap().priority, spec.priority);
+        ip("xfrm policy flush");
+    }
+}
+
+fn deleting_and_flushing() {
+    let esp = sa(IpsecProtocol::Esp, |spec| spec.algorithms.aead = Some(transform("rfc4106(gcm(aes))", 20, 128)));
+    let ah = sa(IpsecProtocol::Ah, |spec| spec.algorithms.authentication = Some(transform("hmac(sha1)", 20, 96)));
+    let mut kernel = kernel();
+    kernel.add_sa(&esp).unwrap();
+    kernel.add_sa(&ah).unwrap();
+    assert!(ip("xfrm state count").contains("SAD count 2"));
+    assert_eq!(kernel.counts().unwrap().sas, 2);
+    kernel.delete_sa(&ah.id()).unwrap();
+    assert!(!ip("xfrm state").contains("proto ah"));
+    assert_eq!(kernel.delete_sa(&ah.id()).unwrap_err().errno(), Some(libc::ESRCH));
+    kernel.add_sa(&ah).unwrap();
+    kernel.flush_sas(IpsecProtocol::Esp).unwrap();
+    assert!(ip("xfrm state").contains("proto ah") && !ip("xfrm state").contains("proto esp"));
+    kernel.flush_sas(IpsecProtocol::Any).unwrap();
+    assert_eq!(ip("xfrm state"), "");
+
+    let spec = PolicySpec::new(PolicyDirection::Out, Selector::between(prefix("10.1.0.0/24"), prefix("10.2.0.0/24")));
+    kernel.add_policy(&spec).unwrap();
+    assert!(ip("xfrm policy count").contains("SPD IN 0 OUT 1 FWD 0"));
+    assert_eq!(kernel.counts().unwrap().policies_out, 1);
+    kernel.delete_policy(&spec.id()).unwrap();
+    assert_eq!(ip("xfrm policy"), "");
+    kernel.add_policy(&spec).unwrap();
+    kernel.flush_policies(PolicyKind::Main).unwrap();
+    assert_eq!(ip("xfrm policy"), "");
+}
+
+fn the_defaults() {
+    let mut kernel = kernel();
+    let before = kernel.defaults().unwrap();
+    let blocked = PolicyDefaults { forward: PolicyAction::Block, ..before };
+    kernel.set_defaults(blocked).unwrap();
+    let words = ip("xfrm policy getdefault");
+    ip("xfrm policy setdefault fwd accept");
+    assert_eq!(words, "Default policies: in: accept fwd: block out: accept");
+    assert_eq!(kernel.defaults().unwrap(), before);
+}
+
+fn refusals() {
+    let unknown = sa(IpsecProtocol::Esp, |spec| spec.algorithms.encryption = Some(transform("cbc(nonsense)", 16, 0)));
+    let error = kernel().add_sa(&unknown).unwrap_err();
+    let words = format!("{error} {error:?}");
+    assert!(words.contains("CRYPT algorithm not found"), "{words}");
+    assert!(!words.contains("00010203") && !words.contains("0, 1, 2, 3"), "{words}");
+    let good = sa(IpsecProtocol::Esp, |spec| spec.algorithms.aead = Some(transform("rfc4106(gcm(aes))", 20, 128)));
+    kernel().add_sa(&good).unwrap();
+    assert_eq!(kernel().add_sa(&good).unwrap_err().errno(), Some(libc::EEXIST));
+}
+
+/// What `--ip` and `--setkey` print makes the same on the other, empty host, and `ip` lists both hosts alike.
+fn setkey_scripts() {
+    let script = include_str!("../data/article-gouda.conf");
+    let espial_program = env!("CARGO_BIN_EXE_espial");
+    let output = feed(espial_program, &["apply", "-"], script);
+    assert!(output.status.success(), "{output:?}");
+    let here = ip("-n gouda xfrm state");
+    assert_eq!(here.matches("src 10.9.0.").count(), 4, "{here}");
+    assert!(here.contains("auth-trunc hmac(md5) 0x31323334353637383930313233343536 96"), "{here}");
+    let policies = ip("-n gouda xfrm policy");
+    assert!(policies.contains("src 10.9.0.1/32 dst 10.9.0.2/32 dir out"), "{policies}");
+
+    let printed = [espial(&["sa", "--setkey", "--show-keys"]), espial(&["policy", "--setkey"])].concat();
+    let output = feed(espial_program, &["--netns", "reblochon", "apply", "-"], &printed);
+    assert!(output.status.success(), "{output:?}\n{printed}");
+    assert_eq!(ip("-n reblochon xfrm state"), here);
+    assert_eq!(ip("-n reblochon xfrm policy"), policies);
+
+    ip("-n reblochon xfrm state flush");
+    ip("-n reblochon xfrm policy flush");
+    let lines = [espial(&["sa", "--ip", "--show-keys"]), espial(&["policy", "--ip"])].concat();
+    // Lines begin with the program's name, for a shell; its own batch leaves it out.
+    let batch: Vec<&str> = lines.lines().filter_map(|line| line.strip_prefix("ip ")).collect();
+    let batch = batch.join("\n").replace('\'', "") + "\n";
+    let output = feed("ip", &["-n", "reblochon", "-batch", "-"], &batch);
+    assert!(output.status.success(), "{output:?}\n{batch}");
+    assert_eq!(ip("-n reblochon xfrm state"), here);
+    assert_eq!(ip("-n reblochon xfrm policy"), policies);
+}
