@@ -217,7 +217,7 @@ fn svg(screen: &vt100::Screen) -> String {
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\">\n\
          <style>text {{ font-family: 'DejaVu Sans Mono', 'JetBrains Mono', Menlo, Consolas, monospace; \
-         font-size: 14px; white-space: pre }}</style>\n\
+         font-size: 14px}}</style>\n\
          <rect width=\"100%\" height=\"100%\" rx=\"8\" fill=\"{page}\"/>\n"
     );
     for row in 0..rows {
@@ -257,9 +257,13 @@ fn draw_run(svg: &mut String, look: &Look, text: &str, (start, cells): (u16, u16
     if shown.is_empty() && !look.underlined {
         return;
     }
-    let text = if look.underlined { text } else { shown };
+    // A run begins with its first letter: blanks at its edge are not every viewer's.
+    let blanks = if look.underlined { 0 } else { shown.len() - shown.trim_start_matches(' ').len() };
+    let x = x + blanks as f32 * CELL_WIDTH;
+    let text = if look.underlined { text } else { &shown[blanks..] };
     let length = unicode_width::UnicodeWidthStr::width(text) as f32 * CELL_WIDTH;
-    let escaped = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    // Not every viewer keeps blanks as they are, but all keep these.
+    let escaped = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace(' ', "\u{a0}");
     let bold = if look.bold { " font-weight=\"bold\"" } else { "" };
     let underline = if look.underlined { " text-decoration=\"underline\"" } else { "" };
     let (base, fill) = (y + 13.5, &look.foreground);
