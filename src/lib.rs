@@ -14,6 +14,7 @@
 //! | [`kernel`] | the SAD and SPD behind one trait: XFRM netlink, and a scripted stand-in for tests | who asks |
 //! | [`dialect`] | text to model and back: setkey's language, `ip xfrm` lines | files, kernels |
 //! | [`packet`] | bytes to layers | where the bytes came from |
+//! | [`crypto`] | ESP, AH and IPComp undone: keys and bytes to facts | which SA a packet belongs to |
 //! | [`model`] | plain facts: SA, policy, selector, template, algorithm, key | everything else |
 //! | [`privilege`], [`settings`] | what this process may do; what the user prefers | the rooms above |
 //! | `sys` | the few system calls that no safe crate offers; the only unsafe code | everything else |
@@ -27,7 +28,7 @@
 //!
 //! # What always holds
 //!
-//! - `model`, `packet` and `dialect` do no I/O and read no clock. Nothing below `console` knows a terminal.
+//! - `model`, `packet`, `crypto` and `dialect` do no I/O and read no clock. Nothing below `console` knows a terminal.
 //! - Events go in one direction: what happens becomes an event, the state takes it in and asks for commands, a worker
 //!   carries them out, and their outcomes are events again. The view gets the state and remembers nothing.
 //! - Nothing is optimistic: a row changes when the kernel says so.
@@ -40,6 +41,7 @@
 
 pub mod cli;
 pub mod console;
+pub mod crypto;
 pub mod dialect;
 pub mod kernel;
 pub mod lab;
