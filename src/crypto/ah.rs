@@ -57,7 +57,11 @@ impl AhTransform {
 
         let mut covered = packet[..payload_at].to_vec();
         let (ip, ah) = covered.split_at_mut(ah_at);
-        if packet[0] >> 4 == 4 { clear_ipv4(ip)? } else { clear_ipv6(ip)? }
+        if packet[0] >> 4 == 4 {
+            clear_ipv4(ip)?
+        } else {
+            clear_ipv6(ip)?
+        }
         let icv_range = AH_FIXED..AH_FIXED + self.icv_length();
         ah[icv_range.clone()].fill(0);
 
@@ -209,4 +213,159 @@ fn finish_route(fixed: &mut [u8], extension: &mut [u8]) -> Option<()> {
     ahead[..16].copy_from_slice(&fixed[24..40]);
     fixed[24..40].copy_from_slice(&last);
     Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use hmac::{Hmac, KeyInit, Mac};
+    use sha1::Sha1;
+
+    use super::*;
+    use crate::model::{AlgorithmName, Secret, Transform};
+
+    const KEY: &[u8] = b"12345678901234567890";
+    /// Next header UDP, 24 bytes, SPI 0x1000, sequence number 1, and room for an ICV of 96 bits.
+    const AH_HEADER: [u8; 24] = [17, 4, 0, 0, 0, 0, 0x10, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+
+    fn transform(extended: bool) -> AhTransform {
+        let name = AlgorithmName::from_kernel("hmac(sha1)");
+        let transform = Transform { name, key: Secret::copy_from(KEY), icv_bits: 96 };
+        AhTransform::new(&Algorithms { authentication: Some(transform), ..Algorithms::default() }, extended).unwrap()
+    }
+
+    fn ipv4(options: &[u8], destination: [u8; 4]) -> Vec<u8> {
+        let words = u8::try_from(5 + options.len() / 4).unwrap();
+        let total = u8::try_from(20 + options.len() + AH_HEADER.len() + 8).unwrap();
+        let mut packet = vec![0x40 | words, 0, 0, total, 0x12, 0x34, 0, 0, 0, AH, 0, 0, 10, 9, 0, 1];
+        packet.extend(destination);
+        packet.extend(options);
+        packet.extend(AH_HEADER);
+        packet.extend(b"an UDP..");
+        packet
+    }
+
+    fn ipv6(first: u8, extensions: &[u8], destination: [u8; 16]) -> Vec<u8> {
+        let length = u8::try_from(extensions.len() + AH_HEADER.len() + 8).unwrap();
+        let mut packet = vec![0x60, 0, 0, 0, 0, length, first, 0];
+        packet.extend([0xfd; 16]);
+        packet.extend(destination);
+        packet.extend(extensions);
+        packet.extend(AH_HEADER);
+        packet.extend(b"an UDP..");
+        packet
+    }
+
+    /// `arriving` as its sender would send it, if AH covers `covered`.
+    fn signed(arriving: &[u8], covered: &[u8], high: &[u8]) -> Vec<u8> {
+        let mut mac = Hmac::<Sha1>::new_from_slice(KEY).unwrap();
+        mac.update(covered);
+        mac.update(high);
+        let icv = mac.finalize().into_bytes();
+        let mut packet = arriving.to_vec();
+        let at = packet.len() - 8 - 12;
+        packet[at..at + 12].copy_from_slice(&icv[..12]);
+        packet
+    }
+
+    fn check(arriving: &[u8], covered: &[u8]) {
+        let packet = signed(arriving, covered, &[]);
+        let ah_at = packet.len() - 8 - AH_HEADER.len();
+        assert_eq!(transform(false).verify(&packet, ah_at, 0), Ok(Icv::Good));
+        let with_trailer = [&packet[..], b"what the link put behind it"].concat();
+        assert_eq!(transform(false).verify(&with_trailer, ah_at, 0), Ok(Icv::Good));
+        for at in 0..packet.len() {
+            let mut other = packet.clone();
+            other[at] ^= 0x80;
+            // Never a panic; and what may not change must not.
+            let verdict = transform(false).verify(&other, ah_at, 0);
+            assert!(at < ah_at || verdict != Ok(Icv::Good), "byte {at} was changed");
+        }
+        for length in 0..packet.len() {
+            assert!(transform(false).verify(&packet[..length], ah_at, 0).is_err());
+        }
+    }
+
+    #[test]
+    fn what_routers_change_is_not_covered() {
+        let covered = ipv4(&[], [10, 9, 0, 2]);
+        let mut arriving = covered.clone();
+        arriving[1] = 0xb8;
+        arriving[6] = 0x40;
+        arriving[8] = 64;
+        arriving[10..12].copy_from_slice(&[0xab, 0xcd]);
+        check(&arriving, &covered);
+
+        let covered = ipv6(AH, &[], [0xfe; 16]);
+        let mut arriving = covered.clone();
+        arriving[..4].copy_from_slice(&[0x6b, 0x81, 0x23, 0x45]);
+        arriving[7] = 64;
+        check(&arriving, &covered);
+    }
+
+    #[test]
+    fn options_are_covered_as_they_are_or_as_zeros() {
+        // Router alert, no operation, record route, end.
+        let arriving = ipv4(&[148, 4, 0, 0, 1, 7, 3, 4, 0, 0, 0, 0], [10, 9, 0, 2]);
+        check(&arriving, &ipv4(&[148, 4, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0], [10, 9, 0, 2]));
+        // A padding byte, an option that may change, one that may not, and padding.
+        let options = |data| [AH, 1, 0, 0x3e, 2, data, data, 0x1e, 3, 1, 2, 3, 1, 2, 0, 0];
+        check(&ipv6(HOP_BY_HOP, &options(9), [0xfe; 16]), &ipv6(HOP_BY_HOP, &options(0), [0xfe; 16]));
+        check(&ipv6(DESTINATION, &options(9), [0xfe; 16]), &ipv6(DESTINATION, &options(0), [0xfe; 16]));
+    }
+
+    #[test]
+    fn a_source_route_is_covered_as_at_its_end() {
+        let there = [10, 9, 0, 99];
+        let zeroed = ipv4(&[0; 12], there);
+        // Still on its way through 10.9.0.2; arrived.
+        check(&ipv4(&[131, 11, 4, 10, 9, 0, 5, 10, 9, 0, 99, 0], [10, 9, 0, 2]), &zeroed);
+        check(&ipv4(&[137, 11, 12, 10, 9, 0, 2, 10, 9, 0, 5, 0], there), &zeroed);
+
+        let route = |left, first, second| {
+            let mut extension = vec![AH, 4, 0, left, 0, 0, 0, 0];
+            extension.extend([first; 16]);
+            extension.extend([second; 16]);
+            extension
+        };
+        let end = ipv6(ROUTING, &route(0, 1, 2), [3; 16]);
+        check(&ipv6(ROUTING, &route(2, 2, 3), [1; 16]), &end);
+        check(&ipv6(ROUTING, &route(1, 1, 3), [2; 16]), &end);
+        check(&end, &end);
+    }
+
+    #[test]
+    fn extended_sequence_numbers_are_covered_behind_the_packet() {
+        let packet = ipv4(&[], [10, 9, 0, 2]);
+        let packet = signed(&packet, &packet, &[0, 0, 0, 7]);
+        assert_eq!(transform(true).verify(&packet, 20, 7), Ok(Icv::Good));
+        assert_eq!(transform(true).verify(&packet, 20, 8), Ok(Icv::Bad));
+        assert_eq!(transform(false).verify(&packet, 20, 7), Ok(Icv::Bad));
+    }
+
+    #[test]
+    fn what_is_no_whole_packet_with_an_ah_is_malformed() {
+        let check = |change: &dyn Fn(&mut Vec<u8>), ah_at, expected| {
+            let mut packet = ipv4(&[1, 1, 1, 0], [10, 9, 0, 2]);
+            change(&mut packet);
+            assert_eq!(transform(false).verify(&packet, ah_at, 0), Err(expected));
+        };
+        check(&|packet| packet[0] = 0x56, 24, Malformed::IpHeader(0));
+        check(&|packet| packet.truncate(30), 24, Malformed::TooShort { needed: 56, had: 30 });
+        check(&|packet| packet[3] = 0, 24, Malformed::IpHeader(2));
+        check(&|_| (), 20, Malformed::AhLength { header: 12, icv: 12 });
+        check(&|_| (), usize::MAX, Malformed::TooShort { needed: usize::MAX, had: 56 });
+        check(&|packet| packet[6] = 0x20, 24, Malformed::Fragment);
+        check(&|packet| packet[20] = 7, 24, Malformed::IpHeader(20));
+        check(&|packet| packet[25] = 3, 24, Malformed::AhLength { header: 20, icv: 12 });
+        check(&|packet| packet[9] = 50, 24, Malformed::IpHeader(0));
+
+        let fragment = ipv6(FRAGMENT, &[AH, 0, 0, 1, 0, 0, 0, 9], [0xfe; 16]);
+        assert_eq!(transform(false).verify(&fragment, 48, 0), Err(Malformed::Fragment));
+        let unknown = ipv6(135, &[AH, 0, 0, 0, 0, 0, 0, 0], [0xfe; 16]);
+        assert_eq!(transform(false).verify(&unknown, 48, 0), Err(Malformed::IpHeader(40)));
+        let endless = ipv6(DESTINATION, &[AH, 9, 0, 0, 0, 0, 0, 0], [0xfe; 16]);
+        assert_eq!(transform(false).verify(&endless, 48, 0), Err(Malformed::IpHeader(40)));
+        let more_hops_than_addresses = ipv6(ROUTING, &[AH, 0, 0, 3, 0, 0, 0, 0], [0xfe; 16]);
+        assert_eq!(transform(false).verify(&more_hops_than_addresses, 48, 0), Err(Malformed::IpHeader(40)));
+    }
 }

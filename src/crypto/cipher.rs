@@ -144,3 +144,104 @@ impl<C: Block16> Cipher for Ctr<C> {
         CtrCore::<&C, Ctr32BE>::inner_iv_init(&self.cipher, &counter).apply_keystream_partial(text.into());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{AlgorithmName, Secret};
+
+    fn bytes(hex: &str) -> Vec<u8> {
+        if hex.is_empty() { Vec::new() } else { Secret::parse(&format!("0x{hex}")).unwrap().expose().to_vec() }
+    }
+
+    fn check(name: &str, key: &str, iv: &str, ciphertext: &str, plaintext: &str) {
+        let name = AlgorithmName::from_kernel(name);
+        let cipher = prepare(&Transform { name, key: Secret::copy_from(&bytes(key)), icv_bits: 0 }).unwrap();
+        let mut text = bytes(ciphertext);
+        assert_eq!(cipher.iv_length(), bytes(iv).len());
+        assert!(text.len().is_multiple_of(cipher.block_length()));
+        cipher.decrypt(&bytes(iv), &mut text);
+        assert_eq!(text, bytes(plaintext));
+    }
+
+    #[test]
+    fn single_blocks_are_those_of_the_ciphers_own_papers() {
+        let (iv, long) = ("0000000000000000", "00000000000000000000000000000000");
+        // NIST SP 800-67 appendix B.
+        let des3 = "0123456789abcdef23456789abcdef01456789abcdef0123";
+        check("cbc(des3_ede)", des3, iv, "a826fd8ce53b855f", "5468652071756663");
+        // RFC 2144 appendix B: 16, 12 and 16 rounds.
+        check("cbc(cast5)", "0123456712345678234567893456789a", iv, "238b4fe5847e44b2", "0123456789abcdef");
+        check("cbc(cast5)", "01234567123456782345", iv, "eb6a711a2c02271b", "0123456789abcdef");
+        check("cbc(cast5)", "0123456712", iv, "7ac816d16e9b302e", "0123456789abcdef");
+        // Eric Young's vectors, which Blowfish's author publishes.
+        check("cbc(blowfish)", "0123456789abcdef", iv, "61f9c3802281b096", "1111111111111111");
+        check("cbc(blowfish)", "fedcba9876543210", iv, "0aceab0fc6a0a28d", "0123456789abcdef");
+        // RFC 3713 appendix A.
+        let key = "0123456789abcdeffedcba9876543210";
+        check("cbc(camellia)", key, long, "67673138549669730857065648eabe43", key);
+        let longer = "0123456789abcdeffedcba98765432100011223344556677";
+        check("cbc(camellia)", longer, long, "b4993401b3e996f84ee5cee7d79b09b9", key);
+        let longest = "0123456789abcdeffedcba987654321000112233445566778899aabbccddeeff";
+        check("cbc(camellia)", longest, long, "9acc237dff16d76c20ef7c919e3a7509", key);
+        // The Twofish paper, appendix B.2.
+        check("cbc(twofish)", longer, long, "cfd1d2e5a9be9cdf501f13b892bd2248", long);
+        check("cbc(twofish)", longest, long, "37527be0052334b89f0cfccae87cfa20", long);
+        // Biham's verified vectors for Serpent, set 1, vector 0.
+        let one = "80000000000000000000000000000000";
+        check("cbc(serpent)", one, long, "264e5481eff42a4606abda06c0bfda3d", long);
+        check("cbc(serpent)", &format!("{one}{long}"), long, "a223aa1288463c0e2be38ebd825616c0", long);
+        // GB/T 32907-2016 appendix A.
+        check("cbc(sm4)", key, long, "681edf34d206965e86b3e94f536e4246", key);
+    }
+
+    #[test]
+    fn blocks_are_chained() {
+        // FIPS 81 table C1.
+        check(
+            "cbc(des)",
+            "0123456789abcdef",
+            "1234567890abcdef",
+            "e5c7cdde872bf27c43e934008c389c0f683788499a7c05f6",
+            "4e6f77206973207468652074696d6520666f7220616c6c20",
+        );
+        // RFC 3602 section 4, case 2.
+        check(
+            "cbc(aes)",
+            "c286696d887c9aa0611bbb3e2025a45a",
+            "562e17996d093d28ddb3ba695a2e6f58",
+            "d296cd94c2cccf8a3a863028b5e1dc0a7586602d253cfff91b8266bea6d61ab1",
+            "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+        );
+    }
+
+    #[test]
+    fn counter_mode_is_that_of_rfc_3686() {
+        check(
+            "rfc3686(ctr(aes))",
+            "ae6852f8121067cc4bf7a5765577f39e00000030",
+            "0000000000000000",
+            "e4095d4fb7a7b3792d6175a3261311b8",
+            "53696e676c6520626c6f636b206d7367",
+        );
+        check(
+            "rfc3686(ctr(aes))",
+            "7e24067817fae0d743d6ce1f32539163006cb6db",
+            "c0543b59da48d90b",
+            "5104a106168a72d9790d41ee8edad388eb2e1efc46da57c8fce630df9141be28",
+            "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+        );
+        check(
+            "rfc3686(ctr(aes))",
+            "776beff2851db06f4c8a0542c8696f6c6a81af1eec96b4d37fc1d689e6c1c10400000060",
+            "db5672c97aa8f0b2",
+            "145ad01dbf824ec7560863dc71e3e0c0",
+            "53696e676c6520626c6f636b206d7367",
+        );
+    }
+
+    #[test]
+    fn the_null_cipher_hides_nothing() {
+        check("ecb(cipher_null)", "", "", "68656c6c6f", "68656c6c6f");
+    }
+}

@@ -129,9 +129,7 @@ impl EspTransform {
                 let mut text = Zeroizing::new(esp[layout.ciphertext.clone()].to_vec());
                 self.open_combined(aead.as_ref(), esp, &layout, sequence_high, &mut text)
             }
-            Suite::Separate { authenticator, .. } => {
-                self.verify_separate(authenticator, esp, &layout, sequence_high)
-            }
+            Suite::Separate { authenticator, .. } => self.verify_separate(authenticator, esp, &layout, sequence_high),
         })
     }
 
@@ -191,4 +189,118 @@ fn opened(plaintext: &[u8], icv: Icv) -> Result<Opened, Malformed> {
     let payload_length = room.checked_sub(padding).ok_or(Malformed::Padding { padding, room })?;
     let padding_counts_up = before[payload_length..].iter().copied().eq(1..=*pad_length);
     Ok(Opened { icv, payload_length, next_header: *next_header, pad_length: *pad_length, padding_counts_up })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{AlgorithmName, Secret, Transform};
+
+    fn bytes(hex: &str) -> Vec<u8> {
+        Secret::parse(&format!("0x{}", hex.replace(' ', ""))).unwrap().expose().to_vec()
+    }
+
+    fn transform(name: &str, key: &str, icv_bits: u32) -> Transform {
+        let key = if key.is_empty() { Secret::default() } else { Secret::copy_from(&bytes(key)) };
+        Transform { name: AlgorithmName::from_kernel(name), key, icv_bits }
+    }
+
+    fn encryption(name: &str, key: &str) -> Algorithms {
+        Algorithms { encryption: Some(transform(name, key, 0)), ..Algorithms::default() }
+    }
+
+    fn check(algorithms: &Algorithms, esp: &str, expected: Opened, payload: &str) {
+        let mut plaintext = b"what was here before".to_vec();
+        let esp = bytes(esp);
+        let transform = EspTransform::new(algorithms, false).unwrap();
+        assert_eq!(transform.open(&esp, 0, &mut plaintext), Ok(expected));
+        assert_eq!(plaintext[..expected.payload_length], bytes(payload));
+        assert_eq!(transform.verify(&esp, 0), Ok(expected.icv));
+    }
+
+    #[test]
+    fn packets_of_rfc_3602_are_opened() {
+        let ping = "08090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f202122232425262728292a2b2c2d2e2f3031323334353637";
+        // Section 4, case 5: transport mode, a ping.
+        check(
+            &encryption("cbc(aes)", "90d382b410eeba7ad938c46cec1a82bf"),
+            "0000432100000001 e96e8c08ab465763fd098d45dd3ff893
+             f663c25d325c18c6a9453e194e120849a4870b66cc6b9965330013b4898dc856
+             a4699e523a55db080b59ec3a8e4b7e52775b07d1db34ed9c538ab50c551b874a
+             a269add047ad2d5913ac19b7cfbad4a6"
+                .replace('\n', "")
+                .as_str(),
+            Opened { icv: Icv::Absent, payload_length: 64, next_header: 1, pad_length: 14, padding_counts_up: true },
+            &format!("08000ebda70a00008e9c083db95b0700{ping}"),
+        );
+    }
+
+    #[test]
+    fn packets_of_the_gcm_draft_are_opened() {
+        // draft-mcgrew-gcm-test-01: a DNS question, tunnelled.
+        let aead = Some(transform("rfc4106(gcm(aes))", "feffe9928665731c6d6a8f9467308308cafebabe", 128));
+        check(
+            &Algorithms { aead, ..Algorithms::default() },
+            "0000a5f80000000a facedbaddecaf888 deb22cd9b07c72c16e3a65beeb8df304a5a5897d33ae530f1ba76d5d114d2a5c3de8182\
+             7c10e9a4f51330d0eec416642cfbb85a5b47e48a4ec3b9ba95d918bd183b70d3aa8bc6ee4c309e9d85a41ad4a",
+            Opened { icv: Icv::Good, payload_length: 62, next_header: 1, pad_length: 0, padding_counts_up: true },
+            "4500003e698f000080114dccc0a80102c0a801010a980035002a2343b2d001000001000000000000037369700963796265726369\
+             747902646b0000010001",
+        );
+    }
+
+    #[test]
+    fn the_parts_of_a_packet_stand_where_the_algorithms_want_them() {
+        let layout = |algorithms: &Algorithms, length| EspTransform::new(algorithms, false).unwrap().layout(length);
+        let mut cbc = encryption("cbc(aes)", &"01".repeat(16));
+        assert_eq!(layout(&cbc, 40), Ok(Layout { iv: 8..24, ciphertext: 24..40, icv: 40..40 }));
+        cbc.authentication = Some(transform("hmac(sha1)", &"01".repeat(20), 96));
+        assert_eq!(layout(&cbc, 84), Ok(Layout { iv: 8..24, ciphertext: 24..72, icv: 72..84 }));
+        assert_eq!(layout(&cbc, 51), Err(Malformed::TooShort { needed: 52, had: 51 }));
+        assert_eq!(layout(&cbc, 53), Err(Malformed::PartBlock { bytes: 17, block: 16 }));
+        let null = encryption("ecb(cipher_null)", "");
+        assert_eq!(layout(&null, 10), Ok(Layout { iv: 8..8, ciphertext: 8..10, icv: 10..10 }));
+        assert_eq!(layout(&null, 9), Err(Malformed::TooShort { needed: 10, had: 9 }));
+        let aead = Some(transform("rfc4106(gcm(aes))", &"01".repeat(20), 64));
+        let gcm = Algorithms { aead, ..Algorithms::default() };
+        assert_eq!(layout(&gcm, 40), Ok(Layout { iv: 8..16, ciphertext: 16..32, icv: 32..40 }));
+    }
+
+    #[test]
+    fn the_trailer_says_where_the_payload_ends() {
+        let null = EspTransform::new(&encryption("ecb(cipher_null)", ""), false).unwrap();
+        let open = |esp: &str| null.open(&bytes(esp), 0, &mut Vec::new());
+        let header = "0000100000000001";
+        let opened = |payload_length, pad_length, padding_counts_up| {
+            let (icv, next_header) = (Icv::Absent, 0x11);
+            Ok(Opened { icv, payload_length, next_header, pad_length, padding_counts_up })
+        };
+        assert_eq!(open(&format!("{header}0011")), opened(0, 0, true));
+        assert_eq!(open(&format!("{header}aabb0011")), opened(2, 0, true));
+        assert_eq!(open(&format!("{header}aabb0102030311")), opened(2, 3, true));
+        assert_eq!(open(&format!("{header}aabb0000000311")), opened(2, 3, false));
+        assert_eq!(open(&format!("{header}aabb0311")), Err(Malformed::Padding { padding: 3, room: 2 }.into()));
+        let longest: String = (1..=255).map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(open(&format!("{header}{longest}ff11")), opened(0, 255, true));
+    }
+
+    #[test]
+    fn what_was_not_made_with_the_key_is_not_decrypted() {
+        let mut algorithms = encryption("ecb(cipher_null)", "");
+        algorithms.authentication = Some(transform("hmac(md5)", &"01".repeat(16), 96));
+        let transform = EspTransform::new(&algorithms, false).unwrap();
+        let mut plaintext = vec![1, 2, 3];
+        let forged = bytes(&format!("0000100000000001aabb0011{}", "00".repeat(12)));
+        assert_eq!(transform.open(&forged, 0, &mut plaintext), Err(NotOpened::BadIcv));
+        assert!(plaintext.is_empty());
+        assert_eq!(transform.verify(&forged, 0), Ok(Icv::Bad));
+    }
+
+    #[test]
+    fn only_des_and_its_like_are_slow() {
+        let slow = |name, key: &str| EspTransform::new(&encryption(name, key), false).unwrap().is_slow();
+        assert!(slow("cbc(des3_ede)", "0123456789abcdef23456789abcdef01456789abcdef0123"));
+        assert!(slow("cbc(des)", "0123456789abcdef"));
+        assert!(!slow("cbc(aes)", "0123456789abcdef23456789abcdef01"));
+    }
 }

@@ -153,3 +153,120 @@ impl Keyed for Xcbc {
         16
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{AlgorithmName, Secret};
+
+    fn bytes(hex: &str) -> Vec<u8> {
+        if hex.is_empty() { Vec::new() } else { Secret::parse(&format!("0x{hex}")).unwrap().expose().to_vec() }
+    }
+
+    /// The published code must verify, whole and cut to any length; nothing else may.
+    fn check(name: &str, key: &[u8], message: &[u8], code: &str) {
+        let code = bytes(code);
+        for length in 1..=code.len() {
+            let icv_bits = u32::try_from(length * 8).unwrap();
+            let transform = Transform { name: AlgorithmName::from_kernel(name), key: Secret::copy_from(key), icv_bits };
+            let authenticator = Authenticator::new(&transform).unwrap();
+            let (head, tail) = message.split_at(message.len() / 3);
+            let icv = &code[..length];
+            assert_eq!(authenticator.verify(&[head, tail], icv), Icv::Good, "{name}, {length} bytes");
+            assert_eq!(authenticator.verify(&[message, &[]], icv), Icv::Good, "{name}, {length} bytes");
+            assert_eq!(authenticator.verify(&[head, tail, &[0]], icv), Icv::Bad, "{name}, {length} bytes");
+            let mut wrong = icv.to_vec();
+            wrong[length - 1] ^= 1;
+            assert_eq!(authenticator.verify(&[message], &wrong), Icv::Bad, "{name}, {length} bytes");
+        }
+        assert_eq!(code.len(), {
+            let icv_bits = 8;
+            let transform = Transform { name: AlgorithmName::from_kernel(name), key: Secret::copy_from(key), icv_bits };
+            Authenticator::new(&transform).unwrap().whole_length()
+        });
+    }
+
+    #[test]
+    fn hmacs_are_those_of_rfc_2202_2286_and_4231() {
+        let (jefe, what) = (b"Jefe".as_slice(), b"what do ya want for nothing?".as_slice());
+        check("hmac(md5)", &[0x0b; 16], b"Hi There", "9294727a3638bb1c13f48ef8158bfc9d");
+        check("hmac(md5)", jefe, what, "750c783e6ab0b503eaa86e310a5db738");
+        check("hmac(sha1)", &[0x0b; 20], b"Hi There", "b617318655057264e28bc0b6fb378c8ef146be00");
+        check("hmac(sha1)", jefe, what, "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79");
+        check("hmac(rmd160)", &[0x0b; 20], b"Hi There", "24cb4bd67d20fc1a5d2ed7732dcc39377f0a5668");
+        check("hmac(rmd160)", jefe, what, "dda6c0213a485a9e24f4742064a7f033b43c4069");
+        check(
+            "hmac(sha256)",
+            &[0x0b; 20],
+            b"Hi There",
+            "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7",
+        );
+        check("hmac(sha256)", jefe, what, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+        check(
+            "hmac(sha384)",
+            &[0x0b; 20],
+            b"Hi There",
+            "afd03944d84895626b0825f4ab46907f15f9dadbe4101ec682aa034c7cebc59cfaea9ea9076ede7f4af152e8b2fa9cb6",
+        );
+        check(
+            "hmac(sha384)",
+            jefe,
+            what,
+            "af45d2e376484031617f78d2b58a6b1b9c7ef464f5a01b47e42ec3736322445e8e2240ca5e69e2c78b3239ecfab21649",
+        );
+        check(
+            "hmac(sha512)",
+            &[0x0b; 20],
+            b"Hi There",
+            "87aa7cdea5ef619d4ff0b4241a1d6cb02379f4e2ce4ec2787ad0b30545e17cde\
+             daa833b7d6b8a702038b274eaea3f4e4be9d914eeb61f1702e696c203a126854",
+        );
+        check(
+            "hmac(sha512)",
+            jefe,
+            what,
+            "164b7a7bfcf819e2e395fbe73b56e0a387bd64222e831fd610270cd7ea250554\
+             9758bf75c05a994a6d034f65f8f0e6fdcaeab1a34d4a6b4b636e070a38bce737",
+        );
+    }
+
+    #[test]
+    fn hmac_sm3_is_that_of_gmt_0042() {
+        let key: Vec<u8> = (1..=32).collect();
+        let message = b"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq".repeat(2);
+        check("hmac(sm3)", &key, &message, "ca05e144ed05d1857840d1f318a4a8669e559fc8391f414485bfdf7bb408963a");
+    }
+
+    #[test]
+    fn cmac_is_that_of_rfc_4493() {
+        let key = bytes("2b7e151628aed2a6abf7158809cf4f3c");
+        let message = bytes(
+            "6bc1bee22e409f96e93d7e117393172aae2d8a571e03ac9c9eb76fac45af8e51\
+             30c81c46a35ce411e5fbc1191a0a52eff69f2445df4f9b17ad2b417be66c3710",
+        );
+        for (length, code) in [
+            (0, "bb1d6929e95937287fa37d129b756746"),
+            (16, "070a16b46b4d4144f79bdd9dd04a287c"),
+            (40, "dfa66747de9ae63030ca32611497c827"),
+            (64, "51f0bebf7e3b9d92fc49741779363cfe"),
+        ] {
+            check("cmac(aes)", &key, &message[..length], code);
+        }
+    }
+
+    #[test]
+    fn xcbc_is_that_of_rfc_3566() {
+        let key: Vec<u8> = (0..16).collect();
+        let message: Vec<u8> = (0..34).collect();
+        for (length, code) in [
+            (0, "75f0251d528ac01c4573dfd584d79f29"),
+            (3, "5b376580ae2f19afe7219ceef172756f"),
+            (16, "d2a246fa349b68a79998a4394ff7a263"),
+            (20, "47f51b4564966215b8985c63055ed308"),
+            (32, "f54f0ec8d2b9f3d36807734bd5283fd4"),
+            (34, "becbb3bccdb518a30677d5481fb6b4d8"),
+        ] {
+            check("xcbc(aes)", &key, &message[..length], code);
+        }
+    }
+}
