@@ -124,6 +124,13 @@ fn key_length(algorithm: &'static Algorithm, key: &[u8]) -> Unready {
     Unready::KeyLength { algorithm: algorithm.kernel, bits: key.len() * 8, allowed: algorithm.key_bits }
 }
 
+/// The bytes of published vectors: hex digits, with spaces and line ends wherever they read well.
+#[cfg(test)]
+fn hex(digits: &str) -> Vec<u8> {
+    let digits: Vec<u8> = digits.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -130,23 +130,20 @@ impl<C: Block16> Aead for Gmac<C> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crypto::hex;
     use crate::model::{AlgorithmName, Secret};
-
-    fn bytes(hex: &str) -> Vec<u8> {
-        if hex.is_empty() { Vec::new() } else { Secret::parse(&format!("0x{hex}")).unwrap().expose().to_vec() }
-    }
 
     /// Key with salt, IV, AAD, ciphertext, ICV, plaintext.
     fn check(name: &str, [key, iv, aad, ciphertext, icv, plaintext]: [&str; 6]) {
-        let (key, icv) = (Secret::copy_from(&bytes(key)), bytes(icv));
+        let (key, icv) = (Secret::copy_from(&hex(key)), hex(icv));
         let icv_bits = u32::try_from(icv.len() * 8).unwrap();
         let (aead, length) = prepare(&Transform { name: AlgorithmName::from_kernel(name), key, icv_bits }).unwrap();
         assert_eq!(length, icv.len());
-        let (iv, aad) = (bytes(iv), bytes(aad));
-        let mut text = bytes(ciphertext);
+        let (iv, aad) = (hex(iv), hex(aad));
+        let mut text = hex(ciphertext);
         assert!(aead.open(Seal { aad: &aad, iv: &iv, icv: &icv }, &mut text));
-        assert_eq!(text, bytes(plaintext));
-        for (i, part) in [&aad, &iv, &icv, &bytes(ciphertext)].into_iter().enumerate() {
+        assert_eq!(text, hex(plaintext));
+        for (i, part) in [&aad, &iv, &icv, &hex(ciphertext)].into_iter().enumerate() {
             let mut wrong = part.clone();
             wrong[part.len() / 2] ^= 0x10;
             let seal = match i {
@@ -155,7 +152,7 @@ mod tests {
                 2 => Seal { aad: &aad, iv: &iv, icv: &wrong },
                 _ => Seal { aad: &aad, iv: &iv, icv: &icv },
             };
-            let mut text = if i == 3 { wrong.clone() } else { bytes(ciphertext) };
+            let mut text = if i == 3 { wrong.clone() } else { hex(ciphertext) };
             assert!(!aead.open(seal, &mut text), "{name}: part {i} was changed");
         }
     }

@@ -148,20 +148,17 @@ impl<C: Block16> Cipher for Ctr<C> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crypto::hex;
     use crate::model::{AlgorithmName, Secret};
-
-    fn bytes(hex: &str) -> Vec<u8> {
-        if hex.is_empty() { Vec::new() } else { Secret::parse(&format!("0x{hex}")).unwrap().expose().to_vec() }
-    }
 
     fn check(name: &str, key: &str, iv: &str, ciphertext: &str, plaintext: &str) {
         let name = AlgorithmName::from_kernel(name);
-        let cipher = prepare(&Transform { name, key: Secret::copy_from(&bytes(key)), icv_bits: 0 }).unwrap();
-        let mut text = bytes(ciphertext);
-        assert_eq!(cipher.iv_length(), bytes(iv).len());
+        let cipher = prepare(&Transform { name, key: Secret::copy_from(&hex(key)), icv_bits: 0 }).unwrap();
+        let mut text = hex(ciphertext);
+        assert_eq!(cipher.iv_length(), hex(iv).len());
         assert!(text.len().is_multiple_of(cipher.block_length()));
-        cipher.decrypt(&bytes(iv), &mut text);
-        assert_eq!(text, bytes(plaintext));
+        cipher.decrypt(&hex(iv), &mut text);
+        assert_eq!(text, hex(plaintext));
     }
 
     #[test]

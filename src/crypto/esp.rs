@@ -194,15 +194,11 @@ fn opened(plaintext: &[u8], icv: Icv) -> Result<Opened, Malformed> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crypto::hex;
     use crate::model::{AlgorithmName, Secret, Transform};
 
-    fn bytes(hex: &str) -> Vec<u8> {
-        Secret::parse(&format!("0x{}", hex.replace(' ', ""))).unwrap().expose().to_vec()
-    }
-
     fn transform(name: &str, key: &str, icv_bits: u32) -> Transform {
-        let key = if key.is_empty() { Secret::default() } else { Secret::copy_from(&bytes(key)) };
-        Transform { name: AlgorithmName::from_kernel(name), key, icv_bits }
+        Transform { name: AlgorithmName::from_kernel(name), key: Secret::copy_from(&hex(key)), icv_bits }
     }
 
     fn encryption(name: &str, key: &str) -> Algorithms {
@@ -211,10 +207,10 @@ mod tests {
 
     fn check(algorithms: &Algorithms, esp: &str, expected: Opened, payload: &str) {
         let mut plaintext = b"what was here before".to_vec();
-        let esp = bytes(esp);
+        let esp = hex(esp);
         let transform = EspTransform::new(algorithms, false).unwrap();
         assert_eq!(transform.open(&esp, 0, &mut plaintext), Ok(expected));
-        assert_eq!(plaintext[..expected.payload_length], bytes(payload));
+        assert_eq!(plaintext[..expected.payload_length], hex(payload));
         assert_eq!(transform.verify(&esp, 0), Ok(expected.icv));
     }
 
@@ -227,9 +223,7 @@ mod tests {
             "0000432100000001 e96e8c08ab465763fd098d45dd3ff893
              f663c25d325c18c6a9453e194e120849a4870b66cc6b9965330013b4898dc856
              a4699e523a55db080b59ec3a8e4b7e52775b07d1db34ed9c538ab50c551b874a
-             a269add047ad2d5913ac19b7cfbad4a6"
-                .replace('\n', "")
-                .as_str(),
+             a269add047ad2d5913ac19b7cfbad4a6",
             Opened { icv: Icv::Absent, payload_length: 64, next_header: 1, pad_length: 14, padding_counts_up: true },
             &format!("08000ebda70a00008e9c083db95b0700{ping}"),
         );
@@ -269,7 +263,7 @@ mod tests {
     #[test]
     fn the_trailer_says_where_the_payload_ends() {
         let null = EspTransform::new(&encryption("ecb(cipher_null)", ""), false).unwrap();
-        let open = |esp: &str| null.open(&bytes(esp), 0, &mut Vec::new());
+        let open = |esp: &str| null.open(&hex(esp), 0, &mut Vec::new());
         let header = "0000100000000001";
         let opened = |payload_length, pad_length, padding_counts_up| {
             let (icv, next_header) = (Icv::Absent, 0x11);
@@ -290,7 +284,7 @@ mod tests {
         algorithms.authentication = Some(transform("hmac(md5)", &"01".repeat(16), 96));
         let transform = EspTransform::new(&algorithms, false).unwrap();
         let mut plaintext = vec![1, 2, 3];
-        let forged = bytes(&format!("0000100000000001aabb0011{}", "00".repeat(12)));
+        let forged = hex(&format!("0000100000000001aabb0011{}", "00".repeat(12)));
         assert_eq!(transform.open(&forged, 0, &mut plaintext), Err(NotOpened::BadIcv));
         assert!(plaintext.is_empty());
         assert_eq!(transform.verify(&forged, 0), Ok(Icv::Bad));

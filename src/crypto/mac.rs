@@ -157,15 +157,12 @@ impl Keyed for Xcbc {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crypto::hex;
     use crate::model::{AlgorithmName, Secret};
-
-    fn bytes(hex: &str) -> Vec<u8> {
-        if hex.is_empty() { Vec::new() } else { Secret::parse(&format!("0x{hex}")).unwrap().expose().to_vec() }
-    }
 
     /// The published code must verify, whole and cut to any length; nothing else may.
     fn check(name: &str, key: &[u8], message: &[u8], code: &str) {
-        let code = bytes(code);
+        let code = hex(code);
         for length in 1..=code.len() {
             let icv_bits = u32::try_from(length * 8).unwrap();
             let transform = Transform { name: AlgorithmName::from_kernel(name), key: Secret::copy_from(key), icv_bits };
@@ -239,11 +236,9 @@ mod tests {
 
     #[test]
     fn cmac_is_that_of_rfc_4493() {
-        let key = bytes("2b7e151628aed2a6abf7158809cf4f3c");
-        let message = bytes(
-            "6bc1bee22e409f96e93d7e117393172aae2d8a571e03ac9c9eb76fac45af8e51\
-             30c81c46a35ce411e5fbc1191a0a52eff69f2445df4f9b17ad2b417be66c3710",
-        );
+        let key = hex("2b7e151628aed2a6abf7158809cf4f3c");
+        let message = hex("6bc1bee22e409f96e93d7e117393172aae2d8a571e03ac9c9eb76fac45af8e51\
+             30c81c46a35ce411e5fbc1191a0a52eff69f2445df4f9b17ad2b417be66c3710");
         for (length, code) in [
             (0, "bb1d6929e95937287fa37d129b756746"),
             (16, "070a16b46b4d4144f79bdd9dd04a287c"),
