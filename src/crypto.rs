@@ -174,11 +174,11 @@ mod tests {
 
     #[test]
     fn what_is_lacking_is_said_by_name_and_never_with_the_key() {
+        use AlgorithmKind::{Aead, Authentication, Encryption};
         let check = |kind, name: &str, key, icv, expected: &str| {
             let error = esp(&alone(kind, transform(name, key, icv))).unwrap_err().to_string();
             assert_eq!(error, expected);
         };
-        use AlgorithmKind::{Aead, Authentication, Encryption};
         check(Encryption, "cbc(new)", 128, 0, "espial cannot undo cbc(new)");
         check(Aead, "seqiv(new)", 128, 0, "espial cannot undo seqiv(new)");
         check(Authentication, "blake3", 128, 0, "espial cannot undo blake3");

@@ -21,7 +21,7 @@ pub(super) const IV_LENGTH: usize = 8;
 #[derive(Clone, Copy)]
 pub(super) struct Seal<'a> {
     /// What is authenticated and not encrypted: SPI and sequence number.
-    pub aad: &'a [u8],
+    pub associated: &'a [u8],
     /// [`IV_LENGTH`] bytes.
     pub iv: &'a [u8],
     /// As long as the SA says.
@@ -99,7 +99,7 @@ impl<A: AeadInOut + KeyInit, const SALT: usize> Salted<A, SALT> {
         iv.copy_from_slice(seal.iv);
         seal.icv
             .try_into()
-            .is_ok_and(|icv| self.aead.decrypt_inout_detached(&nonce, seal.aad, text.into(), icv).is_ok())
+            .is_ok_and(|icv| self.aead.decrypt_inout_detached(&nonce, seal.associated, text.into(), icv).is_ok())
     }
 }
 
@@ -122,8 +122,8 @@ fn gmac<C: Block16>(key: &[u8]) -> Option<Box<dyn Aead>> {
 
 impl<C: Block16> Aead for Gmac<C> {
     fn open(&self, seal: Seal<'_>, text: &mut [u8]) -> bool {
-        let all = [seal.aad, seal.iv, text].concat();
-        self.0.open(Seal { aad: &all, ..seal }, &mut [])
+        let all = [seal.associated, seal.iv, text].concat();
+        self.0.open(Seal { associated: &all, ..seal }, &mut [])
     }
 }
 
@@ -134,23 +134,23 @@ mod tests {
     use crate::model::{AlgorithmName, Secret};
 
     /// Key with salt, IV, AAD, ciphertext, ICV, plaintext.
-    fn check(name: &str, [key, iv, aad, ciphertext, icv, plaintext]: [&str; 6]) {
+    fn check(name: &str, [key, iv, associated, ciphertext, icv, plaintext]: [&str; 6]) {
         let (key, icv) = (Secret::copy_from(&hex(key)), hex(icv));
         let icv_bits = u32::try_from(icv.len() * 8).unwrap();
         let (aead, length) = prepare(&Transform { name: AlgorithmName::from_kernel(name), key, icv_bits }).unwrap();
         assert_eq!(length, icv.len());
-        let (iv, aad) = (hex(iv), hex(aad));
+        let (iv, associated) = (hex(iv), hex(associated));
         let mut text = hex(ciphertext);
-        assert!(aead.open(Seal { aad: &aad, iv: &iv, icv: &icv }, &mut text));
+        assert!(aead.open(Seal { associated: &associated, iv: &iv, icv: &icv }, &mut text));
         assert_eq!(text, hex(plaintext));
-        for (i, part) in [&aad, &iv, &icv, &hex(ciphertext)].into_iter().enumerate() {
+        for (i, part) in [&associated, &iv, &icv, &hex(ciphertext)].into_iter().enumerate() {
             let mut wrong = part.clone();
             wrong[part.len() / 2] ^= 0x10;
             let seal = match i {
-                0 => Seal { aad: &wrong, iv: &iv, icv: &icv },
-                1 => Seal { aad: &aad, iv: &wrong, icv: &icv },
-                2 => Seal { aad: &aad, iv: &iv, icv: &wrong },
-                _ => Seal { aad: &aad, iv: &iv, icv: &icv },
+                0 => Seal { associated: &wrong, iv: &iv, icv: &icv },
+                1 => Seal { associated: &associated, iv: &wrong, icv: &icv },
+                2 => Seal { associated: &associated, iv: &iv, icv: &wrong },
+                _ => Seal { associated: &associated, iv: &iv, icv: &icv },
             };
             let mut text = if i == 3 { wrong.clone() } else { hex(ciphertext) };
             assert!(!aead.open(seal, &mut text), "{name}: part {i} was changed");
@@ -162,7 +162,7 @@ mod tests {
         // McGrew and Viega, appendix B, cases 4, 10 and 16; shorter ICVs are the beginning of the whole one.
         let plaintext = "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a72\
                          1c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b39";
-        let aad = "feedfacedeadbeeffeedfacedeadbeefabaddad2";
+        let associated = "feedfacedeadbeeffeedfacedeadbeefabaddad2";
         let key = "feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a8f9467308308";
         for (digits, ciphertext, icv) in [
             (
@@ -186,7 +186,7 @@ mod tests {
         ] {
             let key = format!("{}cafebabe", &key[..digits]);
             for icv in [icv, &icv[..24], &icv[..16]] {
-                check("rfc4106(gcm(aes))", [&key, "facedbaddecaf888", aad, ciphertext, icv, plaintext]);
+                check("rfc4106(gcm(aes))", [&key, "facedbaddecaf888", associated, ciphertext, icv, plaintext]);
             }
         }
     }
@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn ccm_is_that_of_nists_vectors() {
         // CAVP, "Variable Nonce Test" with nonces of 11 bytes, the first of each key length.
-        for [key, nonce, aad, plaintext, ciphertext, icv] in [
+        for [key, nonce, associated, plaintext, ciphertext, icv] in [
             [
                 "e6ab9e70a4fb51b01c2e262233e64c0d",
                 "74e689eb5af9441dd690a6",
@@ -242,7 +242,7 @@ mod tests {
             ],
         ] {
             let (salt, iv) = nonce.split_at(6);
-            check("rfc4309(ccm(aes))", [&format!("{key}{salt}"), iv, aad, ciphertext, icv, plaintext]);
+            check("rfc4309(ccm(aes))", [&format!("{key}{salt}"), iv, associated, ciphertext, icv, plaintext]);
         }
     }
 

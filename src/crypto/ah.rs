@@ -58,9 +58,9 @@ impl AhTransform {
         let mut covered = packet[..payload_at].to_vec();
         let (ip, ah) = covered.split_at_mut(ah_at);
         if packet[0] >> 4 == 4 {
-            clear_ipv4(ip)?
+            clear_ipv4(ip)?;
         } else {
-            clear_ipv6(ip)?
+            clear_ipv6(ip)?;
         }
         let icv_range = AH_FIXED..AH_FIXED + self.icv_length();
         ah[icv_range.clone()].fill(0);

@@ -62,7 +62,7 @@ mod tests {
         let bomb = compress_to_vec(&vec![0; 1 << 24], 9);
         assert!(bomb.len() < 20_000);
         assert_eq!(inflate(&bomb), Err(NotInflated::TooLong));
-        assert_eq!(inflate(&compress_to_vec(&[0; LONGEST + 1], 6)), Err(NotInflated::TooLong));
+        assert_eq!(inflate(&compress_to_vec(&vec![0; LONGEST + 1], 6)), Err(NotInflated::TooLong));
     }
 
     #[test]

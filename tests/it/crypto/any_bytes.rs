@@ -109,7 +109,7 @@ proptest! {
     fn the_nearest_number_is_taken(near: u64, low: u32) {
         let number = extended(near, low);
         prop_assert_eq!(number & 0xffff_ffff, u64::from(low));
-        let at_the_end = near < 1 << 31 || near > u64::MAX - (1 << 31);
+        let at_the_end = !(1 << 31..=u64::MAX - (1 << 31)).contains(&near);
         prop_assert!(number.abs_diff(near) <= 1 << 31 || at_the_end);
     }
 

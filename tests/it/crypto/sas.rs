@@ -19,8 +19,8 @@ fn key(text: &str) -> Secret {
     if matches!(text, "" | "\"\"") { Secret::default() } else { Secret::parse(text).unwrap() }
 }
 
-fn transform(name: &str, text: &str, icv_bits: u32) -> Option<Transform> {
-    Some(Transform { name: AlgorithmName::from_kernel(name), key: key(text), icv_bits })
+fn transform(name: &str, text: &str, icv_bits: u32) -> Transform {
+    Transform { name: AlgorithmName::from_kernel(name), key: key(text), icv_bits }
 }
 
 fn number(text: &str) -> u64 {
@@ -74,9 +74,9 @@ impl KnownSa {
                 "spi" => sa.spi = Spi(u32::try_from(number(next())).unwrap()),
                 "replay-oseq" => sa.sent |= number(next()),
                 "replay-oseq-hi" => sa.sent |= number(next()) << 32,
-                "enc" => sa.algorithms.encryption = transform(next(), next(), 0),
-                "auth-trunc" => sa.algorithms.authentication = transform(next(), next(), next().parse().unwrap()),
-                "aead" => sa.algorithms.aead = transform(next(), next(), next().parse().unwrap()),
+                "enc" => sa.algorithms.encryption = Some(transform(next(), next(), 0)),
+                "auth-trunc" => sa.algorithms.authentication = Some(transform(next(), next(), next().parse().unwrap())),
+                "aead" => sa.algorithms.aead = Some(transform(next(), next(), next().parse().unwrap())),
                 "comp" => sa.algorithms.compression = Some(AlgorithmName::from_kernel(next())),
                 _ => drop(next()),
             }
@@ -96,20 +96,20 @@ impl KnownSa {
         let mut algorithms = Algorithms::default();
         let spi = Spi(u32::try_from(number(spi)).unwrap());
         match encryption {
-            "NULL" => algorithms.encryption = transform("ecb(cipher_null)", "", 0),
-            "TripleDES-CBC [RFC2451]" => algorithms.encryption = transform("cbc(des3_ede)", encryption_key, 0),
-            "AES-CBC [RFC3602]" => algorithms.encryption = transform("cbc(aes)", encryption_key, 0),
-            "AES-CTR [RFC3686]" => algorithms.encryption = transform("rfc3686(ctr(aes))", encryption_key, 0),
+            "NULL" => algorithms.encryption = Some(transform("ecb(cipher_null)", "", 0)),
+            "TripleDES-CBC [RFC2451]" => algorithms.encryption = Some(transform("cbc(des3_ede)", encryption_key, 0)),
+            "AES-CBC [RFC3602]" => algorithms.encryption = Some(transform("cbc(aes)", encryption_key, 0)),
+            "AES-CTR [RFC3686]" => algorithms.encryption = Some(transform("rfc3686(ctr(aes))", encryption_key, 0)),
             "AES-GCM with 16 octet ICV [RFC4106]" => {
-                algorithms.aead = transform("rfc4106(gcm(aes))", encryption_key, 128);
+                algorithms.aead = Some(transform("rfc4106(gcm(aes))", encryption_key, 128));
             }
             "AES-GCM with 12 octet ICV [RFC4106]" => {
-                algorithms.aead = transform("rfc4106(gcm(aes))", encryption_key, 96);
+                algorithms.aead = Some(transform("rfc4106(gcm(aes))", encryption_key, 96));
             }
             other => panic!("encryption {other}"),
         }
         let key = authentication_key;
-        algorithms.authentication = match authentication {
+        algorithms.authentication = Some(match authentication {
             "NULL" => transform("digest_null", "", 0),
             "HMAC-SHA-1-96 [RFC2404]" => transform("hmac(sha1)", key, 96),
             "HMAC-SHA-256-96 [draft-ietf-ipsec-ciph-sha-256-00]" => transform("hmac(sha256)", key, 96),
@@ -118,7 +118,7 @@ impl KnownSa {
             // Wireshark has no AES-XCBC and so no column for its key.
             "ANY 96 bit authentication [no checking]" => transform("xcbc(aes)", "\"ABCDEFGHIJKLMNOP\"", 96),
             other => panic!("authentication {other}"),
-        };
+        });
         // Of all rows only the last but one pair has extended sequence numbers, which the table cannot say.
         let extended = matches!(spi.0, 0x100d | 0x200d);
         let line = line.to_owned();
