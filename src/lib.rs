@@ -22,8 +22,8 @@
 //! Arrows point down only:
 //!
 //! ```text
-//! cli ─► console ─┬─► capture ─┬─► packet ─┐
-//!   └──► lab ─────┴─► kernel ──┴─► dialect ┴─► model
+//! cli ─► console ─┬─► capture ─┬─► packet, crypto ─┐
+//!   └──► lab ─────┴─► kernel ──┴─► dialect ────────┴─► model
 //! ```
 //!
 //! # What always holds

@@ -53,11 +53,12 @@ impl AhTransform {
         if payload_at > packet.len() {
             return Err(Malformed::TooShort { needed: payload_at, had: packet.len() });
         }
-        self.check_length(header)?;
+        let is_ipv4 = packet[0] >> 4 == 4;
+        self.check_length(header, if is_ipv4 { &[8, 4] } else { &[8] })?;
 
         let mut covered = packet[..payload_at].to_vec();
         let (ip, ah) = covered.split_at_mut(ah_at);
-        if packet[0] >> 4 == 4 {
+        if is_ipv4 {
             clear_ipv4(ip)?;
         } else {
             clear_ipv6(ip)?;
@@ -71,11 +72,11 @@ impl AhTransform {
         Ok(self.authenticator.verify(&[&covered, &packet[payload_at..], behind], icv))
     }
 
-    /// Linux makes the AH a multiple of 8 bytes long, with `align4` of 4, and takes one with an uncut ICV as well
-    /// (`net/ipv4/ah4.c`).
-    fn check_length(&self, header: usize) -> Result<(), Malformed> {
+    /// Linux makes the AH a multiple of 8 bytes long, in IPv4 with `align4` of 4, and takes one with an uncut ICV as
+    /// well (`net/ipv4/ah4.c`).
+    fn check_length(&self, header: usize, units: &[usize]) -> Result<(), Malformed> {
         let icv = self.icv_length();
-        let holds = |icv: usize| [4, 8].iter().any(|unit| (AH_FIXED + icv).next_multiple_of(*unit) == header);
+        let holds = |icv: usize| units.iter().any(|unit| (AH_FIXED + icv).next_multiple_of(*unit) == header);
         if holds(icv) || holds(self.authenticator.whole_length()) {
             Ok(())
         } else {

@@ -227,6 +227,16 @@ mod tests {
             Opened { icv: Icv::Absent, payload_length: 64, next_header: 1, pad_length: 14, padding_counts_up: true },
             &format!("08000ebda70a00008e9c083db95b0700{ping}"),
         );
+        // Section 4, case 7: tunnel mode, another ping.
+        check(
+            &encryption("cbc(aes)", "0123456789abcdef0123456789abcdef"),
+            "0000876500000002 f4e765244f6407adf13dc1380f673f37
+             773b5241a4c449225e4f3ce5ed611b0c237ca96cf74a93013c1b0ea1a0cf70f8
+             e4ecaec78ac53aad7a0f022b859243c647752e94a859352b8a4d4d2decd136e5
+             c177f132ad3fbfb2201ac9904c74ee0a109e0ca1e4dfe9d5a100b842f1c22f0d",
+            Opened { icv: Icv::Absent, payload_length: 84, next_header: 4, pad_length: 10, padding_counts_up: true },
+            &format!("45000054090400004001f988c0a87b03c0a87bc8 08009f76a90a0100b49c083d02a20400{ping}"),
+        );
     }
 
     #[test]
