@@ -51,7 +51,7 @@ def known(algorithm):
     """Whether this kernel has it."""
     probe = "ip -n sender xfrm state add src 10.9.0.9 dst 10.9.0.8 proto esp spi 1".split() + algorithm
     if subprocess.run(probe, capture_output=True).returncode:
-        print("this kernel has no", algorithm)
+        print("this kernel has no", algorithm[-2])
         return False
     return not subprocess.run("ip -n sender xfrm state flush".split()).returncode
 
@@ -160,7 +160,7 @@ for text in options.values():
     through(sa("ah", authentication("hmac(sha256)")), ip_options=text, tos=0xB8)
 # IPv6: hop-by-hop and destination options of which one may change on the way (0x20), and a traffic class.
 for which in ("hop", "destination"):
-    text = "0001" + "1e040102030401003e0405060708" + "01" * 0
+    text = "0001" + "1e0401020304" + "0100" + "3e0405060708"
     through(sa("ah", authentication("hmac(sha256)"), family=6), family=6, ip6_options=[which, text], tos=0xB8)
 
 open("states.batch", "w").writelines(f"xfrm state add {line}\n" for line in states)
