@@ -42,6 +42,9 @@ impl AhTransform {
     /// Checks the ICV of a packet from its IP header on, whose AH begins at `ah_at`. With extended sequence numbers,
     /// `sequence_high` is the half that is not sent but authenticated (RFC 4302 section 2.5.1).
     ///
+    /// The AH stands behind the IP header and its extension headers. For one that came out of another transport mode
+    /// transform, rebuild the packet as the kernel does: the transform's header gone, protocol and length corrected.
+    ///
     /// # Errors
     /// When it is no whole IP packet with an AH there, or the AH has no room for this SA's ICV.
     pub fn verify(&self, packet: &[u8], ah_at: usize, sequence_high: u32) -> Result<Icv, Malformed> {
