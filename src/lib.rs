@@ -14,6 +14,7 @@
 //! | [`kernel`] | the SAD and SPD behind one trait: XFRM netlink, and a scripted stand-in for tests | who asks |
 //! | [`dialect`] | text to model and back: setkey's language, `ip xfrm` lines | files, kernels |
 //! | [`packet`] | bytes to layers | where the bytes came from |
+//! | [`crypto`] | ESP, AH and IPComp undone: keys and bytes to facts | which SA a packet belongs to |
 //! | [`model`] | plain facts: SA, policy, selector, template, algorithm, key | everything else |
 //! | [`privilege`], [`settings`] | what this process may do; what the user prefers | the rooms above |
 //! | `sys` | the few system calls that no safe crate offers; the only unsafe code | everything else |
@@ -21,13 +22,13 @@
 //! Arrows point down only:
 //!
 //! ```text
-//! cli ─► console ─┬─► capture ─┬─► packet ─┐
-//!   └──► lab ─────┴─► kernel ──┴─► dialect ┴─► model
+//! cli ─► console ─┬─► capture ─┬─► packet, crypto ─┐
+//!   └──► lab ─────┴─► kernel ──┴─► dialect ────────┴─► model
 //! ```
 //!
 //! # What always holds
 //!
-//! - `model`, `packet` and `dialect` do no I/O and read no clock. Nothing below `console` knows a terminal.
+//! - `model`, `packet`, `crypto` and `dialect` do no I/O and read no clock. Nothing below `console` knows a terminal.
 //! - Events go in one direction: what happens becomes an event, the state takes it in and asks for commands, a worker
 //!   carries them out, and their outcomes are events again. The view gets the state and remembers nothing.
 //! - Nothing is optimistic: a row changes when the kernel says so.
@@ -41,6 +42,7 @@
 pub mod capture;
 pub mod cli;
 pub mod console;
+pub mod crypto;
 pub mod dialect;
 pub mod kernel;
 pub mod lab;

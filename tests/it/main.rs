@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that fails should say where")]
 
 mod console;
+mod crypto;
 mod headless;
 mod setkey;
 mod tidy;

@@ -12,6 +12,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("capture", &["model", "packet", "sys"]),
     ("kernel", &["model", "sys"]),
     ("dialect", &["model"]),
+    ("crypto", &["model"]),
     ("packet", &["model"]),
     ("model", &[]),
     ("privilege", &[]),
@@ -20,7 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// Rooms that do no I/O and read no clock.
-const PURE: &[&str] = &["model", "dialect", "packet"];
+const PURE: &[&str] = &["model", "dialect", "packet", "crypto"];
 const IMPURE: &[&str] = &[
     "std::fs",
     "std::net::TcpStream",
