@@ -23,12 +23,21 @@ pub struct Frame {
     pub interface: Arc<str>,
     /// What it begins with.
     pub link: LinkType,
-    /// Which way it went; on loopback every frame arrives.
-    pub direction: Direction,
+    /// Which way it went, if that is known; on loopback every frame arrives.
+    pub direction: Option<Direction>,
+    /// The VLAN tag that the device took off before the frame was captured, if that is known.
+    pub vlan: Option<u16>,
+    /// How long it was on the wire.
+    pub wire_length: usize,
     /// Its bytes.
     pub bytes: Box<[u8]>,
+}
+
+impl Frame {
     /// Whether bytes are missing at its end.
-    pub is_cut: bool,
+    pub fn is_cut(&self) -> bool {
+        self.bytes.len() < self.wire_length
+    }
 }
 
 /// Frames that came shortly after one another, in the order of their times.

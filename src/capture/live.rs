@@ -190,8 +190,10 @@ impl Socket {
                 at_ns: sys::last_frame_time(self.side.as_fd()).unwrap_or_default(),
                 interface: Arc::clone(&self.interface),
                 link: self.link,
-                direction: self.direction,
-                is_cut: bytes.len() == LARGEST_FRAME,
+                direction: Some(self.direction),
+                vlan: None,
+                // pnet does not tell how long it was; a full buffer means longer.
+                wire_length: if bytes.len() == LARGEST_FRAME { usize::MAX } else { bytes.len() },
                 bytes: bytes.into(),
             });
         }

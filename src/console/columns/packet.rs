@@ -55,7 +55,7 @@ impl Column<PacketRow<'_>> for PacketColumn {
         let end = |end: Option<Endpoint>| end.map_or_else(|| "-".to_owned(), |end| end.to_string());
         match self {
             Self::Time => row.time.as_str().into(),
-            Self::Direction => row.frame.direction.to_string().into(),
+            Self::Direction => row.frame.direction.map_or_else(|| "-".to_owned(), |way| way.to_string()).into(),
             Self::Source => end(row.summary.source).into(),
             Self::Destination => end(row.summary.destination).into(),
             Self::Protocol => row.summary.protocol.as_str().into(),

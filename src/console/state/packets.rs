@@ -147,7 +147,7 @@ impl Packets {
 }
 
 fn fits(filter: &Filter, frame: &Frame, dissection: &Dissection) -> bool {
-    filter.fits(Subject { dissection, direction: Some(frame.direction), length: frame.bytes.len() })
+    filter.fits(Subject { dissection, direction: frame.direction, length: frame.wire_length })
 }
 
 impl State {

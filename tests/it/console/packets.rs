@@ -26,7 +26,15 @@ fn frame(direction: Direction, ether_type: u16, payload: &[u8]) -> Frame {
     bytes.extend(ether_type.to_be_bytes());
     bytes.extend(payload);
     let at_ns = START * 1_000_000_000 + 123_456_789;
-    Frame { at_ns, interface: "veth0".into(), link: LinkType::Ethernet, direction, bytes: bytes.into(), is_cut: false }
+    Frame {
+        at_ns,
+        interface: "veth0".into(),
+        link: LinkType::Ethernet,
+        direction: Some(direction),
+        vlan: None,
+        wire_length: bytes.len(),
+        bytes: bytes.into(),
+    }
 }
 
 fn ip_packet(protocol: u8, ends: [u8; 2], payload: &[u8]) -> Vec<u8> {

@@ -23,7 +23,7 @@ pub(super) fn facts(row: &PacketRow<'_>) -> Facts {
             facts.and(flaw.to_string(), Role::Caution);
         }
     }
-    if frame.is_cut {
+    if frame.is_cut() {
         facts.say_as("cut", "it was longer: bytes are missing at its end", Role::Caution);
     }
     facts
@@ -33,8 +33,9 @@ pub(super) fn facts(row: &PacketRow<'_>) -> Facts {
 pub(super) fn title(number: u64, row: &PacketRow<'_>, clock: &Clock) -> String {
     let frame = row.frame;
     let (date, nanoseconds) = (clock.date(frame.at_ns / 1_000_000_000), frame.at_ns % 1_000_000_000);
-    let (bytes, direction, interface) = (frame.bytes.len(), frame.direction, &frame.interface);
-    format!("Packet {}: {date}.{nanoseconds:09} {direction} {interface}, {bytes} bytes", number + 1)
+    let way = frame.direction.map_or(String::new(), |way| format!(" {way}"));
+    let (bytes, interface) = (frame.bytes.len(), &frame.interface);
+    format!("Packet {}: {date}.{nanoseconds:09}{way} {interface}, {bytes} bytes", number + 1)
 }
 
 fn say_sa(facts: &mut Facts, header: &IpsecHeader, named: Named<'_>) {
