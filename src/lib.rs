@@ -11,6 +11,7 @@
 //! | [`console`] | the terminal program: events, state, forms, views, the runtime | how the kernel is spoken to |
 //! | [`lab`] | the hosts gouda and reblochon, on this kernel or on a User-Mode Linux kernel | the console |
 //! | [`capture`] | where frames come from | what an SA is |
+//! | [`evidence`] | frames, SAs and policies in, verdicts with reasons out | where any of them comes from |
 //! | [`kernel`] | the SAD and SPD behind one trait: XFRM netlink, and a scripted stand-in for tests | who asks |
 //! | [`dialect`] | text to model and back: setkey's language, `ip xfrm` lines | files, kernels |
 //! | [`packet`] | bytes to layers | where the bytes came from |
@@ -22,13 +23,13 @@
 //! Arrows point down only:
 //!
 //! ```text
-//! cli ─► console ─┬─► capture ─┬─► packet, crypto ─┐
-//!   └──► lab ─────┴─► kernel ──┴─► dialect ────────┴─► model
+//! cli ─► console ─┬─► capture, evidence ─┬─► packet, crypto ─┐
+//!   └──► lab ─────┴─► kernel ────────────┴─► dialect ────────┴─► model
 //! ```
 //!
 //! # What always holds
 //!
-//! - `model`, `packet`, `crypto` and `dialect` do no I/O and read no clock. Nothing below `console` knows a terminal.
+//! - `model`, `packet`, `crypto`, `dialect` and `evidence` do no I/O and read no clock. Nothing below `console` knows a terminal.
 //! - Events go in one direction: what happens becomes an event, the state takes it in and asks for commands, a worker
 //!   carries them out, and their outcomes are events again. The view gets the state and remembers nothing.
 //! - Nothing is optimistic: a row changes when the kernel says so.
@@ -44,6 +45,7 @@ pub mod cli;
 pub mod console;
 pub mod crypto;
 pub mod dialect;
+pub mod evidence;
 pub mod kernel;
 pub mod lab;
 pub mod model;

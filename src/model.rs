@@ -32,7 +32,7 @@ pub use protocol::{IpsecProtocol, Mode, UpperProtocol};
 pub use sa::{Algorithms, Replay, Sa, SaDirection, SaFlags, SaId, SaSpec, Transform};
 pub use sad::Sad;
 pub use secret::Secret;
-pub use selector::{PortMatch, Selector};
+pub use selector::{Flow, PortMatch, Selector};
 pub use spd::Spd;
 pub use statistics::{Counts, XfrmStatistics};
 pub use template::{Level, Template};

@@ -236,7 +236,12 @@ impl Dissection {
 
     /// The IPsec headers that can be read, outermost first: in the article's packets AH, then ESP.
     pub fn ipsec(&self) -> impl Iterator<Item = IpsecHeader> {
-        let mut addresses = None;
+        self.ipsec_between(None)
+    }
+
+    /// The same for what was inside of a packet between these addresses.
+    pub fn ipsec_between(&self, addresses: Option<(IpAddr, IpAddr)>) -> impl Iterator<Item = IpsecHeader> {
+        let mut addresses = addresses;
         self.layers.iter().filter_map(move |layer| {
             addresses = layer.header.ip_addresses().or(addresses);
             let (protocol, spi, sequence) = match &layer.header {
@@ -253,9 +258,18 @@ impl Dissection {
 
 /// Takes a frame apart.
 pub fn dissect(link: LinkType, frame: &[u8]) -> Dissection {
+    walk(Some(link.first_protocol(frame)), frame)
+}
+
+/// Takes apart what was behind an IP, AH or ESP header that announced it by this number.
+pub fn dissect_above_ip(number: u8, payload: &[u8]) -> Dissection {
+    walk(Protocol::above_ip(number), payload)
+}
+
+fn walk(first: Option<Protocol>, frame: &[u8]) -> Dissection {
     let mut layers: Vec<Layer> = Vec::with_capacity(8);
     let (mut start, mut end) = (0, frame.len());
-    let mut next = Some(link.first_protocol(frame));
+    let mut next = first;
     let mut fragment = false;
     while let Some(protocol) = next {
         let rest = frame.get(start..end).unwrap_or_default();

@@ -333,7 +333,7 @@ impl Policy {
 }
 
 /// What happens to packets that no policy matches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Default, Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PolicyDefaults {
     /// Packets for this host.
     pub input: PolicyAction,

@@ -122,6 +122,34 @@ impl fmt::Display for Selector {
     }
 }
 
+/// What a policy is chosen by: a packet's ends and what it carries (`struct flowi`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Flow {
+    /// Where the packet comes from.
+    pub source: IpAddr,
+    /// Where it goes.
+    pub destination: IpAddr,
+    /// The protocol above IP.
+    pub protocol: UpperProtocol,
+    /// Its source port; for ICMP the type; 0 for protocols without ports.
+    pub source_port: u16,
+    /// Its destination port; for ICMP the code.
+    pub destination_port: u16,
+    /// The index of the interface, 0 if it is not known.
+    pub interface: u32,
+}
+
+impl Selector {
+    /// Whether a packet of this flow is meant (`xfrm_selector_match`, `net/xfrm/xfrm_policy.c`).
+    pub fn matches(&self, flow: &Flow) -> bool {
+        (self.any_family || self.destination.contains(flow.destination) && self.source.contains(flow.source))
+            && self.destination_port.contains(flow.destination_port)
+            && self.source_port.contains(flow.source_port)
+            && (self.protocol == UpperProtocol::ANY || self.protocol == flow.protocol)
+            && (self.interface == 0 || self.interface == flow.interface)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,6 +3,7 @@
 
 mod console;
 mod crypto;
+mod evidence;
 mod headless;
 mod setkey;
 mod tidy;

@@ -6,10 +6,14 @@ use std::path::{Path, PathBuf};
 
 /// Each room with the rooms that it may use. Arrows point down only.
 const ARROWS: &[(&str, &[&str])] = &[
-    ("cli", &["capture", "console", "dialect", "kernel", "lab", "model", "packet", "privilege", "settings"]),
-    ("console", &["capture", "dialect", "kernel", "model", "packet", "sys"]),
+    (
+        "cli",
+        &["capture", "console", "dialect", "evidence", "kernel", "lab", "model", "packet", "privilege", "settings"],
+    ),
+    ("console", &["capture", "dialect", "evidence", "kernel", "model", "packet", "sys"]),
     ("lab", &["dialect", "kernel", "model", "sys"]),
     ("capture", &["model", "packet", "sys"]),
+    ("evidence", &["crypto", "model", "packet"]),
     ("kernel", &["model", "sys"]),
     ("dialect", &["model"]),
     ("crypto", &["model"]),
@@ -21,7 +25,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// Rooms that do no I/O and read no clock.
-const PURE: &[&str] = &["model", "dialect", "packet", "crypto"];
+const PURE: &[&str] = &["model", "dialect", "packet", "crypto", "evidence"];
 const IMPURE: &[&str] = &[
     "std::fs",
     "std::net::TcpStream",

@@ -4,8 +4,8 @@
 //! records them); the other captures there are pings of another machine, with their keys in Wireshark's `esp_sa`.
 
 mod any_bytes;
-mod sas;
-mod wire;
+pub mod sas;
+pub mod wire;
 
 use espial::crypto::ipcomp::{self, inflate};
 use espial::crypto::sequence::extended;

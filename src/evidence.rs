@@ -1,0 +1,254 @@
+//! What a frame proves: frames, SAs and policies in, verdicts with reasons out.
+//!
+//! A [`Judge`] is told of every SA ([`SaMemory`]) and judges one frame after the other. It says of each whether it was
+//! protected, by which SAs, whether it authenticates, and of each frame in clear whether a policy demanded protection.
+//! ICVs are checked as frames come; decryption waits until somebody looks ([`Judge::look_into`]).
+//!
+//! Pure: no I/O, no clock. It must not know where frames and SAs come from.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use crate::crypto::{Malformed, Unready};
+use crate::model::{IpsecProtocol, PolicyId, Spi};
+use crate::packet::{Direction, LinkType};
+
+mod copies;
+mod judge;
+mod look;
+mod memory;
+mod policies;
+mod sequence;
+mod totals;
+
+pub use judge::Judge;
+pub use look::{Inside, Looked};
+pub use memory::{Known, SaMemory};
+pub use policies::Policies;
+pub use totals::{Sums, Totals};
+
+/// A frame as it is brought before the judge.
+#[derive(Clone, Copy, Debug)]
+pub struct Sight<'a> {
+    /// When it was seen, in nanoseconds since the Unix epoch.
+    pub at_ns: u64,
+    /// What it begins with.
+    pub link: LinkType,
+    /// Which way it went, if that is known.
+    pub direction: Option<Direction>,
+    /// Whether it crossed the loopback interface, which IPsec leaves alone.
+    pub loopback: bool,
+    /// Whether bytes are missing at its end.
+    pub is_cut: bool,
+    /// Its bytes.
+    pub bytes: &'a [u8],
+}
+
+/// What a frame is, in a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Verdict {
+    /// ESP, authentic.
+    EspOk,
+    /// AH, authentic; what it carries can be read by anybody.
+    AhOk,
+    /// Both, authentic.
+    EspAhOk,
+    /// An integrity check value is wrong: changed on the way, or made with another key.
+    BadIcv,
+    /// There is no SA of this number.
+    NoSa,
+    /// There is an SA, but its key may not be read.
+    NoKey,
+    /// Protected, but nothing can be proven; the reasons say why.
+    Unproven,
+    /// This sequence number was seen before.
+    Replay,
+    /// The sequence number is behind the window.
+    Old,
+    /// Authentic, but so many sequence numbers before it were not seen.
+    Gap(u32),
+    /// In clear, though a policy demands protection or forbids it altogether.
+    ClearForbidden,
+    /// In clear, and that is allowed.
+    Clear,
+    /// A packet out of an inbound tunnel that the kernel shows again after decryption; not on the wire.
+    Copy,
+    /// Key exchange, which protects itself.
+    Ike,
+    /// No IP packet.
+    Other,
+}
+
+impl Verdict {
+    /// Whether protection was seen and proven.
+    pub fn is_protected(self) -> bool {
+        matches!(self, Self::EspOk | Self::AhOk | Self::EspAhOk | Self::Gap(_))
+    }
+
+    /// Whether somebody must look at it now.
+    pub fn is_alarm(self) -> bool {
+        matches!(self, Self::BadIcv | Self::ClearForbidden)
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::EspOk => f.pad("ESP ok"),
+            Self::AhOk => f.pad("AH ok"),
+            Self::EspAhOk => f.pad("ESP+AH ok"),
+            Self::BadIcv => f.pad("BAD ICV"),
+            Self::NoSa => f.pad("NO SA"),
+            Self::NoKey => f.pad("NO KEY"),
+            Self::Unproven => f.pad("UNPROVEN"),
+            Self::Replay => f.pad("REPLAY"),
+            Self::Old => f.pad("OLD"),
+            Self::Gap(missing) => f.pad(&format!("GAP {missing}")),
+            Self::ClearForbidden => f.pad("CLEAR !"),
+            Self::Clear => f.pad("CLEAR"),
+            Self::Copy => f.pad("COPY"),
+            Self::Ike => f.pad("IKE"),
+            Self::Other => f.pad("OTHER"),
+        }
+    }
+}
+
+/// A step on the way to a verdict.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// What was found behind an IPsec header.
+    Header {
+        /// Its protocol.
+        protocol: IpsecProtocol,
+        /// Its SA's number.
+        spi: Spi,
+        /// What was found.
+        finding: Finding,
+    },
+    /// A policy demands protection, and there is none.
+    Demanded(Box<PolicyId>),
+    /// A policy lets nothing of this kind pass.
+    Blocked(Box<PolicyId>),
+    /// No policy is about it, and what no policy is about is dropped.
+    BlockedByDefault,
+    /// A policy lets it pass without protection where there is no SA.
+    Optional(Box<PolicyId>),
+    /// A policy lets it pass in clear.
+    Allowed(Box<PolicyId>),
+    /// No policy is about it.
+    NoPolicy,
+    /// Nobody said which policies there are.
+    PoliciesUnknown,
+    /// It is compressed, which protects nothing.
+    Compressed,
+    /// A frame that arrived shortly before contains it, encrypted.
+    Decrypted,
+    /// A tunnel's packet that could not be opened arrived shortly before; it may be this one.
+    MaybeDecrypted,
+    /// Loopback is exempt from policies.
+    Loopback,
+    /// A part of a packet: an ICV covers the whole.
+    Fragment,
+    /// Bytes are missing at the frame's end, so no ICV can be checked.
+    Cut,
+}
+
+/// What was found behind an IPsec header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// The ICV is right.
+    Authentic {
+        /// Whether the payload is encrypted as well.
+        encrypted: bool,
+    },
+    /// The ICV is wrong.
+    WrongIcv,
+    /// The SA does not authenticate.
+    NoIcv,
+    /// No SA of this number leads to this address.
+    NoSa(IpAddr),
+    /// The SA's packets cannot be looked into.
+    Unready(Unready),
+    /// It is no packet of the SA.
+    Malformed(Malformed),
+    /// It is authenticated together with headers that are not there any more.
+    InsideTransport,
+    /// The sequence number was seen before.
+    Repeated(u64),
+    /// The sequence number is behind the window.
+    Behind(u64),
+    /// So many numbers before this one were not seen.
+    Missing(u32),
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Header { protocol, spi, finding } => {
+                write!(f, "{} {spi}: ", protocol.to_string().to_uppercase())?;
+                match finding {
+                    Finding::Authentic { encrypted: true } => f.write_str("encrypted, and the ICV is right"),
+                    Finding::Authentic { encrypted: false } => {
+                        f.write_str("the ICV is right, but nothing is encrypted: the payload can be read")
+                    }
+                    Finding::WrongIcv => f.write_str("the ICV is wrong: changed on the way, or another key"),
+                    Finding::NoIcv => f.write_str("the SA does not authenticate: anybody can change its packets"),
+                    Finding::NoSa(to) => write!(f, "there is no such SA to {to}"),
+                    Finding::Unready(why) => why.fmt(f),
+                    Finding::Malformed(why) => why.fmt(f),
+                    Finding::InsideTransport => f.write_str("inside of another SA's payload; its ICV is not checked"),
+                    Finding::Repeated(number) => write!(f, "sequence number {number} was seen before"),
+                    Finding::Behind(number) => write!(f, "sequence number {number} is behind the replay window"),
+                    Finding::Missing(1) => f.write_str("the sequence number before it was not seen"),
+                    Finding::Missing(count) => write!(f, "{count} sequence numbers before it were not seen"),
+                }
+            }
+            Self::Demanded(policy) => write!(f, "a policy demands protection: {policy}"),
+            Self::Blocked(policy) => write!(f, "a policy blocks it: {policy}"),
+            Self::BlockedByDefault => f.write_str("no policy is about it, and the default is to block"),
+            Self::Optional(policy) => write!(f, "the policy's protection is optional: {policy}"),
+            Self::Allowed(policy) => write!(f, "a policy lets it pass: {policy}"),
+            Self::NoPolicy => f.write_str("no policy is about it"),
+            Self::PoliciesUnknown => f.write_str("without policies nobody knows whether that is allowed"),
+            Self::Compressed => f.write_str("compressed, not encrypted"),
+            Self::Decrypted => {
+                f.write_str("the kernel shows again what it decrypted; it was not on the wire like this")
+            }
+            Self::MaybeDecrypted => f.write_str(
+                "perhaps out of a tunnel whose packets cannot be opened here, and not on the wire like this",
+            ),
+            Self::Loopback => f.write_str("loopback is exempt from policies"),
+            Self::Fragment => f.write_str("a part of a packet: the ICV covers the whole"),
+            Self::Cut => f.write_str("the capture cut the frame: the ICV cannot be checked"),
+        }
+    }
+}
+
+/// What a frame proves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    /// In a word.
+    pub verdict: Verdict,
+    /// Why.
+    pub reasons: Box<[Reason]>,
+    /// For each IPsec header that can be read in the frame, outermost first: the SA that it names, as the memory numbers
+    /// it.
+    pub sas: Box<[Option<u64>]>,
+}
+
+impl Evidence {
+    /// Whether what the frame carries cannot be read on the wire: encrypted and authentic.
+    pub fn is_encrypted(&self) -> bool {
+        let encrypts =
+            |reason: &Reason| matches!(reason, Reason::Header { finding: Finding::Authentic { encrypted: true }, .. });
+        self.verdict.is_protected() && self.reasons.iter().any(encrypts)
+    }
+
+    /// The policy that decided, if one did.
+    pub fn policy(&self) -> Option<&PolicyId> {
+        self.reasons.iter().find_map(|reason| match reason {
+            Reason::Demanded(id) | Reason::Blocked(id) | Reason::Optional(id) | Reason::Allowed(id) => Some(&**id),
+            _ => None,
+        })
+    }
+}

@@ -1,0 +1,393 @@
+//! The judge.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+
+use super::copies::Copies;
+use super::memory::Prepared;
+use super::sequence::Step;
+use super::{Evidence, Finding, Known, Policies, Reason, SaMemory, Sight, Totals, Verdict};
+use crate::crypto::{Icv, Malformed, NotOpened};
+use crate::model::{Flow, IpsecProtocol, Mode, UpperProtocol};
+use crate::packet::{Direction, Dissection, Header, IpsecHeader, Protocol};
+
+/// Everything that frames are judged by, and what was found so far.
+#[derive(Debug, Default)]
+pub struct Judge {
+    /// The SAs.
+    pub memory: SaMemory,
+    /// The policies.
+    pub policies: Policies,
+    /// The sums.
+    pub totals: Totals,
+    /// The addresses of this host; empty where they are not known.
+    pub addresses: HashSet<IpAddr>,
+    copies: Copies,
+    plaintext: Vec<u8>,
+}
+
+/// What a header's SA says of it.
+struct Opinion {
+    serial: Option<u64>,
+    sequence: u64,
+    findings: Vec<Finding>,
+}
+
+/// Where an IPsec header stands in its frame.
+struct Place<'a> {
+    header: IpsecHeader,
+    /// The packet from its IP header on.
+    packet: &'a [u8],
+    /// Where the header begins in it.
+    at: usize,
+    /// From the header to the end of what it covers.
+    covered: &'a [u8],
+}
+
+impl Judge {
+    /// Judges a frame. `interface` tells the interfaces apart on which the same packet may be seen.
+    pub fn judge(&mut self, sight: Sight<'_>, dissection: &Dissection, interface: u32) -> Evidence {
+        let direction = sight.direction.or_else(|| self.direction_of(dissection));
+        let evidence = self.weigh(sight, direction, dissection, interface);
+        self.totals.count(evidence.verdict, peer(direction, dissection));
+        evidence
+    }
+
+    /// Forgets the sums.
+    pub fn forget_totals(&mut self) {
+        self.totals = Totals::default();
+    }
+
+    fn direction_of(&self, dissection: &Dissection) -> Option<Direction> {
+        let (source, destination) = ends(dissection)?;
+        match (self.addresses.contains(&source), self.addresses.contains(&destination)) {
+            (true, false) => Some(Direction::Out),
+            (false, true) => Some(Direction::In),
+            _ => None,
+        }
+    }
+
+    fn weigh(
+        &mut self,
+        sight: Sight<'_>,
+        direction: Option<Direction>,
+        dissection: &Dissection,
+        interface: u32,
+    ) -> Evidence {
+        let plain = |verdict, reasons: Vec<Reason>| Evidence { verdict, reasons: reasons.into(), sas: Box::default() };
+        let headers = || dissection.layers().iter().map(|layer| &layer.header);
+        if headers().any(|header| matches!(header, Header::Ike(_) | Header::NonEspMarker | Header::NatKeepAlive)) {
+            return plain(Verdict::Ike, Vec::new());
+        }
+        if ends(dissection).is_none() {
+            return plain(Verdict::Other, Vec::new());
+        }
+        let protected = |header: &Header| matches!(header, Header::Esp(_) | Header::Ah(_));
+        if headers().any(protected) {
+            return self.weigh_protected(sight, direction, dissection, interface);
+        }
+        let tail_of = |header: &Header| matches!(header, Header::FragmentTail(Protocol::Esp | Protocol::Ah));
+        if headers().any(tail_of) {
+            return plain(Verdict::Unproven, vec![Reason::Fragment]);
+        }
+        self.weigh_clear(sight, direction, dissection)
+    }
+
+    fn weigh_clear(&mut self, sight: Sight<'_>, direction: Option<Direction>, dissection: &Dissection) -> Evidence {
+        let mut reasons = Vec::new();
+        let mut sas = Vec::new();
+        for header in dissection.ipsec() {
+            reasons.push(Reason::Compressed);
+            let mut known =
+                self.memory.of_packet(header.destination, header.protocol, header.spi, sight.at_ns).map(|k| k.serial);
+            sas.push(known.next());
+        }
+        let verdict = if sight.loopback {
+            reasons.push(Reason::Loopback);
+            Verdict::Clear
+        } else if direction == Some(Direction::In) && self.is_copy(sight, dissection) {
+            reasons.push(Reason::Decrypted);
+            Verdict::Copy
+        } else {
+            let reason = match flow(dissection) {
+                Some(flow) => {
+                    let for_us = self.addresses.is_empty()
+                        || self.addresses.contains(&flow.destination)
+                        || is_for_many(flow.destination);
+                    self.policies.judge_clear(&flow, direction, for_us)
+                }
+                None => Reason::NoPolicy,
+            };
+            let verdict = match reason {
+                Reason::PoliciesUnknown => Verdict::Clear,
+                Reason::Demanded(_) | Reason::Blocked(_) | Reason::BlockedByDefault => {
+                    if direction == Some(Direction::In) && self.copies.take_unopened(sight.at_ns) {
+                        reasons.push(Reason::MaybeDecrypted);
+                        Verdict::Unproven
+                    } else {
+                        Verdict::ClearForbidden
+                    }
+                }
+                _ => Verdict::Clear,
+            };
+            reasons.push(reason);
+            verdict
+        };
+        Evidence { verdict, reasons: reasons.into(), sas: sas.into() }
+    }
+
+    fn is_copy(&mut self, sight: Sight<'_>, dissection: &Dissection) -> bool {
+        let packet = first_ip(dissection).and_then(|range| sight.bytes.get(range));
+        packet.is_some_and(|packet| self.copies.take(packet, sight.at_ns))
+    }
+
+    fn weigh_protected(
+        &mut self,
+        sight: Sight<'_>,
+        direction: Option<Direction>,
+        dissection: &Dissection,
+        interface: u32,
+    ) -> Evidence {
+        let mut reasons = Vec::new();
+        let mut sas = Vec::new();
+        let mut verdicts = Vec::new();
+        if sight.is_cut {
+            reasons.push(Reason::Cut);
+        }
+        if is_fragment(dissection) {
+            reasons.push(Reason::Fragment);
+        }
+        let provable = reasons.is_empty();
+        for place in places(sight.bytes, dissection) {
+            let header = place.header;
+            if !provable {
+                let mut known = self.memory.of_packet(header.destination, header.protocol, header.spi, sight.at_ns);
+                sas.push(known.next().map(|known| known.serial));
+                verdicts.push(Verdict::Unproven);
+                continue;
+            }
+            let mut opinion = self.opinion(&place, sight.at_ns, direction);
+            let is_authentic = matches!(opinion.findings.first(), Some(Finding::Authentic { .. }));
+            if let (true, Some(serial)) = (is_authentic, opinion.serial) {
+                match self.memory.take(serial, interface, opinion.sequence) {
+                    Step::Fine => {}
+                    Step::Gap(missing) => opinion.findings.push(Finding::Missing(missing)),
+                    Step::Repeated => opinion.findings.push(Finding::Repeated(opinion.sequence)),
+                    Step::Behind => opinion.findings.push(Finding::Behind(opinion.sequence)),
+                }
+            }
+            if header.protocol != IpsecProtocol::Comp {
+                verdicts.push(verdict_of(header.protocol, &opinion.findings));
+            }
+            sas.push(opinion.serial);
+            let (protocol, spi) = (header.protocol, header.spi);
+            reasons.extend(opinion.findings.into_iter().map(|finding| Reason::Header { protocol, spi, finding }));
+        }
+        Evidence { verdict: together(&verdicts), reasons: reasons.into(), sas: sas.into() }
+    }
+
+    fn opinion(&mut self, place: &Place<'_>, at_ns: u64, direction: Option<Direction>) -> Opinion {
+        let header = place.header;
+        let Self { memory, copies, plaintext, .. } = self;
+        let mut best: Option<Opinion> = None;
+        for known in memory.of_packet(header.destination, header.protocol, header.spi, at_ns) {
+            let sequence = known.sequence(header.sequence.unwrap_or(0));
+            let copies = (direction == Some(Direction::In) && known.mode == Mode::Tunnel).then_some(&mut *copies);
+            let finding = examine(known, place, sequence, copies, plaintext, at_ns);
+            let is_authentic = matches!(finding, Finding::Authentic { .. });
+            let opinion = Opinion { serial: Some(known.serial), sequence, findings: vec![finding] };
+            if is_authentic {
+                return opinion;
+            }
+            best.get_or_insert(opinion);
+        }
+        let none = || Opinion { serial: None, sequence: 0, findings: vec![Finding::NoSa(header.destination)] };
+        best.unwrap_or_else(none)
+    }
+}
+
+/// Asks an SA about a packet. What an inbound tunnel carries is expected to be shown again.
+fn examine(
+    known: &Known,
+    place: &Place<'_>,
+    sequence: u64,
+    copies: Option<&mut Copies>,
+    plaintext: &mut Vec<u8>,
+    at_ns: u64,
+) -> Finding {
+    let high = u32::try_from(sequence >> 32).unwrap_or(0);
+    let encrypted = known.encrypts();
+    let prepared = match known.prepared() {
+        Ok(prepared) => prepared,
+        Err(unready) => {
+            if let Some(copies) = copies {
+                copies.expect_unopened(at_ns);
+            }
+            return Finding::Unready(unready.clone());
+        }
+    };
+    match (prepared, copies) {
+        (Prepared::Comp, _) => Finding::Authentic { encrypted: false },
+        (Prepared::Ah(transform), copies) => match transform.verify(place.packet, place.at, high) {
+            Ok(icv) => {
+                if let (Icv::Good, Some(copies)) = (icv, copies) {
+                    let inner = place.covered.get(12 + transform.icv_length().next_multiple_of(4)..);
+                    copies.expect(inner.unwrap_or_default(), at_ns);
+                }
+                of_icv(icv, false)
+            }
+            Err(malformed) => Finding::Malformed(malformed),
+        },
+        (Prepared::Esp(transform), None) => match transform.verify(place.covered, high) {
+            Ok(icv) => of_icv(icv, encrypted),
+            Err(malformed) => Finding::Malformed(malformed),
+        },
+        (Prepared::Esp(transform), Some(copies)) => match transform.open(place.covered, high, plaintext) {
+            Ok(opened) => {
+                if matches!(opened.next_header, 4 | 41) {
+                    copies.expect(plaintext.get(..opened.payload_length).unwrap_or_default(), at_ns);
+                }
+                of_icv(opened.icv, encrypted)
+            }
+            Err(NotOpened::BadIcv) => Finding::WrongIcv,
+            Err(NotOpened::Malformed(malformed)) => Finding::Malformed(malformed),
+        },
+    }
+}
+
+fn of_icv(icv: Icv, encrypted: bool) -> Finding {
+    match icv {
+        Icv::Good => Finding::Authentic { encrypted },
+        Icv::Bad => Finding::WrongIcv,
+        Icv::Absent => Finding::NoIcv,
+    }
+}
+
+fn verdict_of(protocol: IpsecProtocol, findings: &[Finding]) -> Verdict {
+    let mut verdict = if protocol == IpsecProtocol::Ah { Verdict::AhOk } else { Verdict::EspOk };
+    for finding in findings {
+        verdict = match finding {
+            Finding::Authentic { .. } => verdict,
+            // A length that the cipher cannot have made is as good as a wrong ICV: no packet of this SA.
+            Finding::WrongIcv | Finding::Malformed(Malformed::PartBlock { .. } | Malformed::AhLength { .. }) => {
+                Verdict::BadIcv
+            }
+            Finding::NoSa(_) => Verdict::NoSa,
+            Finding::Unready(crate::crypto::Unready::KeyHidden(_)) => Verdict::NoKey,
+            Finding::Unready(_) | Finding::NoIcv | Finding::Malformed(_) | Finding::InsideTransport => {
+                Verdict::Unproven
+            }
+            Finding::Repeated(_) => Verdict::Replay,
+            Finding::Behind(_) => Verdict::Old,
+            Finding::Missing(count) => Verdict::Gap(*count),
+        };
+    }
+    verdict
+}
+
+/// The verdict over a frame with several headers: the worst; if all are fine, both words.
+fn together(verdicts: &[Verdict]) -> Verdict {
+    let weight = |verdict: &Verdict| match verdict {
+        Verdict::BadIcv => 8,
+        Verdict::NoSa => 7,
+        Verdict::NoKey => 6,
+        Verdict::Unproven => 5,
+        Verdict::Replay => 4,
+        Verdict::Old => 3,
+        Verdict::Gap(_) => 2,
+        _ => 0,
+    };
+    let worst = verdicts.iter().copied().max_by_key(weight).unwrap_or(Verdict::Unproven);
+    let has = |wanted| verdicts.contains(&wanted);
+    if weight(&worst) == 0 && has(Verdict::EspOk) && has(Verdict::AhOk) { Verdict::EspAhOk } else { worst }
+}
+
+/// The IPsec headers of a frame with the bytes that they are about.
+fn places<'a>(bytes: &'a [u8], dissection: &Dissection) -> Vec<Place<'a>> {
+    let mut headers = dissection.ipsec();
+    let mut places = Vec::new();
+    let mut packet = 0;
+    // Where the payload of the innermost packet so far ends: what is behind is padding.
+    let end = dissection.layers().iter().rev().find(|layer| layer.header != Header::Padding);
+    let end = end.map_or(bytes.len(), |layer| layer.range.end);
+    for layer in dissection.layers() {
+        match &layer.header {
+            Header::Ipv4(_) | Header::Ipv6(_) => packet = layer.range.start,
+            Header::Esp(_) | Header::Ah(_) | Header::IpComp(_) => {
+                let Some(header) = headers.next() else {
+                    break;
+                };
+                places.push(Place {
+                    header,
+                    packet: bytes.get(packet..end).unwrap_or_default(),
+                    at: layer.range.start.saturating_sub(packet),
+                    covered: bytes.get(layer.range.start..end).unwrap_or_default(),
+                });
+            }
+            _ => {}
+        }
+    }
+    places
+}
+
+fn ends(dissection: &Dissection) -> Option<(IpAddr, IpAddr)> {
+    dissection.layers().iter().find_map(|layer| layer.header.ip_addresses())
+}
+
+/// The first IP packet of a frame, without what fills the frame behind it.
+fn first_ip(dissection: &Dissection) -> Option<std::ops::Range<usize>> {
+    let start = dissection.layers().iter().find(|layer| layer.header.ip_addresses().is_some())?.range.start;
+    let end = dissection.layers().iter().rev().find(|layer| layer.header != Header::Padding)?.range.end;
+    Some(start..end)
+}
+
+fn peer(direction: Option<Direction>, dissection: &Dissection) -> Option<IpAddr> {
+    let (source, destination) = ends(dissection)?;
+    Some(match direction? {
+        Direction::In => source,
+        Direction::Out => destination,
+    })
+}
+
+fn is_for_many(address: IpAddr) -> bool {
+    address.is_multicast() || address == IpAddr::from([255, 255, 255, 255])
+}
+
+fn is_fragment(dissection: &Dissection) -> bool {
+    dissection.layers().iter().any(|layer| match &layer.header {
+        Header::Ipv4(ip) => ip.more_fragments || ip.fragment_offset > 0,
+        Header::Ipv6Fragment(fragment) => fragment.more || fragment.offset > 0,
+        _ => false,
+    })
+}
+
+/// What the kernel chooses a policy by (`xfrm_decode_session`, `net/xfrm/xfrm_policy.c`).
+fn flow(dissection: &Dissection) -> Option<Flow> {
+    let layers = dissection.layers();
+    let ip = layers.iter().position(|layer| layer.header.ip_addresses().is_some())?;
+    let (source, destination) = layers.get(ip)?.header.ip_addresses()?;
+    let passed = |header: &Header| matches!(header, Header::Ipv6Extension(_) | Header::Ipv6Fragment(_));
+    let above = layers.iter().skip(ip + 1).map(|layer| &layer.header).find(|header| !passed(header));
+    let announced = match layers.get(ip).map(|layer| &layer.header) {
+        Some(Header::Ipv4(ip)) => ip.protocol,
+        Some(Header::Ipv6(ip)) => ip.next_header,
+        _ => UpperProtocol::ANY,
+    };
+    let (protocol, source_port, destination_port) = match above {
+        Some(Header::Tcp(tcp)) => (UpperProtocol::TCP, tcp.source, tcp.destination),
+        Some(Header::Udp(udp)) => (UpperProtocol::UDP, udp.source, udp.destination),
+        Some(Header::Icmp(icmp)) => (UpperProtocol::ICMP, icmp.kind.into(), icmp.code.into()),
+        Some(Header::Icmpv6(icmp)) => (UpperProtocol::ICMPV6, icmp.kind.into(), icmp.code.into()),
+        Some(Header::Gre(gre)) => {
+            let [k0, k1, k2, k3] = gre.key.unwrap_or(0).to_be_bytes();
+            (UpperProtocol::GRE, u16::from_be_bytes([k0, k1]), u16::from_be_bytes([k2, k3]))
+        }
+        Some(Header::Opaque(Protocol::OtherAboveIp(number)) | Header::FragmentTail(Protocol::OtherAboveIp(number))) => {
+            (*number, 0, 0)
+        }
+        Some(Header::FragmentTail(Protocol::Tcp)) => (UpperProtocol::TCP, 0, 0),
+        Some(Header::FragmentTail(Protocol::Udp)) => (UpperProtocol::UDP, 0, 0),
+        _ => (announced, 0, 0),
+    };
+    Some(Flow { source, destination, protocol, source_port, destination_port, interface: 0 })
+}

@@ -1,0 +1,109 @@
+//! A frame looked into: what was inside of its ESP and IPComp, as far as there are keys.
+
+use std::net::IpAddr;
+use std::ops::Range;
+
+use super::memory::Prepared;
+use super::{Evidence, Judge, Sight};
+use crate::crypto::{NotOpened, ipcomp};
+use crate::model::IpsecProtocol;
+use crate::packet::{Dissection, Header, IpsecHeader, Layer, Summary, dissect_above_ip};
+
+/// Deeper nesting is not followed.
+const DEEPEST: usize = 8;
+
+/// What was inside of an ESP or IPComp payload.
+#[derive(Clone, Debug)]
+pub struct Inside {
+    /// The header that it was behind.
+    pub header: IpsecHeader,
+    /// The bytes as they were before.
+    pub plaintext: Vec<u8>,
+    /// Its protocol.
+    pub next_header: u8,
+    /// Its layers.
+    pub dissection: Dissection,
+    /// It in a line.
+    pub summary: Summary,
+    /// Where it stood in what it was inside of: the frame, or the plaintext before.
+    pub outer: Range<usize>,
+}
+
+/// A frame looked into.
+#[derive(Clone, Debug, Default)]
+pub struct Looked {
+    /// What was inside, from the outside in.
+    pub insides: Vec<Inside>,
+    /// Why it goes no deeper, if it should.
+    pub obstacle: Option<String>,
+}
+
+impl Judge {
+    /// Decrypts a frame that was judged. Wrong ICVs are not looked behind.
+    pub fn look_into(&self, sight: Sight<'_>, dissection: &Dissection, evidence: &Evidence) -> Looked {
+        let mut looked = Looked::default();
+        let Some((header, range)) = closed(dissection, None) else {
+            return looked;
+        };
+        let serial = evidence.sas.last().copied().flatten();
+        let mut next = Some((header, range, serial));
+        let mut outer: Vec<u8> = sight.bytes.to_vec();
+        while let Some((header, range, serial)) = next.take() {
+            if looked.insides.len() == DEEPEST {
+                looked.obstacle = Some(format!("more than {DEEPEST} packets inside of one another"));
+                break;
+            }
+            match self.open(header, outer.get(range.clone()).unwrap_or_default(), serial, sight.at_ns) {
+                Ok((plaintext, next_header)) => {
+                    let dissection = dissect_above_ip(next_header, &plaintext);
+                    let summary = Summary::of(&dissection);
+                    let ends = Some((header.source, header.destination));
+                    next = closed(&dissection, ends).map(|(header, range)| (header, range, None));
+                    outer.clone_from(&plaintext);
+                    looked.insides.push(Inside { header, plaintext, next_header, dissection, summary, outer: range });
+                }
+                Err(obstacle) => looked.obstacle = Some(obstacle),
+            }
+        }
+        looked
+    }
+
+    fn open(
+        &self,
+        header: IpsecHeader,
+        covered: &[u8],
+        serial: Option<u64>,
+        at_ns: u64,
+    ) -> Result<(Vec<u8>, u8), String> {
+        let by_number = || self.memory.of_packet(header.destination, header.protocol, header.spi, at_ns).next();
+        let known = serial.and_then(|serial| self.memory.get(serial)).or_else(by_number);
+        let known = known.ok_or_else(|| "its SA is not known".to_owned())?;
+        match known.prepared().as_ref().map_err(ToString::to_string)? {
+            Prepared::Esp(transform) => {
+                let sequence = known.sequence(header.sequence.unwrap_or(0));
+                let high = u32::try_from(sequence >> 32).unwrap_or(0);
+                let mut plaintext = Vec::new();
+                let opened = transform.open(covered, high, &mut plaintext).map_err(|error| match error {
+                    NotOpened::BadIcv => "what does not authenticate is not decrypted".to_owned(),
+                    NotOpened::Malformed(why) => why.to_string(),
+                })?;
+                plaintext.truncate(opened.payload_length);
+                Ok((plaintext, opened.next_header))
+            }
+            Prepared::Comp => {
+                let next_header = *covered.first().unwrap_or(&59);
+                let plaintext = ipcomp::inflate(covered.get(4..).unwrap_or_default()).map_err(|e| e.to_string())?;
+                Ok((plaintext, next_header))
+            }
+            Prepared::Ah(_) => Err("AH hides nothing".to_owned()),
+        }
+    }
+}
+
+/// The header that hides what is behind it, with the bytes from it on.
+fn closed(dissection: &Dissection, ends: Option<(IpAddr, IpAddr)>) -> Option<(IpsecHeader, Range<usize>)> {
+    let hides = |layer: &&Layer| matches!(layer.header, Header::Esp(_) | Header::IpComp(_));
+    let layer = dissection.layers().iter().rev().find(hides)?;
+    let header = dissection.ipsec_between(ends).filter(|header| header.protocol != IpsecProtocol::Ah).last()?;
+    Some((header, layer.range.clone()))
+}

@@ -1,0 +1,210 @@
+//! The SAs that frames may belong to: those that there are, and for a while those that there were, so that frames
+//! around a rekeying can still be read.
+
+use std::cell::OnceCell;
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::net::IpAddr;
+
+use super::sequence::{Seen, Step};
+use crate::crypto::{AhTransform, EspTransform, Unready, ipcomp, sequence};
+use crate::model::{Algorithms, IpsecProtocol, Mode, Sa, SaId, Spi};
+
+/// How many SAs that are gone are remembered.
+const MOST_GONE: usize = 4096;
+/// Frames and events take different ways: an SA is also good for frames of this long before it came and after it went.
+const SLACK_NS: u64 = 2_000_000_000;
+/// On how many interfaces the numbers of one SA are followed.
+const MOST_PLACES: usize = 8;
+
+/// An SA that frames may belong to.
+pub struct Known {
+    /// Which one; never used twice.
+    pub serial: u64,
+    /// Its name.
+    pub id: SaId,
+    /// Where its packets come from.
+    pub source: IpAddr,
+    /// How it wraps packets.
+    pub mode: Mode,
+    /// Its algorithms.
+    pub algorithms: Algorithms,
+    /// Whether it is there no more.
+    pub is_gone: bool,
+    extended: bool,
+    from_ns: u64,
+    until_ns: Option<u64>,
+    /// The kernel's highest counter, sent or received.
+    counter: u64,
+    prepared: OnceCell<Result<Prepared, Unready>>,
+    seen: Vec<(u32, Seen)>,
+}
+
+/// Keys, made ready for packets.
+pub(super) enum Prepared {
+    Esp(EspTransform),
+    Ah(AhTransform),
+    Comp,
+}
+
+impl Known {
+    /// Keys, made ready when they are first asked for.
+    pub(super) fn prepared(&self) -> &Result<Prepared, Unready> {
+        self.prepared.get_or_init(|| match self.id.protocol {
+            IpsecProtocol::Esp => EspTransform::new(&self.algorithms, self.extended).map(Prepared::Esp),
+            IpsecProtocol::Ah => AhTransform::new(&self.algorithms, self.extended).map(Prepared::Ah),
+            IpsecProtocol::Comp => ipcomp::ready(&self.algorithms).map(|()| Prepared::Comp),
+            _ => Err(Unready::NoAlgorithm),
+        })
+    }
+
+    /// Whether it hides what it carries.
+    pub(super) fn encrypts(&self) -> bool {
+        let name = |name: &str| name != "ecb(cipher_null)" && name != "cipher_null" && name != "rfc4543(gcm(aes))";
+        match (&self.algorithms.aead, &self.algorithms.encryption) {
+            (Some(transform), _) | (None, Some(transform)) => name(transform.name.kernel()),
+            (None, None) => false,
+        }
+    }
+
+    /// The whole sequence number of a packet that carries its lower half.
+    pub(super) fn sequence(&self, low: u32) -> u64 {
+        if !self.extended {
+            return low.into();
+        }
+        let seen = self.seen.iter().filter_map(|(_, seen)| seen.highest()).max();
+        sequence::extended(seen.unwrap_or(0).max(self.counter), low)
+    }
+
+    fn was_there(&self, at_ns: u64) -> bool {
+        let came = self.from_ns.saturating_sub(SLACK_NS) <= at_ns;
+        came && self.until_ns.is_none_or(|until| at_ns <= until.saturating_add(SLACK_NS))
+    }
+}
+
+/// The SAs, by the numbers that packets name them by.
+#[derive(Default)]
+pub struct SaMemory {
+    known: HashMap<u64, Known>,
+    by_spi: HashMap<Spi, Vec<u64>>,
+    live: HashMap<SaId, u64>,
+    gone: VecDeque<u64>,
+    next_serial: u64,
+}
+
+impl fmt::Debug for SaMemory {
+    /// Counts alone: it holds keys.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SaMemory({} live, {} gone)", self.live.len(), self.gone.len())
+    }
+}
+
+impl SaMemory {
+    /// Takes an SA in: a new one, or one that has changed. `at_ns` is when that was heard of.
+    pub fn learn(&mut self, sa: &Sa, at_ns: u64) {
+        let counter = sa.replay.sent.max(sa.replay.received);
+        if let Some(known) = self.live.get(&sa.id()).and_then(|serial| self.known.get_mut(serial)) {
+            if known.algorithms == sa.algorithms && known.extended == sa.flags.esn() {
+                known.counter = known.counter.max(counter);
+                return;
+            }
+            self.forget(&sa.id(), at_ns);
+        }
+        let serial = self.next_serial;
+        self.next_serial += 1;
+        let known = Known {
+            serial,
+            id: sa.id(),
+            source: sa.source,
+            mode: sa.mode,
+            algorithms: sa.algorithms.clone(),
+            is_gone: false,
+            extended: sa.flags.esn(),
+            from_ns: sa.used.added_at.saturating_mul(1_000_000_000),
+            until_ns: None,
+            counter,
+            prepared: OnceCell::new(),
+            seen: Vec::new(),
+        };
+        self.live.insert(known.id, serial);
+        self.by_spi.entry(known.id.spi).or_default().push(serial);
+        self.known.insert(serial, known);
+    }
+
+    /// Renews what the kernel says of an SA's sequence numbers.
+    pub fn count(&mut self, id: &SaId, highest: u64) {
+        if let Some(known) = self.live.get(id).and_then(|serial| self.known.get_mut(serial)) {
+            known.counter = known.counter.max(highest);
+        }
+    }
+
+    /// An SA is gone; it is remembered for a while.
+    pub fn forget(&mut self, id: &SaId, at_ns: u64) {
+        let Some(serial) = self.live.remove(id) else {
+            return;
+        };
+        if let Some(known) = self.known.get_mut(&serial) {
+            (known.until_ns, known.is_gone) = (Some(at_ns), true);
+        }
+        self.gone.push_back(serial);
+        while self.gone.len() > MOST_GONE {
+            let Some(oldest) = self.gone.pop_front() else {
+                break;
+            };
+            if let Some(known) = self.known.remove(&oldest)
+                && let Some(serials) = self.by_spi.get_mut(&known.id.spi)
+            {
+                serials.retain(|serial| *serial != oldest);
+                if serials.is_empty() {
+                    self.by_spi.remove(&known.id.spi);
+                }
+            }
+        }
+    }
+
+    /// These are all SAs that there are; others are gone.
+    pub fn replace<'a>(&mut self, sas: impl Iterator<Item = &'a Sa>, at_ns: u64) {
+        let mut missing: HashMap<SaId, ()> = self.live.keys().map(|id| (*id, ())).collect();
+        for sa in sas {
+            missing.remove(&sa.id());
+            self.learn(sa, at_ns);
+        }
+        for id in missing.into_keys() {
+            self.forget(&id, at_ns);
+        }
+    }
+
+    /// The SA of this serial number, while it is remembered.
+    pub fn get(&self, serial: u64) -> Option<&Known> {
+        self.known.get(&serial)
+    }
+
+    /// The SAs that a packet of this time can belong to, the newest first.
+    pub(super) fn of_packet(
+        &self,
+        destination: IpAddr,
+        protocol: IpsecProtocol,
+        spi: Spi,
+        at_ns: u64,
+    ) -> impl Iterator<Item = &Known> {
+        let serials = self.by_spi.get(&spi).into_iter().flatten().rev();
+        serials.filter_map(|serial| self.known.get(serial)).filter(move |known| {
+            known.id.destination == destination && known.id.protocol == protocol && known.was_there(at_ns)
+        })
+    }
+
+    /// Takes the sequence number of an authentic packet in.
+    pub(super) fn take(&mut self, serial: u64, place: u32, number: u64) -> Step {
+        let Some(known) = self.known.get_mut(&serial) else {
+            return Step::Fine;
+        };
+        let at = known.seen.iter().position(|(other, _)| *other == place).unwrap_or_else(|| {
+            if known.seen.len() == MOST_PLACES {
+                known.seen.remove(0);
+            }
+            known.seen.push((place, Seen::default()));
+            known.seen.len() - 1
+        });
+        known.seen.get_mut(at).map_or(Step::Fine, |(_, seen)| seen.take(number))
+    }
+}

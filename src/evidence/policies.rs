@@ -1,0 +1,97 @@
+//! Which policy is about a packet, as the kernel decides it.
+
+use std::collections::HashMap;
+
+use crate::model::spd::matching_order;
+use crate::model::{Flow, Level, Policy, PolicyAction, PolicyDefaults, PolicyDirection, PolicyId};
+use crate::packet::Direction;
+
+use super::Reason;
+
+/// How many flows' answers are remembered.
+const MOST_FLOWS: usize = 4096;
+
+/// The policies in the order in which the kernel asks them. It is made of a snapshot; after every change of the SPD a
+/// new one must be made.
+#[derive(Debug, Default)]
+pub struct Policies {
+    /// `None`: nobody said which policies there are.
+    rules: Option<Vec<Rule>>,
+    defaults: PolicyDefaults,
+    answers: HashMap<(Flow, u8), Option<usize>>,
+}
+
+#[derive(Debug)]
+struct Rule {
+    id: PolicyId,
+    direction: PolicyDirection,
+    fate: Fate,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Protect,
+    ProtectIfPossible,
+    Pass,
+    Block,
+}
+
+impl Policies {
+    /// The policies of an SPD.
+    ///
+    /// Left out are those of sockets, of which nobody can tell to which packets they belong, and those of xfrm
+    /// interfaces (`if_id`), which are asked for their packets alone. Packets are taken to have no mark.
+    pub fn new<'a>(policies: impl Iterator<Item = &'a Policy>, defaults: Option<PolicyDefaults>) -> Self {
+        let unmarked = |policy: &Policy| policy.mark.is_none_or(|mark| mark.value == 0);
+        let mut asked: Vec<&Policy> = policies
+            .filter(|policy| !policy.is_of_socket() && policy.if_id.is_none_or(|id| id.0 == 0) && unmarked(policy))
+            .collect();
+        asked.sort_by(|a, b| matching_order(a, b));
+        let rules =
+            asked.into_iter().map(|policy| Rule { id: policy.id(), direction: policy.direction, fate: fate(policy) });
+        Self { rules: Some(rules.collect()), defaults: defaults.unwrap_or_default(), answers: HashMap::new() }
+    }
+
+    /// Why a packet in clear may pass, or must not. `for_us`: whether it is for this host.
+    pub(super) fn judge_clear(&mut self, flow: &Flow, direction: Option<Direction>, for_us: bool) -> Reason {
+        let Some(rules) = &self.rules else {
+            return Reason::PoliciesUnknown;
+        };
+        let (way, default) = match (direction, for_us) {
+            (Some(Direction::Out), _) => (PolicyDirection::Out, self.defaults.output),
+            (_, true) => (PolicyDirection::In, self.defaults.input),
+            (_, false) => (PolicyDirection::Forward, self.defaults.forward),
+        };
+        if self.answers.len() >= MOST_FLOWS {
+            self.answers.clear();
+        }
+        let found = self
+            .answers
+            .entry((*flow, way.number()))
+            .or_insert_with(|| rules.iter().position(|rule| rule.direction == way && rule.id.selector.matches(flow)));
+        match found.and_then(|place| rules.get(place)) {
+            Some(rule) => {
+                let id = Box::new(rule.id);
+                match rule.fate {
+                    Fate::Protect => Reason::Demanded(id),
+                    Fate::ProtectIfPossible => Reason::Optional(id),
+                    Fate::Pass => Reason::Allowed(id),
+                    Fate::Block => Reason::Blocked(id),
+                }
+            }
+            None if default == PolicyAction::Block => Reason::BlockedByDefault,
+            None => Reason::NoPolicy,
+        }
+    }
+}
+
+fn fate(policy: &Policy) -> Fate {
+    match policy.action {
+        PolicyAction::Block | PolicyAction::Other(_) => Fate::Block,
+        PolicyAction::Allow if policy.templates.is_empty() => Fate::Pass,
+        PolicyAction::Allow if policy.templates.iter().all(|template| template.level == Level::Use) => {
+            Fate::ProtectIfPossible
+        }
+        PolicyAction::Allow => Fate::Protect,
+    }
+}

@@ -1,0 +1,313 @@
+//! What frames prove: the kernel's own packets with their keys, and what policies say of packets in clear.
+
+use std::net::IpAddr;
+
+use espial::evidence::{Evidence, Judge, Policies, Reason, Sight, Verdict};
+use espial::model::{
+    IpsecProtocol, Level, Mode, Policy, PolicyAction, PolicyDefaults, PolicyDirection, PolicySpec, Prefix, Sa, SaFlags,
+    SaSpec, Secret, Selector, Spi, Template, UpperProtocol,
+};
+use espial::packet::{Direction, LinkType, dissect};
+
+use crate::crypto::sas::{KnownSa, KnownSas};
+use crate::crypto::wire;
+
+const LINUX: &[u8] = include_bytes!("../data/vectors/linux-all.pcap");
+const NOW: u64 = 1_000;
+
+fn linux_sas() -> Vec<Sa> {
+    let known = KnownSas::from_ip_xfrm(include_str!("../data/vectors/linux-all.sas"));
+    known.iter().map(sa_of).collect()
+}
+
+/// An SA of the file, ends and mode included.
+fn sa_of(known: &KnownSa) -> Sa {
+    let word = |name: &str| {
+        let mut words = known.line.split(' ').skip_while(|word| *word != name);
+        words.nth(1).unwrap_or_else(|| panic!("no {name} in {}", known.line))
+    };
+    let (source, destination): (IpAddr, IpAddr) = (word("src").parse().unwrap(), word("dst").parse().unwrap());
+    let mut spec = SaSpec::new(source, destination, known.protocol, known.spi);
+    spec.algorithms = known.algorithms.clone();
+    if word("mode") == "tunnel" {
+        spec.mode = Mode::Tunnel;
+    }
+    if known.extended {
+        spec.flags = SaFlags(SaFlags::ESN);
+    }
+    let mut sa = Sa::from_spec(&spec, NOW);
+    sa.replay.sent = known.sent;
+    sa
+}
+
+fn judge_with(sas: &[Sa]) -> Judge {
+    let mut judge = Judge::default();
+    judge.memory.replace(sas.iter(), NOW * 1_000_000_000);
+    judge
+}
+
+fn sight(bytes: &[u8]) -> Sight<'_> {
+    Sight {
+        at_ns: NOW * 1_000_000_000,
+        link: LinkType::Ethernet,
+        direction: Some(Direction::Out),
+        loopback: false,
+        is_cut: false,
+        bytes,
+    }
+}
+
+fn judged(judge: &mut Judge, sight: Sight<'_>) -> Evidence {
+    judge.judge(sight, &dissect(sight.link, sight.bytes), 1)
+}
+
+fn words(evidence: &Evidence) -> String {
+    let reasons: Vec<String> = evidence.reasons.iter().map(ToString::to_string).collect();
+    format!("{}: {}", evidence.verdict, reasons.join("; "))
+}
+
+/// What can be read in a frame after everything was undone.
+fn plaintext(judge: &Judge, sight: Sight<'_>, evidence: &Evidence) -> Vec<u8> {
+    let looked = judge.look_into(sight, &dissect(sight.link, sight.bytes), evidence);
+    assert_eq!(looked.obstacle, None, "{}", words(evidence));
+    looked.insides.last().map_or_else(|| sight.bytes.to_vec(), |inside| inside.plaintext.clone())
+}
+
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}
+
+#[test]
+fn every_packet_that_linux_made_is_judged_and_read() {
+    let sas = linux_sas();
+    let mut judge = judge_with(&sas);
+    let frames = wire::frames(LINUX);
+    assert!(frames.len() > 250);
+    let mut count = std::collections::BTreeMap::new();
+    for frame in frames {
+        let evidence = judged(&mut judge, sight(frame));
+        *count.entry(evidence.verdict.to_string()).or_insert(0) += 1;
+        assert!(contains(&plaintext(&judge, sight(frame), &evidence), b"hello world"), "{}", words(&evidence));
+        match evidence.verdict {
+            Verdict::EspOk | Verdict::AhOk | Verdict::EspAhOk => {}
+            // Null authentication proves nothing, compression protects nothing.
+            Verdict::Unproven => assert!(words(&evidence).contains("does not authenticate"), "{}", words(&evidence)),
+            Verdict::Clear => assert!(evidence.reasons.contains(&Reason::Compressed), "{}", words(&evidence)),
+            _ => panic!("{}", words(&evidence)),
+        }
+    }
+    assert!(count["ESP ok"] > 150 && count["AH ok"] > 10 && count["ESP+AH ok"] > 1, "{count:?}");
+}
+
+#[test]
+fn a_changed_byte_another_key_and_no_sa_are_told_apart() {
+    let sas = linux_sas();
+    let frames = wire::frames(LINUX);
+    for frame in &frames {
+        let mut changed = frame.to_vec();
+        // The last byte of the frame is authenticated or the ICV itself.
+        *changed.last_mut().unwrap() ^= 1;
+        let evidence = judged(&mut judge_with(&sas), sight(&changed));
+        let fine = judged(&mut judge_with(&sas), sight(frame)).verdict;
+        if fine.is_protected() {
+            assert_eq!(evidence.verdict, Verdict::BadIcv, "{}", words(&evidence));
+            let looked = judge_with(&sas).look_into(sight(&changed), &dissect(LinkType::Ethernet, &changed), &evidence);
+            let is_ah = evidence.sas.len() == 1 && looked.obstacle.is_none();
+            assert!(is_ah || looked.obstacle.is_some(), "what does not authenticate is not decrypted");
+            let none = judged(&mut judge_with(&[]), sight(frame));
+            assert_eq!(none.verdict, Verdict::NoSa, "{}", words(&none));
+        }
+    }
+}
+
+#[test]
+fn the_same_frame_again_is_a_replay_and_a_missing_one_a_gap() {
+    let sas = linux_sas();
+    let mut judge = judge_with(&sas);
+    let frames = wire::frames(LINUX);
+    let frame = frames[0];
+    assert_eq!(judged(&mut judge, sight(frame)).verdict, Verdict::EspOk);
+    let again = judged(&mut judge, sight(frame));
+    assert_eq!(again.verdict, Verdict::Replay, "{}", words(&again));
+    // On another interface it is the same packet on its way, not a replay.
+    let elsewhere = judge.judge(sight(frame), &dissect(LinkType::Ethernet, frame), 2);
+    assert_eq!(elsewhere.verdict, Verdict::EspOk);
+    let sums = judge.totals.all;
+    assert_eq!((sums.protected, sums.undecided, sums.clear), (2, 1, 0));
+}
+
+#[test]
+fn a_hidden_key_is_no_failure() {
+    let mut sa = linux_sas().remove(0);
+    let (spi, destination) = (sa.spi, sa.destination);
+    for transform in [&mut sa.algorithms.encryption, &mut sa.algorithms.authentication].into_iter().flatten() {
+        transform.key = Secret::copy_from(&vec![0; transform.key.len()]);
+    }
+    let mut judge = judge_with(&[sa]);
+    let evidence = judged(&mut judge, sight(wire::frames(LINUX)[0]));
+    assert_eq!(evidence.verdict, Verdict::NoKey, "{} {spi} {destination}", words(&evidence));
+}
+
+#[test]
+fn an_sa_that_is_gone_still_explains_the_frames_of_its_time() {
+    let sas = linux_sas();
+    let frame = wire::frames(LINUX)[0];
+    let mut judge = judge_with(&sas);
+    judge.memory.forget(&sas[0].id(), (NOW + 10) * 1_000_000_000);
+    let at = |secs: u64| Sight { at_ns: secs * 1_000_000_000, ..sight(frame) };
+    assert_eq!(judged(&mut judge, at(NOW + 9)).verdict, Verdict::EspOk);
+    assert_eq!(judged(&mut judge, at(NOW + 20)).verdict, Verdict::NoSa);
+}
+
+fn ipv4(protocol: u8, from: [u8; 4], to: [u8; 4], payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0, 0x45, 0];
+    frame.extend(u16::try_from(20 + payload.len()).unwrap().to_be_bytes());
+    frame.extend([0, 1, 0x40, 0, 64, protocol, 0, 0]);
+    frame.extend(from);
+    frame.extend(to);
+    frame.extend(payload);
+    frame
+}
+
+fn udp(from: u16, to: u16) -> Vec<u8> {
+    let mut datagram = from.to_be_bytes().to_vec();
+    datagram.extend(to.to_be_bytes());
+    datagram.extend([0, 19, 0, 0]);
+    datagram.extend(b"hello world");
+    datagram
+}
+
+const GOUDA: [u8; 4] = [10, 9, 0, 1];
+const REBLOCHON: [u8; 4] = [10, 9, 0, 2];
+
+fn policy(direction: PolicyDirection, net: &str, priority: u32, fill: impl FnOnce(&mut PolicySpec)) -> Policy {
+    let mut spec = PolicySpec::new(direction, Selector::between(Prefix::ANY_V4, net.parse().unwrap()));
+    spec.priority = priority;
+    fill(&mut spec);
+    Policy::from_spec(&spec, priority + 1, NOW)
+}
+
+fn protects(spec: &mut PolicySpec) {
+    let nowhere = [0, 0, 0, 0].into();
+    spec.templates = vec![Template::new(IpsecProtocol::Esp, Mode::Transport, nowhere, nowhere)];
+}
+
+fn clear_under(policies: &[Policy], defaults: Option<PolicyDefaults>, direction: Direction, frame: &[u8]) -> Evidence {
+    let mut judge = Judge::default();
+    judge.policies = Policies::new(policies.iter(), defaults);
+    judge.addresses = [IpAddr::from(GOUDA)].into();
+    judged(&mut judge, Sight { direction: Some(direction), ..sight(frame) })
+}
+
+#[test]
+fn clear_frames_are_judged_by_the_policy_that_the_kernel_would_ask() {
+    let frame = ipv4(17, GOUDA, REBLOCHON, &udp(40000, 53));
+    let check = |policies: &[Policy], verdict, reason: &str| {
+        let evidence = clear_under(policies, None, Direction::Out, &frame);
+        assert_eq!(evidence.verdict, verdict, "{}", words(&evidence));
+        assert!(words(&evidence).contains(reason), "{}", words(&evidence));
+    };
+    let out = PolicyDirection::Out;
+    check(&[], Verdict::Clear, "no policy is about it");
+    let all = policy(out, "10.9.0.0/24", 100, protects);
+    check(
+        std::slice::from_ref(&all),
+        Verdict::ClearForbidden,
+        "a policy demands protection: out 0.0.0.0/0 10.9.0.0/24",
+    );
+    let bypass = policy(out, "10.9.0.2/32", 50, |spec| {
+        (spec.selector.protocol, spec.selector.destination_port) =
+            (UpperProtocol::UDP, espial::model::PortMatch::exactly(53));
+    });
+    check(
+        &[all.clone(), bypass.clone()],
+        Verdict::Clear,
+        "a policy lets it pass: out 0.0.0.0/0 10.9.0.2/32 udp dport 53",
+    );
+    let bypass_later = Policy { priority: 200, ..bypass };
+    check(&[bypass_later, all.clone()], Verdict::ClearForbidden, "demands");
+    let optional = policy(out, "10.9.0.2/32", 10, |spec| {
+        protects(spec);
+        spec.templates[0].level = Level::Use;
+    });
+    check(&[optional], Verdict::Clear, "optional");
+    let block = policy(out, "10.9.0.2/32", 10, |spec| spec.action = PolicyAction::Block);
+    check(&[block], Verdict::ClearForbidden, "blocks it");
+    check(&[policy(PolicyDirection::In, "10.9.0.0/24", 1, protects)], Verdict::Clear, "no policy");
+    let marked = policy(out, "10.9.0.0/24", 1, |spec| {
+        protects(spec);
+        spec.mark = Some(espial::model::Mark { value: 5, mask: 0xff });
+    });
+    check(&[marked], Verdict::Clear, "no policy");
+}
+
+#[test]
+fn what_is_passed_on_is_judged_by_fwd_and_the_default_may_block() {
+    let passed_on = ipv4(17, [192, 0, 2, 7], [198, 51, 100, 7], &udp(1, 2));
+    let for_us = ipv4(17, REBLOCHON, GOUDA, &udp(1, 2));
+    let forward = policy(PolicyDirection::Forward, "0.0.0.0/0", 1, protects);
+    let verdict = |frame: &[u8]| clear_under(std::slice::from_ref(&forward), None, Direction::In, frame).verdict;
+    assert_eq!((verdict(&passed_on), verdict(&for_us)), (Verdict::ClearForbidden, Verdict::Clear));
+    let defaults = PolicyDefaults { input: PolicyAction::Block, ..PolicyDefaults::default() };
+    let evidence = clear_under(&[], Some(defaults), Direction::In, &for_us);
+    assert_eq!(words(&evidence), "CLEAR !: no policy is about it, and the default is to block");
+    assert_eq!(clear_under(&[], Some(defaults), Direction::In, &passed_on).verdict, Verdict::Clear);
+}
+
+#[test]
+fn key_exchange_other_protocols_and_loopback_are_no_leaks() {
+    let policies = [policy(PolicyDirection::Out, "0.0.0.0/0", 1, protects)];
+    let mut ike = udp(500, 500);
+    ike.truncate(8);
+    ike.extend([0x11; 16]);
+    ike.extend([33, 0x20, 34, 8, 0, 0, 0, 0, 0, 0, 0, 28]);
+    ike[4..6].copy_from_slice(&36u16.to_be_bytes());
+    let verdict = |frame: &[u8]| clear_under(&policies, None, Direction::Out, frame).verdict;
+    assert_eq!(verdict(&ipv4(17, GOUDA, REBLOCHON, &ike)), Verdict::Ike);
+    assert_eq!(verdict(&[2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 6, 0, 1]), Verdict::Other);
+    let mut judge = Judge::default();
+    judge.policies = Policies::new(policies.iter(), None);
+    let frame = ipv4(17, GOUDA, GOUDA, &udp(1, 2));
+    assert_eq!(judged(&mut judge, Sight { loopback: true, ..sight(&frame) }).verdict, Verdict::Clear);
+}
+
+#[test]
+fn what_a_tunnel_gives_back_is_a_copy_once_and_a_leak_the_second_time() {
+    let sas: Vec<Sa> = linux_sas().into_iter().filter(|sa| sa.mode == Mode::Tunnel).collect();
+    let mut judge = judge_with(&sas);
+    judge.policies = Policies::new([policy(PolicyDirection::In, "0.0.0.0/0", 1, protects)].iter(), None);
+    let mut copies = 0;
+    for frame in wire::frames(LINUX) {
+        let inbound = |bytes| Sight { direction: Some(Direction::In), ..sight(bytes) };
+        let evidence = judged(&mut judge, inbound(frame));
+        if evidence.verdict != Verdict::EspOk {
+            continue;
+        }
+        let looked = judge.look_into(inbound(frame), &dissect(LinkType::Ethernet, frame), &evidence);
+        let inner = looked.insides.first().unwrap();
+        if inner.next_header != 4 || inner.dissection.ipsec().count() > 0 {
+            continue;
+        }
+        let again = [&[2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0][..], &inner.plaintext].concat();
+        let copy = judged(&mut judge, inbound(&again));
+        assert_eq!(copy.verdict, Verdict::Copy, "{}", words(&copy));
+        let leak = judged(&mut judge, inbound(&again));
+        assert_eq!(leak.verdict, Verdict::ClearForbidden, "{}", words(&leak));
+        copies += 1;
+    }
+    assert!(copies > 10, "{copies}");
+}
+
+#[test]
+fn fragments_and_cut_frames_prove_nothing_and_are_no_failures() {
+    let sas = linux_sas();
+    let frame = wire::frames(LINUX)[0];
+    let cut = judged(&mut judge_with(&sas), Sight { is_cut: true, ..sight(&frame[..60]) });
+    assert_eq!(words(&cut), "UNPROVEN: the capture cut the frame: the ICV cannot be checked");
+    let mut fragment = frame.to_vec();
+    fragment[20] = 0x20;
+    let evidence = judged(&mut judge_with(&sas), sight(&fragment));
+    assert_eq!(evidence.verdict, Verdict::Unproven, "{}", words(&evidence));
+    assert_eq!(evidence.sas.len(), 1);
+    assert!(sas.iter().any(|sa| sa.spi == Spi(0x1000)));
+}
