@@ -188,6 +188,9 @@ impl fmt::Display for Reason {
                 write!(f, "{} {spi}: ", protocol.to_string().to_uppercase())?;
                 match finding {
                     Finding::Authentic { encrypted: true } => f.write_str("encrypted, and the ICV is right"),
+                    Finding::Authentic { .. } if *protocol == IpsecProtocol::Ah => {
+                        f.write_str("the ICV is right; AH itself encrypts nothing")
+                    }
                     Finding::Authentic { encrypted: false } => {
                         f.write_str("the ICV is right, but nothing is encrypted: the payload can be read")
                     }

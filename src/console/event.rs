@@ -17,6 +17,11 @@ pub struct Now {
 }
 
 impl Now {
+    /// Nanoseconds since the epoch, as frames are stamped.
+    pub fn unix_ns(self) -> u64 {
+        self.unix_ms.saturating_mul(1_000_000)
+    }
+
     /// Seconds since the epoch, as the kernel counts.
     pub fn secs(self) -> u64 {
         self.unix_ms / 1000

@@ -371,7 +371,7 @@ impl State {
     }
 
     fn on_tick(&mut self, commands: &mut Vec<Command>) {
-        self.tell_dropped_frames();
+        self.tell_of_packets();
         commands.push(Command::Poll(self.wanted()));
     }
 

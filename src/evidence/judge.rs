@@ -1,6 +1,7 @@
 //! The judge.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::net::IpAddr;
 
 use super::copies::Copies;
@@ -12,7 +13,7 @@ use crate::model::{Flow, IpsecProtocol, Mode, UpperProtocol};
 use crate::packet::{Direction, Dissection, Header, IpsecHeader, Protocol};
 
 /// Everything that frames are judged by, and what was found so far.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Judge {
     /// The SAs.
     pub memory: SaMemory,
@@ -24,6 +25,13 @@ pub struct Judge {
     pub addresses: HashSet<IpAddr>,
     copies: Copies,
     plaintext: Vec<u8>,
+}
+
+impl fmt::Debug for Judge {
+    /// Without what was decrypted.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Judge").field("memory", &self.memory).field("totals", &self.totals).finish_non_exhaustive()
+    }
 }
 
 /// What a header's SA says of it.
@@ -51,6 +59,19 @@ impl Judge {
         let evidence = self.weigh(sight, direction, dissection, interface);
         self.totals.count(evidence.verdict, peer(direction, dissection));
         evidence
+    }
+
+    /// Judges a frame once more that was found to be `before`, because more is known now.
+    pub fn judge_again(
+        &mut self,
+        sight: Sight<'_>,
+        dissection: &Dissection,
+        interface: u32,
+        before: Verdict,
+    ) -> Evidence {
+        let direction = sight.direction.or_else(|| self.direction_of(dissection));
+        self.totals.take_back(before, peer(direction, dissection));
+        self.judge(sight, dissection, interface)
     }
 
     /// Forgets the sums.

@@ -22,13 +22,14 @@ pub struct Sums {
 }
 
 impl Sums {
-    fn count(&mut self, verdict: Verdict) {
+    /// The sum that a verdict counts in.
+    fn of(&mut self, verdict: Verdict) -> Option<&mut u64> {
         match verdict {
-            _ if verdict.is_protected() => self.protected += 1,
-            Verdict::Clear => self.clear += 1,
-            Verdict::ClearForbidden => self.forbidden += 1,
-            Verdict::Copy | Verdict::Ike | Verdict::Other => {}
-            _ => self.undecided += 1,
+            _ if verdict.is_protected() => Some(&mut self.protected),
+            Verdict::Clear => Some(&mut self.clear),
+            Verdict::ClearForbidden => Some(&mut self.forbidden),
+            Verdict::Copy | Verdict::Ike | Verdict::Other => None,
+            _ => Some(&mut self.undecided),
         }
     }
 }
@@ -44,11 +45,22 @@ pub struct Totals {
 impl Totals {
     /// Counts a frame.
     pub fn count(&mut self, verdict: Verdict, peer: Option<IpAddr>) {
-        self.all.count(verdict);
+        if let Some(sum) = self.all.of(verdict) {
+            *sum += 1;
+        }
         if let Some(peer) = peer
             && (self.peers.len() < MOST_PEERS || self.peers.contains_key(&peer))
+            && let Some(sum) = self.peers.entry(peer).or_default().of(verdict)
         {
-            self.peers.entry(peer).or_default().count(verdict);
+            *sum += 1;
+        }
+    }
+
+    /// Counts a frame no more that was counted.
+    pub(super) fn take_back(&mut self, verdict: Verdict, peer: Option<IpAddr>) {
+        let of_peer = peer.and_then(|peer| self.peers.get_mut(&peer));
+        for sum in [Some(&mut self.all), of_peer].into_iter().flatten().filter_map(|sums| sums.of(verdict)) {
+            *sum = sum.saturating_sub(1);
         }
     }
 

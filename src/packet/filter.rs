@@ -5,8 +5,8 @@
 //! term       = factor { "and" factor }       "&&" is "and"
 //! factor     = "not" factor | "(" expression ")" | primitive     "!" is "not"
 //! primitive  = protocol [ address ] | address | "proto" N | "spi" N | "in" | "out" | "less" N | "greater" N
-//!            | "vlan" [ N ] | "fragment"
-//! address    = [ "src" | "dst" ] [ "host" | "net" | "port" ] value
+//!            | "vlan" [ N ] | "fragment" | "verdict" WORD | "text" "\"...\""
+//! address    = [ "src" | "dst" ] [ "host" | "peer" | "net" | "port" ] value
 //! protocol   = "esp" | "ah" | "ipcomp" | "ipsec" | "ike" | "tcp" | "udp" | "icmp" | "icmp6" | "arp" | "ip" | "ip6"
 //!            | "gre"
 //! ```
@@ -24,7 +24,7 @@ use crate::model::{Prefix, Spi, UpperProtocol};
 const DEEPEST: usize = 64;
 
 /// What a filter looks at.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Subject<'a> {
     /// The frame's layers.
     pub dissection: &'a Dissection,
@@ -32,6 +32,12 @@ pub struct Subject<'a> {
     pub direction: Option<Direction>,
     /// How long it was on the wire.
     pub length: usize,
+    /// The frame's bytes.
+    pub bytes: &'a [u8],
+    /// What was found about it, in a word; empty where nobody judged.
+    pub verdict: &'a str,
+    /// Whether a text was found in what could be decrypted.
+    pub inside: &'a dyn Fn(&[u8]) -> bool,
 }
 
 /// An expression that a frame fits, or does not.
@@ -48,7 +54,7 @@ pub enum Filter {
 }
 
 /// A single condition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Test {
     /// It has a layer of this kind.
     Has(Word),
@@ -70,7 +76,28 @@ pub enum Test {
     Vlan(Option<u16>),
     /// It is a part of a packet.
     Fragment,
+    /// It was found to be this.
+    Verdict(&'static str),
+    /// Its bytes, or what was decrypted from them, contain a text.
+    Text(Box<str>),
 }
+
+/// What stands behind `verdict`, and the beginning of the verdict that it means; `ok` means all good ones.
+const VERDICTS: &[(&str, &str)] = &[
+    ("ok", "ok"),
+    ("bad", "BAD ICV"),
+    ("nosa", "NO SA"),
+    ("nokey", "NO KEY"),
+    ("unproven", "UNPROVEN"),
+    ("replay", "REPLAY"),
+    ("old", "OLD"),
+    ("gap", "GAP"),
+    ("clear!", "CLEAR !"),
+    ("clear", "CLEAR"),
+    ("copy", "COPY"),
+    ("ike", "IKE"),
+    ("other", "OTHER"),
+];
 
 /// A protocol, as filters call it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,9 +196,9 @@ impl Filter {
 }
 
 impl Test {
-    fn fits(self, subject: Subject<'_>) -> bool {
+    fn fits(&self, subject: Subject<'_>) -> bool {
         let mut headers = subject.dissection.layers().iter().map(|layer| &layer.header);
-        match self {
+        match *self {
             Self::Has(word) => headers.any(|header| word.is(header)),
             Self::Net(end, prefix) => {
                 headers.filter_map(addresses).any(|addresses| end.find(addresses, |address| prefix.contains(address)))
@@ -192,6 +219,10 @@ impl Test {
                 Header::Vlan(vlan) => id.is_none_or(|id| id == vlan.id),
                 _ => false,
             }),
+            Self::Verdict("ok") => subject.verdict.ends_with("ok") || subject.verdict.starts_with("GAP"),
+            Self::Verdict("CLEAR") => subject.verdict == "CLEAR",
+            Self::Verdict(word) => subject.verdict.starts_with(word),
+            Self::Text(ref text) => contains(subject.bytes, text.as_bytes()) || (subject.inside)(text.as_bytes()),
             Self::Fragment => headers.any(|header| match header {
                 Header::Ipv4(ip) => ip.more_fragments || ip.fragment_offset > 0,
                 Header::Ipv6Fragment(_) => true,
@@ -199,6 +230,11 @@ impl Test {
             }),
         }
     }
+}
+
+/// Whether some bytes stand among others.
+pub fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    part.is_empty() || bytes.windows(part.len()).any(|window| window == part)
 }
 
 fn addresses(header: &Header) -> Option<(IpAddr, IpAddr)> {
@@ -231,17 +267,22 @@ impl Word {
 /// A word with its column.
 type Token<'a> = (usize, &'a str);
 
-/// Words between blanks; brackets and `!` are words by themselves.
+/// Words between blanks; brackets, and `!` before a word, are words by themselves; quotes hold blanks together.
 fn tokens(text: &str) -> Vec<Token<'_>> {
     let mut tokens = Vec::new();
     let mut start: Option<(usize, usize)> = None;
+    let mut quoted = false;
     for (column, (at, c)) in text.char_indices().enumerate() {
-        if (c.is_whitespace() || "()!".contains(c))
-            && let Some((from, column)) = start.take()
-        {
+        quoted ^= c == '"';
+        if quoted {
+            start = start.or(Some((at, column + 1)));
+            continue;
+        }
+        let ends = c.is_whitespace() || "()".contains(c);
+        if ends && let Some((from, column)) = start.take() {
             tokens.push((column, text.get(from..at).unwrap_or_default()));
         }
-        if "()!".contains(c) {
+        if "()".contains(c) || (c == '!' && start.is_none()) {
             tokens.push((column + 1, text.get(at..=at).unwrap_or_default()));
         } else if !c.is_whitespace() && start.is_none() {
             start = Some((at, column + 1));
@@ -251,6 +292,11 @@ fn tokens(text: &str) -> Vec<Token<'_>> {
         tokens.push((column, text.get(from..).unwrap_or_default()));
     }
     tokens
+}
+
+fn verdicts() -> String {
+    let words: Vec<&str> = VERDICTS.iter().map(|(word, _)| *word).collect();
+    format!("one of {}", words.join(", "))
 }
 
 /// What stands before a value.
@@ -341,7 +387,7 @@ impl<'a> Parser<'a> {
             self.at += 1;
             let filter = Filter::Is(Test::Has(*protocol));
             // `not udp port 53` means not (udp port 53): the words belong together.
-            let more = self.peek().is_some_and(|next| matches!(next, "src" | "dst" | "host" | "net" | "port"));
+            let more = self.peek().is_some_and(|next| matches!(next, "src" | "dst" | "host" | "peer" | "net" | "port"));
             return if more { Ok(Filter::And(Box::new(filter), Box::new(self.address()?))) } else { Ok(filter) };
         }
         let test = match word {
@@ -351,6 +397,12 @@ impl<'a> Parser<'a> {
             "less" => Test::Less(self.argument("a number of bytes", |text| text.parse().ok())?),
             "greater" => Test::Greater(self.argument("a number of bytes", |text| text.parse().ok())?),
             "spi" => Test::Spi(self.argument("an SPI, as 0x1001 or 4097", |text| text.parse().ok())?),
+            "verdict" => Test::Verdict(self.argument(&verdicts(), |text| {
+                VERDICTS.iter().find(|(word, _)| *word == text).map(|(_, verdict)| *verdict)
+            })?),
+            "text" => Test::Text(self.argument("a text in \"quotes\"", |text| {
+                text.strip_prefix('"')?.strip_suffix('"').filter(|text| !text.is_empty()).map(Into::into)
+            })?),
             "proto" => Test::Proto(self.argument("a protocol's name or number", UpperProtocol::parse)?),
             "vlan" => {
                 let id = self.tokens.get(self.at + 1).and_then(|(_, word)| word.parse().ok());
@@ -378,7 +430,7 @@ impl<'a> Parser<'a> {
         } else {
             End::Either
         };
-        let what = if self.take(&["host"]) {
+        let what = if self.take(&["host", "peer"]) {
             Some(What::Host)
         } else if self.take(&["net"]) {
             Some(What::Net)

@@ -5,7 +5,8 @@ use std::cmp::Ordering;
 
 use super::Column;
 use crate::console::state::packets::{Named, PacketRow};
-use crate::model::{IpsecProtocol, Sa, Spi};
+use crate::evidence::Known;
+use crate::model::{IpsecProtocol, Spi};
 use crate::packet::Endpoint;
 
 /// A column of the list of packets.
@@ -16,6 +17,8 @@ pub enum PacketColumn {
     Direction,
     Source,
     Destination,
+    /// What it proved, in a word.
+    Verdict,
     Protocol,
     Spi,
     Sequence,
@@ -30,6 +33,7 @@ impl Column<PacketRow<'_>> for PacketColumn {
         Self::Direction,
         Self::Source,
         Self::Destination,
+        Self::Verdict,
         Self::Protocol,
         Self::Spi,
         Self::Sequence,
@@ -43,6 +47,7 @@ impl Column<PacketRow<'_>> for PacketColumn {
             Self::Direction => "Dir",
             Self::Source => "Source",
             Self::Destination => "Destination",
+            Self::Verdict => "Verdict",
             Self::Protocol => "Protocol",
             Self::Spi => "SPI",
             Self::Sequence => "Seq",
@@ -58,6 +63,7 @@ impl Column<PacketRow<'_>> for PacketColumn {
             Self::Direction => row.frame.direction.map_or_else(|| "-".to_owned(), |way| way.to_string()).into(),
             Self::Source => end(row.summary.source).into(),
             Self::Destination => end(row.summary.destination).into(),
+            Self::Verdict => row.evidence.verdict.to_string().into(),
             Self::Protocol => row.summary.protocol.as_str().into(),
             Self::Spi => numbers(row, |spi, single| if single { spi.to_string() } else { format!("{spi:#}") }).into(),
             Self::Sequence => {
@@ -76,13 +82,14 @@ impl Column<PacketRow<'_>> for PacketColumn {
 
     fn rank(self) -> u8 {
         match self {
-            Self::Source | Self::Destination | Self::Protocol => 0,
-            Self::Spi => 1,
-            Self::What => 2,
-            Self::Direction => 3,
+            Self::Source | Self::Destination | Self::Verdict => 0,
+            Self::Protocol => 1,
+            Self::Direction => 2,
+            Self::What => 3,
             Self::Time => 4,
-            Self::Sequence => 5,
-            Self::Length => 6,
+            Self::Spi => 5,
+            Self::Sequence => 6,
+            Self::Length => 7,
         }
     }
 
@@ -131,14 +138,15 @@ pub fn protocol_word(protocol: IpsecProtocol) -> &'static str {
 /// What is to be said of the SA that a header names.
 pub fn named_words(named: Named<'_>) -> String {
     match named {
-        Named::Sa(sa) => algorithms(sa),
-        Named::Gone => "SA gone".to_owned(),
+        Named::Sa(known) if known.is_gone => format!("{} (gone)", algorithms(known)),
+        Named::Sa(known) => algorithms(known),
+        Named::Forgotten => "SA gone".to_owned(),
         Named::None => "no SA".to_owned(),
     }
 }
 
 /// Its algorithms: `3des-cbc hmac-sha1-96`, `hmac-md5-96`, `deflate`.
-pub fn algorithms(sa: &Sa) -> String {
+pub fn algorithms(sa: &Known) -> String {
     let labels = [sa.algorithms.encryption_label(), sa.algorithms.authentication_label()];
     let said: Vec<&str> = labels.iter().map(String::as_str).filter(|label| *label != "-").collect();
     if said.is_empty() { "SA without algorithms".to_owned() } else { said.join(" ") }

@@ -18,6 +18,9 @@ impl State {
         for (slot, used) in readings {
             self.facts.rates.read(slot, used, self.facts.now.uptime_ms);
         }
+        let now_ns = self.facts.now.unix_ns();
+        self.packets.judge.memory.replace(self.facts.sad.iter().map(|(_, sa)| sa), now_ns);
+        self.packets.policies_changed = true;
         self.rebuild_sas();
         self.rebuild_policies();
         let (sas, policies) = (self.facts.sad.len(), self.facts.spd.len());
@@ -57,8 +60,8 @@ impl State {
             E::SaExpired { id, hard: false } => (Weight::Note, format!("SA at its soft limit, renewal is due: {id}")),
             E::SasFlushed(protocol) => {
                 let gone = self.facts.sad.flush(protocol);
-                for (slot, _) in &gone {
-                    self.forget_sa(*slot);
+                for (slot, sa) in &gone {
+                    self.forget_sa(*slot, &sa.id());
                 }
                 (Weight::Warning, format!("SAs flushed ({protocol}): {} went", gone.len()))
             }
@@ -86,6 +89,7 @@ impl State {
                 for (slot, _) in &gone {
                     self.policies.remove(*slot);
                 }
+                self.packets.policies_changed = true;
                 (Weight::Warning, format!("policies flushed ({kind}): {} went", gone.len()))
             }
             other => self.on_rare(other),
@@ -98,6 +102,7 @@ impl State {
         match event {
             E::DefaultsChanged(defaults) => {
                 self.facts.defaults = Some(defaults);
+                self.packets.policies_changed = true;
                 (Weight::Warning, format!("packets without a policy are now: {}", defaults_words(defaults)))
             }
             E::Acquire { selector, source, destination, protocol } => {
@@ -130,6 +135,7 @@ impl State {
     fn put_sa(&mut self, sa: Sa) {
         let id = sa.id();
         let known = self.facts.sad.slot(&id);
+        self.packets.learn(&sa, self.facts.now.unix_ns(), &self.facts.interfaces);
         let slot = self.facts.sad.insert(sa);
         if known.is_some() {
             // Its place in the order may be another one now.
@@ -150,16 +156,18 @@ impl State {
 
     fn take_sa(&mut self, id: &SaId) {
         if let Some((slot, _)) = self.facts.sad.remove(id) {
-            self.forget_sa(slot);
+            self.forget_sa(slot, id);
         }
     }
 
-    fn forget_sa(&mut self, slot: Slot) {
+    fn forget_sa(&mut self, slot: Slot, id: &SaId) {
+        self.packets.judge.memory.forget(id, self.facts.now.unix_ns());
         self.sas.remove(slot);
         self.facts.rates.forget(slot);
     }
 
     fn put_policy(&mut self, policy: Policy) {
+        self.packets.policies_changed = true;
         let known = self.facts.spd.slot(&policy.id());
         let slot = self.facts.spd.insert(policy);
         if known.is_some() {
@@ -173,6 +181,7 @@ impl State {
     }
 
     fn take_policy(&mut self, id: &PolicyId) {
+        self.packets.policies_changed = true;
         if let Some((slot, _)) = self.facts.spd.remove(id) {
             self.policies.remove(slot);
         }
@@ -184,6 +193,7 @@ impl State {
                 continue;
             };
             self.facts.rates.read(slot, sa.used, self.facts.now.uptime_ms);
+            self.packets.judge.memory.count(&sa.id(), sa.replay.sent.max(sa.replay.received));
             if let Some(known) = self.facts.sad.at_mut(slot) {
                 // The counters alone: whether the SA is there is for events to say.
                 (known.used, known.errors, known.replay) = (sa.used, sa.errors, sa.replay);
@@ -192,6 +202,7 @@ impl State {
         }
         let addresses = polled.interfaces.iter().flat_map(|interface| interface.addresses.iter().copied());
         self.facts.addresses = addresses.collect();
+        self.packets.judge.addresses.clone_from(&self.facts.addresses);
         self.facts.interfaces = polled.interfaces;
         if let Some(statistics) = polled.statistics {
             self.on_statistics(statistics);

@@ -6,46 +6,51 @@ use super::ring::{Ring, Weighed};
 use super::{Choice, Command, Layer, State};
 use crate::capture::{Batch, Frame, Interface, LinkState};
 use crate::console::event::CaptureNews;
-use crate::model::{Sa, SaId, Sad};
-use crate::packet::filter::Subject;
-use crate::packet::{Dissection, Filter, IpsecHeader, Summary, dissect};
+use crate::evidence::{Evidence, Judge, Known, Looked, Policies, Sight, Verdict};
+use crate::model::Sa;
+use crate::packet::filter::{self, Subject};
+use crate::packet::{Dissection, Endpoint, Filter, IpsecHeader, Summary, dissect};
 
 /// How many frames are kept.
 const MOST_FRAMES: usize = 200_000;
+/// How long the news of an SA may be on its way.
+const NEWS_NS: u64 = 2_000_000_000;
 /// How many bytes of frames are kept.
 const MOST_BYTES: usize = 128 * 1024 * 1024;
 
-/// A frame with the SAs that it named when it came.
+/// A frame with what it proved when it came.
 #[derive(Clone, Debug)]
 pub struct Seen {
     /// The frame.
     pub frame: Frame,
-    /// For each of its IPsec headers, outermost first, the SA that the kernel had then.
-    sas: Box<[Option<SaId>]>,
+    /// What it proved.
+    pub evidence: Evidence,
 }
 
 impl Weighed for Seen {
     fn cost(&self) -> usize {
-        size_of::<Self>() + self.frame.bytes.len() + size_of_val(&*self.sas)
+        size_of::<Self>() + self.frame.bytes.len() + size_of_val(&*self.evidence.reasons)
     }
 }
 
 /// What became of the SA that an IPsec header names.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub enum Named<'a> {
     /// It is this one.
-    Sa(&'a Sa),
-    /// There was one when the frame came, and it is gone.
-    Gone,
+    Sa(&'a Known),
+    /// There was one when the frame came, and it is forgotten by now.
+    Forgotten,
     /// There was none.
     None,
 }
 
 /// A frame, taken apart to be looked at.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct PacketRow<'a> {
     /// The frame.
     pub frame: &'a Frame,
+    /// What it proved.
+    pub evidence: &'a Evidence,
     /// Its layers.
     pub dissection: Dissection,
     /// It in a line.
@@ -85,6 +90,12 @@ pub struct Packets {
     pub dropped: u64,
     /// While the list stands still: how many frames have passed unseen.
     pub frozen: Option<u64>,
+    /// What frames are judged by.
+    pub judge: Judge,
+    /// Whether the judge's policies are not those of the SPD any more.
+    pub(super) policies_changed: bool,
+    /// Frames that were in clear and must not, since that was last told; the first of them in words.
+    leaks: Option<(u64, String)>,
     filter: Option<Filter>,
     /// Tells the capture that was asked for last from those before it.
     generation: u64,
@@ -100,6 +111,9 @@ impl Default for Packets {
             capture: CaptureState::Idle,
             dropped: 0,
             frozen: None,
+            judge: Judge::default(),
+            policies_changed: true,
+            leaks: None,
             filter: None,
             generation: 0,
             dropped_told: 0,
@@ -117,22 +131,43 @@ impl Packets {
     }
 
     fn rebuild(&mut self) {
-        let Self { ring, feed, filter, .. } = self;
+        let Self { ring, feed, filter, judge, .. } = self;
         let passing = ring.iter().filter(|(_, seen)| {
-            let frame = &seen.frame;
-            filter.as_ref().is_none_or(|filter| fits(filter, frame, &dissect(frame.link, &frame.bytes)))
+            let dissection = dissect(seen.frame.link, &seen.frame.bytes);
+            filter.as_ref().is_none_or(|filter| fits(filter, seen, &dissection, judge))
         });
         let numbers: Vec<u64> = passing.map(|(number, _)| number).collect();
         feed.rebuild(numbers.into_iter());
     }
 
-    fn take(&mut self, frame: Frame, sad: &Sad) {
+    /// An SA is there, or has changed. Frames may have come before the news of their SA: they are judged again.
+    pub(super) fn learn(&mut self, sa: &Sa, now_ns: u64, interfaces: &[Interface]) {
+        self.judge.memory.learn(sa, now_ns);
+        let Self { judge, ring, .. } = self;
+        let recent = ring.newest_mut().take_while(|seen| seen.frame.at_ns.saturating_add(NEWS_NS) > now_ns);
+        for seen in recent.filter(|seen| seen.evidence.verdict == Verdict::NoSa) {
+            let frame = &seen.frame;
+            let dissection = dissect(frame.link, &frame.bytes);
+            let place = interfaces.iter().find(|interface| interface.name == *frame.interface);
+            let index = place.map_or(0, |place| place.index);
+            seen.evidence = judge.judge_again(sight(frame), &dissection, index, seen.evidence.verdict);
+        }
+    }
+
+    fn take(&mut self, frame: Frame, interfaces: &[Interface]) {
         let dissection = dissect(frame.link, &frame.bytes);
-        let passes = self.filter.as_ref().is_none_or(|filter| fits(filter, &frame, &dissection));
-        let named = |header: IpsecHeader| sad.of_packet(header.destination, header.protocol, header.spi).map(Sa::id);
-        let sas = dissection.ipsec().map(named).collect();
+        let place = interfaces.iter().find(|interface| interface.name == *frame.interface);
+        let sight = Sight { loopback: place.is_some_and(|place| place.is_loopback), ..sight(&frame) };
+        let evidence = self.judge.judge(sight, &dissection, place.map_or(0, |place| place.index));
+        if evidence.verdict == Verdict::ClearForbidden {
+            let words = || leak_words(&Summary::of(&dissection), &evidence);
+            let (count, _) = self.leaks.get_or_insert_with(|| (0, words()));
+            *count += 1;
+        }
+        let seen = Seen { frame, evidence };
+        let passes = self.filter.as_ref().is_none_or(|filter| fits(filter, &seen, &dissection, &self.judge));
         let number = self.ring.next_number();
-        self.ring.push(Seen { frame, sas });
+        self.ring.push(seen);
         if passes {
             self.feed.push(number);
         }
@@ -141,28 +176,64 @@ impl Packets {
     fn clear(&mut self) {
         self.ring.clear();
         self.feed.forget_before(self.ring.forgotten());
+        self.judge.forget_totals();
         (self.dropped, self.dropped_told) = (0, 0);
         self.frozen = self.frozen.map(|_| 0);
     }
 }
 
-fn fits(filter: &Filter, frame: &Frame, dissection: &Dissection) -> bool {
-    filter.fits(Subject { dissection, direction: frame.direction, length: frame.wire_length })
+fn fits(filter: &Filter, seen: &Seen, dissection: &Dissection, judge: &Judge) -> bool {
+    let Seen { frame, evidence } = seen;
+    let inside = |text: &[u8]| {
+        let looked = judge.look_into(sight(frame), dissection, evidence);
+        looked.insides.iter().any(|inside| filter::contains(&inside.plaintext, text))
+    };
+    filter.fits(Subject {
+        dissection,
+        direction: frame.direction,
+        length: frame.wire_length,
+        bytes: &frame.bytes,
+        verdict: &evidence.verdict.to_string(),
+        inside: &inside,
+    })
+}
+
+fn sight(frame: &Frame) -> Sight<'_> {
+    Sight {
+        at_ns: frame.at_ns,
+        link: frame.link,
+        direction: frame.direction,
+        loopback: false,
+        is_cut: frame.is_cut(),
+        bytes: &frame.bytes,
+    }
+}
+
+fn leak_words(summary: &Summary, evidence: &Evidence) -> String {
+    let end = |end: Option<Endpoint>| end.map_or_else(String::new, |end| end.to_string());
+    let reasons: Vec<String> = evidence.reasons.iter().map(ToString::to_string).collect();
+    let (source, destination) = (end(summary.source), end(summary.destination));
+    format!("{} {source} > {destination} {}: {}", summary.protocol, summary.info, reasons.join("; "))
 }
 
 impl State {
     /// A frame, taken apart to be looked at.
     pub fn packet_row(&self, number: u64) -> Option<PacketRow<'_>> {
-        let Seen { frame, sas } = self.packets.ring.get(number)?;
+        let Seen { frame, evidence } = self.packets.ring.get(number)?;
         let dissection = dissect(frame.link, &frame.bytes);
-        let known = |id: &Option<SaId>| match id {
-            Some(id) => self.facts.sad.get(id).map_or(Named::Gone, Named::Sa),
+        let known = |serial: &Option<u64>| match serial {
+            Some(serial) => self.packets.judge.memory.get(*serial).map_or(Named::Forgotten, Named::Sa),
             None => Named::None,
         };
-        let ipsec = dissection.ipsec().zip(sas.iter().map(known)).collect();
+        let ipsec = dissection.ipsec().zip(evidence.sas.iter().map(known)).collect();
         let summary = Summary::of(&dissection);
         let time = self.clock.time_of_day_ms(frame.at_ns / 1_000_000);
-        Some(PacketRow { frame, dissection, summary, ipsec, time })
+        Some(PacketRow { frame, evidence, dissection, summary, ipsec, time })
+    }
+
+    /// What was inside of a frame, as far as there are keys.
+    pub fn look_into(&self, row: &PacketRow<'_>) -> Looked {
+        self.packets.judge.look_into(sight(row.frame), &row.dissection, row.evidence)
     }
 
     /// Whether the packets' filter cannot be understood, and why; the list stays as it was then.
@@ -192,8 +263,12 @@ impl State {
         if let Some(unseen) = &mut self.packets.frozen {
             *unseen += count;
         } else {
+            if std::mem::take(&mut self.packets.policies_changed) {
+                let policies = self.facts.spd.iter().map(|(_, policy)| policy);
+                self.packets.judge.policies = Policies::new(policies, self.facts.defaults);
+            }
             for frame in batch.frames {
-                self.packets.take(frame, &self.facts.sad);
+                self.packets.take(frame, &self.facts.interfaces);
             }
             self.packets.feed.forget_before(self.packets.ring.forgotten());
         }
@@ -234,8 +309,15 @@ impl State {
         };
     }
 
-    /// Once a second: what was dropped is said among the events, too.
-    pub(super) fn tell_dropped_frames(&mut self) {
+    /// Once a second: what must not be missed is said among the events, too.
+    pub(super) fn tell_of_packets(&mut self) {
+        if let Some((count, first)) = self.packets.leaks.take() {
+            let text = match count {
+                1 => format!("in clear against a policy: {first}"),
+                count => format!("{count} frames in clear against a policy; the first: {first}"),
+            };
+            self.tell(Origin::Capture, Weight::Alarm, text);
+        }
         let news = self.packets.dropped.saturating_sub(self.packets.dropped_told);
         self.packets.dropped_told = self.packets.dropped;
         if news > 0 {

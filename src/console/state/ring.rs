@@ -48,6 +48,11 @@ impl<T: Weighed> Ring<T> {
         (self.forgotten..self.next_number()).zip(&self.items)
     }
 
+    /// The newest items, newest first; what they cost must not change.
+    pub fn newest_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.items.iter_mut().rev()
+    }
+
     /// The item of this number, if it is kept.
     pub fn get(&self, number: u64) -> Option<&T> {
         self.items.get(usize::try_from(number.checked_sub(self.forgotten)?).ok()?)

@@ -124,8 +124,9 @@ fn selected(state: &State, theme: &Theme, cells: usize) -> Option<(String, Vec<L
         Screen::Packets => {
             let number = state.packets.feed.selected()?;
             let row = state.packet_row(number)?;
-            let mut lines = packet::facts(&row).lines(theme, cells);
-            lines.extend(packet::bytes(&row.frame.bytes, theme, cells));
+            let looked = state.look_into(&row);
+            let mut lines = packet::facts(&row, &looked).lines(theme, cells);
+            lines.extend(packet::bytes(&row.frame.bytes, &looked, theme, cells));
             (packet::title(number, &row, &state.clock), lines)
         }
         Screen::Events => {

@@ -97,6 +97,10 @@ fn status<'a>(state: &State, theme: &Theme) -> Line<'a> {
     if !state.facts.synced && state.facts.silent.is_none() {
         say("reading".to_owned(), Role::Caution);
     }
+    let leaks = state.packets.judge.totals.all.forbidden;
+    if leaks > 0 {
+        say(format!("{} CLEAR !", quantity(leaks)), Role::Alarm);
+    }
     let lost = state.facts.statistics.total();
     if lost > 0 {
         say(format!("{} lost", quantity(lost)), Role::Caution);

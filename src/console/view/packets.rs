@@ -7,8 +7,9 @@ use super::widget::{TableRow, draw_table, put, wrap};
 use super::{detail, draw_rule, split};
 use crate::console::columns::{Column, PacketColumn};
 use crate::console::state::State;
-use crate::console::state::packets::{CaptureState, Named, PacketRow};
+use crate::console::state::packets::{CaptureState, PacketRow};
 use crate::console::theme::{Role, Theme};
+use crate::evidence::{Sums, Verdict};
 use crate::model::text::quantity;
 
 /// Draws it; returns how many rows there is room for.
@@ -48,6 +49,13 @@ fn title(state: &State) -> String {
         "" => format!("Packets {all}{place}"),
         filter => format!("Packets {} of {all}{place} with: {filter}", packets.feed.len()),
     };
+    let Sums { protected, clear, forbidden, undecided } = packets.judge.totals.all;
+    for (count, word) in [(protected, "protected"), (clear, "clear"), (forbidden, "CLEAR !"), (undecided, "undecided")]
+    {
+        if count > 0 {
+            title += &format!(", {} {word}", quantity(count));
+        }
+    }
     if let Some(unseen) = packets.frozen {
         title += &format!(", FROZEN, {} passed unseen", quantity(unseen));
     }
@@ -87,6 +95,12 @@ fn draw_nothing(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme)
 
 fn accent(row: &PacketRow<'_>) -> Option<(usize, Role)> {
     let place = |wanted| <PacketColumn as Column<PacketRow<'_>>>::ALL.iter().position(|column| *column == wanted);
-    let lacks_sa = row.ipsec.iter().any(|(_, named)| matches!(named, Named::None));
-    if lacks_sa { Some((place(PacketColumn::What)?, Role::Caution)) } else { None }
+    let verdict = row.evidence.verdict;
+    let role = match verdict {
+        _ if verdict.is_alarm() => Role::Alarm,
+        _ if verdict.is_protected() => Role::Good,
+        Verdict::Clear | Verdict::Copy | Verdict::Ike | Verdict::Other => Role::Muted,
+        _ => Role::Caution,
+    };
+    Some((place(PacketColumn::Verdict)?, role))
 }

@@ -21,7 +21,14 @@ fn fits_protected(text: &str) -> bool {
 
 fn fits(text: &str, frame: &[u8]) -> bool {
     let dissection = dissect(LinkType::Ethernet, frame);
-    let subject = Subject { dissection: &dissection, direction: Some(Direction::Out), length: frame.len() };
+    let subject = Subject {
+        dissection: &dissection,
+        direction: Some(Direction::Out),
+        length: frame.len(),
+        bytes: frame,
+        verdict: "CLEAR !",
+        inside: &|text| text == b"decrypted text",
+    };
     filter(text).fits(subject)
 }
 
@@ -45,6 +52,11 @@ fn tcpdumps_words_mean_what_they_mean_there() {
         "proto 17 and proto udp",
         "not udp port 54",
         "not vlan and not fragment",
+        "peer 10.9.0.2",
+        "verdict clear!",
+        "not verdict clear and not verdict ok",
+        "text \"hello world\" and (text \"decrypted text\")",
+        "!text \"goodbye\"",
     ];
     for text in fitting {
         assert!(fits_datagram(text), "{text}");
@@ -91,6 +103,8 @@ fn errors_say_where_and_what() {
         ("net 10.0.0.0/40", 5, "expected a prefix, as 10.9.0.0/24, found \"10.0.0.0/40\""),
         ("spi 0xzz", 5, "expected an SPI, as 0x1001 or 4097, found \"0xzz\""),
         ("spi", 4, "expected an SPI, as 0x1001 or 4097"),
+        ("text hello", 6, "expected a text in \"quotes\", found \"hello\""),
+        ("text \"hello world", 6, "expected a text in \"quotes\", found \"\"hello world\""),
         ("ünd \u{1b}[2J", 1, "expected a condition, as esp, host 10.9.0.2, port 500 or spi 0x1001, found \"ünd\""),
         ("esp \u{1b}[2J", 5, "expected \"and\", \"or\", or the end, found \"\\x1b[2J\""),
     ];

@@ -3,6 +3,7 @@
 use espial::capture::{Batch, Frame, LinkState};
 use espial::console::command::Command;
 use espial::console::event::{CaptureNews, Event};
+use espial::kernel::Kernel;
 use espial::packet::{Direction, LinkType};
 
 use super::{Bench, START, article_sas, busy_kernel};
@@ -131,8 +132,9 @@ fn a_frame_is_tied_to_its_sas_or_said_to_have_none() {
     assert!(row.contains("16:21:42.123"), "{row}");
     assert!(row.contains("out 10.9.0.1"), "{row}");
     assert!(row.contains("0x3e8/0x3e9"), "{row}");
+    assert!(row.contains("BAD ICV"), "these bytes were made up: {row}");
     assert!(row.contains("AH: hmac-md5-96; ESP: 3des-cbc hmac-sha1-96"), "{row}");
-    assert!(bench.line("0x0000dead").contains("no SA"));
+    assert!(bench.line("0x0000dead").contains("NO SA"));
     assert!(bench.line("UDP/ESP").contains("3des-cbc hmac-sha1-96"));
     bench.sees("41000 > 7777, 11 bytes").sees("who has 10.9.0.2? tell 10.9.0.1").sees("IKEv2 IKE_SA_INIT response 0");
 }
@@ -152,7 +154,7 @@ fn an_sa_that_came_later_is_not_the_frames_and_one_that_went_is_said_to_be_gone(
     assert!(bench.line("AH/ESP").contains("AH: no SA; ESP: no SA"), "what was not there then is not there now");
     bench.captured(frames());
     bench.sees("AH: hmac-md5-96; ESP: 3des-cbc hmac-sha1-96");
-    bench.keys("1Fy3").sees("AH: SA gone; ESP: SA gone");
+    bench.keys("1Fy3").sees("AH: hmac-md5-96 (gone); ESP: 3des-cbc");
 }
 
 #[test]
@@ -181,7 +183,7 @@ fn a_frozen_list_stands_still_and_counts_what_passes() {
     let mut bench = busy();
     bench.keys(" ").sees("FROZEN, 0 passed unseen");
     bench.captured(frames());
-    bench.sees("Packets 7 on veth0, FROZEN, 7 passed unseen");
+    bench.sees("Packets 7 on veth0").sees("FROZEN, 7 passed unseen");
     bench.keys(" ");
     bench.captured(frames());
     bench.sees("Packets 14 on veth0").misses("FROZEN");
@@ -230,4 +232,28 @@ fn the_interface_is_chosen_from_a_list_or_by_name() {
     bench.keys("x").sees("The capture begins").sees("packets forgotten");
     bench.event(Event::Capture { generation: 3, news });
     bench.sees("No packets: capturing on lo: opening a packet socket: EPERM.");
+}
+
+#[test]
+fn a_frame_in_clear_against_a_policy_is_an_alarm_with_the_policy() {
+    let mut bench = busy();
+    bench.sees("1 CLEAR !").seconds(1);
+    bench.keys("4").sees("ALARM in clear against a policy: UDP 10.9.0.1 > 10.9.0.2 41000 > 7777, 11 bytes");
+    bench.sees("protection: out 10.9.0.1/32 10.9.0.2/32");
+    bench.keys("3/verdict clear!<enter>").sees("Packets 1 of 7").sees("because");
+    bench.keys("/<ctrl-u>text \"hello world\"<enter>").sees("Packets 1 of 7");
+    bench.keys("x<esc>").misses("CLEAR !");
+}
+
+#[test]
+fn a_frame_that_came_before_the_news_of_its_sa_is_judged_again() {
+    let mut bench = Bench::new().sized(200, 50);
+    bench.begin_packets();
+    bench.keys("3/esp<enter>").sees("NO SA");
+    for sa in article_sas() {
+        bench.kernel.add_sa(&sa.to_spec()).unwrap();
+    }
+    bench.settle();
+    assert!(bench.line("AH/ESP").contains("BAD ICV"), "made up bytes, but of a known SA");
+    bench.sees("NO SA").sees("0x0000dead");
 }

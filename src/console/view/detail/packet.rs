@@ -7,21 +7,35 @@ use crate::console::clock::Clock;
 use crate::console::columns::packet::{algorithms, protocol_word};
 use crate::console::state::packets::{Named, PacketRow};
 use crate::console::theme::{Role, Theme};
-use crate::packet::{Header, IpsecHeader, Layer, hexdump};
+use crate::evidence::Looked;
+use crate::packet::{Dissection, Header, IpsecHeader, Layer, hexdump};
 
 /// The facts.
-pub(super) fn facts(row: &PacketRow<'_>) -> Facts {
+pub(super) fn facts(row: &PacketRow<'_>, looked: &Looked) -> Facts {
     let mut facts = Facts::default();
     let frame = row.frame;
+    let verdict = row.evidence.verdict;
+    let role = match verdict {
+        _ if verdict.is_alarm() => Role::Alarm,
+        _ if verdict.is_protected() => Role::Good,
+        _ => Role::Text,
+    };
+    facts.say_as("verdict", verdict.to_string(), role);
+    for reason in &row.evidence.reasons {
+        facts.say("because", reason.to_string());
+    }
     for (header, named) in &row.ipsec {
         say_sa(&mut facts, header, *named);
     }
-    for layer in row.dissection.layers() {
-        let text = format!("{} [{}..{}]", layer_words(layer), layer.range.start, layer.range.end);
-        facts.say(label(&layer.header), text.trim().to_owned());
-        if let Some(flaw) = layer.flaw {
-            facts.and(flaw.to_string(), Role::Caution);
-        }
+    say_layers(&mut facts, &row.dissection);
+    for inside in &looked.insides {
+        let protocol = protocol_word(inside.header.protocol);
+        let text = format!("{protocol} {}: {} {}", inside.header.spi, inside.summary.protocol, inside.summary.info);
+        facts.say_as("inside", text.trim().to_owned(), Role::Good);
+        say_layers(&mut facts, &inside.dissection);
+    }
+    if let Some(obstacle) = &looked.obstacle {
+        facts.say("inside", obstacle.clone());
     }
     if frame.is_cut() {
         facts.say_as("cut", "it was longer: bytes are missing at its end", Role::Caution);
@@ -38,13 +52,24 @@ pub(super) fn title(number: u64, row: &PacketRow<'_>, clock: &Clock) -> String {
     format!("Packet {}: {date}.{nanoseconds:09}{way} {interface}, {bytes} bytes", number + 1)
 }
 
+fn say_layers(facts: &mut Facts, dissection: &Dissection) {
+    for layer in dissection.layers() {
+        let text = format!("{} [{}..{}]", layer_words(layer), layer.range.start, layer.range.end);
+        facts.say(label(&layer.header), text.trim().to_owned());
+        if let Some(flaw) = layer.flaw {
+            facts.and(flaw.to_string(), Role::Caution);
+        }
+    }
+}
+
 fn say_sa(facts: &mut Facts, header: &IpsecHeader, named: Named<'_>) {
     let protocol = protocol_word(header.protocol);
     match named {
-        Named::Sa(sa) => {
-            facts.say_as("SA", format!("{}: {} {}, reqid {}", sa.id(), sa.mode, algorithms(sa), sa.reqid), Role::Good);
+        Named::Sa(known) => {
+            let gone = if known.is_gone { "; gone by now" } else { "" };
+            facts.say("SA", format!("{}: {} {}{gone}", known.id, known.mode, algorithms(known)));
         }
-        Named::Gone => facts.say_as("SA", format!("that of {protocol} {} is gone", header.spi), Role::Muted),
+        Named::Forgotten => facts.say_as("SA", format!("that of {protocol} {} is gone", header.spi), Role::Muted),
         Named::None => {
             let text = format!("no SA: the kernel had no {protocol} SA {} to {}", header.spi, header.destination);
             facts.say_as("SA", text, Role::Caution);
@@ -129,10 +154,44 @@ fn layer_words(layer: &Layer) -> String {
     }
 }
 
-/// The bytes: offset, hex, ASCII; sixteen in a row where there is room, else eight.
-pub(super) fn bytes(bytes: &[u8], theme: &Theme, cells: usize) -> Vec<Line<'static>> {
-    const ROOM_FOR_SIXTEEN: usize = 1 + 4 + 2 + 16 * 3 + 1 + 16;
-    let in_a_row = if cells >= ROOM_FOR_SIXTEEN { 16 } else { 8 };
+/// The bytes of the wire: offset, hex, ASCII; and beside them, where there is room, those of the innermost packet that
+/// could be decrypted. Where there is no room they follow below.
+pub(super) fn bytes(wire: &[u8], looked: &Looked, theme: &Theme, cells: usize) -> Vec<Line<'static>> {
+    let Some(inside) = looked.insides.last() else {
+        let in_a_row = if cells >= row_width(16) { 16 } else { 8 };
+        return column(wire, in_a_row, theme);
+    };
+    let head = |text: &str| Line::styled(format!(" {text}"), theme.style(Role::Header));
+    let in_a_row = if cells >= 2 * row_width(16) { 16 } else { 8 };
+    let mut left = column(wire, in_a_row, theme);
+    let right = column(&inside.plaintext, in_a_row, theme);
+    let (on_wire, decrypted) = ("on the wire", "decrypted");
+    if cells < 2 * row_width(in_a_row) {
+        left.insert(0, head(on_wire));
+        left.push(head(decrypted));
+        left.extend(right);
+        return left;
+    }
+    let mut lines = vec![head(&format!("{on_wire:<width$}{decrypted}", width = row_width(in_a_row)))];
+    let mut right = right.into_iter();
+    let rows = left.len().max(right.len());
+    let mut left = left.into_iter();
+    for _ in 0..rows {
+        let mut line = left.next().unwrap_or_default();
+        let blanks = row_width(in_a_row).saturating_sub(line.width());
+        line.push_span(Span::raw(" ".repeat(blanks)));
+        line.spans.extend(right.next().unwrap_or_default().spans);
+        lines.push(line);
+    }
+    lines
+}
+
+/// The cells of a row of so many bytes.
+const fn row_width(in_a_row: usize) -> usize {
+    1 + 4 + 2 + in_a_row * 3 + in_a_row + 1
+}
+
+fn column(bytes: &[u8], in_a_row: usize, theme: &Theme) -> Vec<Line<'static>> {
     let line = |row: hexdump::Row<'_>| {
         let mut hex = String::with_capacity(in_a_row * 3);
         for byte in row.bytes {
@@ -140,7 +199,7 @@ pub(super) fn bytes(bytes: &[u8], theme: &Theme, cells: usize) -> Vec<Line<'stat
         }
         Line::from(vec![
             Span::styled(format!(" {:04x}  ", row.offset), theme.style(Role::Muted)),
-            Span::styled(format!("{hex:<width$} ", width = in_a_row * 3), theme.style(Role::Text)),
+            Span::styled(format!("{hex:<width$}", width = in_a_row * 3), theme.style(Role::Text)),
             Span::styled(row.ascii(), theme.style(Role::Text)),
         ])
     };
