@@ -13,12 +13,16 @@ use clap::{Args, Parser, Subcommand};
 use crate::settings::Flags;
 
 pub mod apply;
+mod check;
 mod console;
 mod json;
 mod lab;
 mod list;
+mod observer;
+mod packets;
 pub mod policy;
 pub mod print;
+mod probe;
 pub mod sa;
 
 /// See and change the Linux kernel's IPsec: SAs, policies and live packets.
@@ -108,6 +112,8 @@ enum Command {
     Sa(sa::Arguments),
     Policy(policy::Arguments),
     Apply(apply::Arguments),
+    Packets(packets::Arguments),
+    Check(check::Arguments),
     Lab(lab::Arguments),
     #[command(flatten)]
     LabStage(lab::Stage),
@@ -154,6 +160,8 @@ fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Some(Command::Sa(arguments)) => sa::run(&arguments),
         Some(Command::Policy(arguments)) => policy::run(&arguments),
         Some(Command::Apply(arguments)) => apply::run(&arguments),
+        Some(Command::Packets(arguments)) => packets::run(&arguments, common.interface.as_deref()),
+        Some(Command::Check(arguments)) => check::run(&arguments, common.interface.as_deref()),
         Some(Command::Lab(arguments)) => Ok(lab::run(arguments, &common)),
         Some(Command::LabStage(stage)) => Ok(lab::run_stage(stage)),
     }

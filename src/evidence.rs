@@ -13,6 +13,7 @@ use crate::crypto::{Malformed, Unready};
 use crate::model::{IpsecProtocol, PolicyId, Spi};
 use crate::packet::{Direction, LinkType};
 
+pub mod check;
 mod copies;
 mod judge;
 mod look;

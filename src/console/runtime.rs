@@ -132,7 +132,8 @@ async fn run_loop(options: Options, terminal: &mut TakenTerminal) -> io::Result<
         };
         state.update(event, clocks.now(), &mut commands);
         // Whatever else waits is taken in before the next picture, but no endless stream of it.
-        for _ in 0..QUEUE {
+        let start = Instant::now();
+        while start.elapsed() < FRAME {
             let Ok(event) = world.events.try_recv().or_else(|_| world.frames.try_recv()) else {
                 break;
             };

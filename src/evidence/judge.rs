@@ -140,7 +140,6 @@ impl Judge {
                 None => Reason::NoPolicy,
             };
             let verdict = match reason {
-                Reason::PoliciesUnknown => Verdict::Clear,
                 Reason::Demanded(_) | Reason::Blocked(_) | Reason::BlockedByDefault => {
                     if direction == Some(Direction::In) && self.copies.take_unopened(sight.at_ns) {
                         reasons.push(Reason::MaybeDecrypted);

@@ -2,7 +2,7 @@
 //! around a rekeying can still be read.
 
 use std::cell::OnceCell;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::net::IpAddr;
 
@@ -162,14 +162,22 @@ impl SaMemory {
         }
     }
 
+    /// A flush took all SAs of a protocol.
+    pub fn flush(&mut self, protocol: IpsecProtocol, at_ns: u64) {
+        let taken: Vec<SaId> = self.live.keys().filter(|id| protocol.flushes(id.protocol)).copied().collect();
+        for id in taken {
+            self.forget(&id, at_ns);
+        }
+    }
+
     /// These are all SAs that there are; others are gone.
     pub fn replace<'a>(&mut self, sas: impl Iterator<Item = &'a Sa>, at_ns: u64) {
-        let mut missing: HashMap<SaId, ()> = self.live.keys().map(|id| (*id, ())).collect();
+        let mut missing: HashSet<SaId> = self.live.keys().copied().collect();
         for sa in sas {
             missing.remove(&sa.id());
             self.learn(sa, at_ns);
         }
-        for id in missing.into_keys() {
+        for id in missing {
             self.forget(&id, at_ns);
         }
     }

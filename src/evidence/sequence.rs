@@ -1,14 +1,14 @@
 //! Sequence numbers as an onlooker sees them: which came, which came twice, which did not come.
 
 /// How many numbers back an onlooker remembers.
-const WINDOW: u64 = 1024;
+const WINDOW: usize = 1024;
 
 /// The numbers of one SA seen on one interface. Only authentic packets may be counted.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
     highest: Option<u64>,
     /// A bit for each number of the window, by its rest.
-    bits: [u64; (WINDOW / 64) as usize],
+    bits: [u64; WINDOW / 64],
 }
 
 /// What a number says.
@@ -39,7 +39,7 @@ impl Seen {
         };
         if number > highest {
             let ahead = number - highest;
-            for skipped in (highest + 1..number).rev().take(WINDOW as usize) {
+            for skipped in (highest + 1..number).rev().take(WINDOW) {
                 self.clear(skipped);
             }
             self.highest = Some(number);
@@ -49,7 +49,7 @@ impl Seen {
                 ahead => Step::Gap(u32::try_from(ahead - 1).unwrap_or(u32::MAX)),
             };
         }
-        if highest - number >= WINDOW {
+        if highest - number >= WINDOW as u64 {
             return Step::Behind;
         }
         if self.is_set(number) {
@@ -77,8 +77,8 @@ impl Seen {
 
 /// Always within the array: the rest is below [`WINDOW`].
 fn place(number: u64) -> (usize, u64) {
-    let rest = number % WINDOW;
-    ((rest / 64) as usize, 1 << (rest % 64))
+    let rest = usize::try_from(number % WINDOW as u64).unwrap_or(0);
+    (rest / 64, 1 << (rest % 64))
 }
 
 #[cfg(test)]

@@ -1,0 +1,81 @@
+//! `espial check`: is the traffic with a peer encrypted?
+
+use std::io::{self, Write};
+use std::net::IpAddr;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use clap::Args;
+
+use super::observer::Observer;
+use super::probe::{Probe, Sender};
+use crate::evidence::check::{Answer, Check};
+
+/// Watch the traffic with a peer and say whether it is encrypted
+///
+/// Ends in one line: ENCRYPTED (status 0), IN CLEAR or MIXED (status 1), or UNDECIDED (status 2) with what to do next.
+#[derive(Clone, Debug, Args)]
+pub struct Arguments {
+    /// The peer's address; also one behind a tunnel
+    peer: IpAddr,
+    /// A text that must be nowhere on the wire and must be found after decryption
+    #[arg(long, value_name = "TEXT")]
+    text: Option<String>,
+    /// How long to watch
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    seconds: u64,
+    /// Send the text (or a line of our own) to the peer every second: udp:PORT or icmp
+    #[arg(long, value_name = "PROBE", value_parser = Probe::parse)]
+    probe: Option<Probe>,
+}
+
+/// What is sent where no text was given.
+const PROBE_TEXT: &str = "espial probe: if you can read this on the wire, it is not encrypted";
+
+/// Watches and answers.
+///
+/// # Errors
+/// When nothing can be captured, or the probe cannot be sent.
+pub fn run(arguments: &Arguments, interface: Option<&str>) -> anyhow::Result<ExitCode> {
+    let (mut observer, complaint) = Observer::open(interface)?;
+    let mut err = io::stderr().lock();
+    if let Some(complaint) = complaint {
+        writeln!(err, "espial: {complaint}")?;
+    }
+    let text = arguments.text.as_deref().or_else(|| arguments.probe.map(|_| PROBE_TEXT));
+    let mut check = Check::new(arguments.peer, text);
+    let sender = arguments.probe.map(|probe| Sender::open(arguments.peer, probe)).transpose()?;
+    let end = Instant::now() + Duration::from_secs(arguments.seconds);
+    let mut next_probe = Instant::now();
+    while Instant::now() < end {
+        if let Some(sender) = &sender
+            && Instant::now() >= next_probe
+        {
+            sender.send(text.unwrap_or(PROBE_TEXT)).context("sending the probe")?;
+            next_probe += Duration::from_secs(1);
+        }
+        for observed in observer.next(Duration::from_millis(100))? {
+            check.take(&observer.judge, observed.sight(), &observed.dissection, &observed.evidence);
+        }
+    }
+    let (sentence, next) = check.sentence();
+    let mut out = io::stdout().lock();
+    writeln!(out, "{sentence}")?;
+    if observer.dropped > 0 {
+        writeln!(
+            err,
+            "espial: {} frames came too fast on {} and were not seen",
+            observer.dropped,
+            observer.interface()
+        )?;
+    }
+    if let Some(next) = next {
+        writeln!(err, "espial: next: {next}")?;
+    }
+    Ok(match check.answer() {
+        Answer::Encrypted => ExitCode::SUCCESS,
+        Answer::InClear | Answer::Mixed => ExitCode::FAILURE,
+        Answer::Undecided => ExitCode::from(2),
+    })
+}

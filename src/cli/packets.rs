@@ -1,0 +1,232 @@
+//! `espial packets`: frames without a screen.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use serde::Serialize;
+
+use super::observer::{Observed, Observer};
+use crate::console::clock::Clock;
+use crate::evidence::{Judge, Known};
+use crate::packet::filter::{self, Subject};
+use crate::packet::{Filter, Header, Summary};
+
+/// Show packets as they come, with what each proves
+#[derive(Clone, Debug, Args)]
+#[command(after_long_help = HELP)]
+pub struct Arguments {
+    /// Stop after so many packets
+    #[arg(short, long, value_name = "N")]
+    count: Option<u64>,
+    /// One JSON object for each packet
+    #[arg(long)]
+    json: bool,
+    /// Only packets that fit, in tcpdump's words: esp, host 10.9.0.2, udp port 4500, and, or, not; and spi 0x1001,
+    /// verdict clear!, text "hello world"
+    #[arg(value_name = "FILTER", trailing_var_arg = true)]
+    filter: Vec<String>,
+}
+
+const HELP: &str = "\
+Verdicts: ESP ok, AH ok, ESP+AH ok (authentic), BAD ICV, NO SA, NO KEY, UNPROVEN, REPLAY, OLD, GAP n, CLEAR ! (a policy
+demands protection), CLEAR (allowed), COPY (the kernel shows a tunnel's packet again after decryption), IKE, OTHER.
+
+JSON, an object in a line: schema (1), no, time (seconds since the Unix epoch), interface, direction (in, out or null),
+length, layers (names), source, destination, spi (hex text, outermost), sequence, sa (a list of {protocol, spi,
+destination, encryption, authentication}), verdict, reasons (sentences), policy, inner (what could be decrypted:
+{protocol, info, source, destination, source_port, destination_port, payload_hex}). What there is not is null.";
+
+const SCHEMA: u32 = 1;
+
+/// Shows packets until it is stopped.
+///
+/// # Errors
+/// When the filter cannot be understood, or nothing can be captured.
+pub fn run(arguments: &Arguments, interface: Option<&str>) -> anyhow::Result<ExitCode> {
+    let text = arguments.filter.join(" ");
+    let filter = Filter::parse(&text).with_context(|| format!("the filter {text:?}"))?;
+    let (mut observer, complaint) = Observer::open(interface)?;
+    if let Some(complaint) = complaint {
+        writeln!(io::stderr(), "espial: {complaint}")?;
+    }
+    let clock = Clock::local();
+    let mut out = io::stdout().lock();
+    let mut number = 0;
+    let mut told = 0;
+    loop {
+        for observed in observer.next(Duration::from_millis(200))? {
+            number += 1;
+            if filter.as_ref().is_none_or(|filter| fits(filter, &observer.judge, &observed)) {
+                print(&mut out, arguments.json, number, &observed, &observer.judge, &clock)?;
+                told += 1;
+                if arguments.count.is_some_and(|count| told >= count) {
+                    return Ok(ExitCode::SUCCESS);
+                }
+            }
+        }
+        out.flush()?;
+        if observer.dropped > 0 {
+            let dropped = std::mem::take(&mut observer.dropped);
+            writeln!(io::stderr(), "espial: {dropped} frames came too fast and were dropped by the capture")?;
+        }
+    }
+}
+
+fn fits(filter: &Filter, judge: &Judge, observed: &Observed) -> bool {
+    let inside = |text: &[u8]| {
+        let looked = judge.look_into(observed.sight(), &observed.dissection, &observed.evidence);
+        looked.insides.iter().any(|inside| filter::contains(&inside.plaintext, text))
+    };
+    filter.fits(Subject {
+        dissection: &observed.dissection,
+        direction: observed.frame.direction,
+        length: observed.frame.wire_length,
+        bytes: &observed.frame.bytes,
+        verdict: &observed.evidence.verdict.to_string(),
+        inside: &inside,
+    })
+}
+
+fn print(
+    out: &mut impl Write,
+    json: bool,
+    number: u64,
+    observed: &Observed,
+    judge: &Judge,
+    clock: &Clock,
+) -> io::Result<()> {
+    let Observed { frame, dissection, evidence } = observed;
+    let summary = Summary::of(dissection);
+    if json {
+        serde_json::to_writer(&mut *out, &PacketJson::of(number, observed, &summary, judge))?;
+        return writeln!(out);
+    }
+    let end = |end: Option<crate::packet::Endpoint>| end.map_or_else(|| "-".to_owned(), |end| end.to_string());
+    let header = dissection.ipsec().next();
+    let spi = header.map_or_else(String::new, |header| {
+        let sequence = header.sequence.map_or_else(String::new, |sequence| format!(" seq {sequence}"));
+        format!(" {}{sequence}", header.spi)
+    });
+    writeln!(
+        out,
+        "{} {:<3} {} > {} {:<9} {}{spi} {} bytes{}{}",
+        clock.time_of_day_ms(frame.at_ns / 1_000_000),
+        frame.direction.map_or_else(|| "-".to_owned(), |way| way.to_string()),
+        end(summary.source),
+        end(summary.destination),
+        evidence.verdict,
+        summary.protocol,
+        frame.wire_length,
+        if summary.info.is_empty() { "" } else { ": " },
+        summary.info,
+    )
+}
+
+#[derive(Serialize)]
+struct PacketJson {
+    schema: u32,
+    no: u64,
+    time: f64,
+    interface: String,
+    direction: Option<String>,
+    length: usize,
+    layers: Vec<String>,
+    source: Option<String>,
+    destination: Option<String>,
+    spi: Option<String>,
+    sequence: Option<u32>,
+    sa: Vec<SaJson>,
+    verdict: String,
+    reasons: Vec<String>,
+    policy: Option<String>,
+    inner: Option<InnerJson>,
+}
+
+#[derive(Serialize)]
+struct SaJson {
+    protocol: String,
+    spi: String,
+    destination: String,
+    encryption: String,
+    authentication: String,
+}
+
+#[derive(Serialize)]
+struct InnerJson {
+    protocol: String,
+    info: String,
+    source: Option<String>,
+    destination: Option<String>,
+    source_port: Option<u16>,
+    destination_port: Option<u16>,
+    payload_hex: String,
+}
+
+impl PacketJson {
+    #[allow(clippy::cast_precision_loss, reason = "a double of seconds is good for a quarter of a microsecond")]
+    fn of(number: u64, observed: &Observed, summary: &Summary, judge: &Judge) -> Self {
+        let Observed { frame, dissection, evidence } = observed;
+        let header = dissection.ipsec().next();
+        let known = evidence.sas.iter().flatten().filter_map(|serial| judge.memory.get(*serial));
+        Self {
+            schema: SCHEMA,
+            no: number,
+            time: frame.at_ns as f64 / 1e9,
+            interface: frame.interface.to_string(),
+            direction: frame.direction.map(|way| way.to_string()),
+            length: frame.wire_length,
+            layers: dissection.layers().iter().map(|layer| layer.header.protocol().to_string()).collect(),
+            source: summary.source.map(|end| end.to_string()),
+            destination: summary.destination.map(|end| end.to_string()),
+            spi: header.map(|header| header.spi.to_string()),
+            sequence: header.and_then(|header| header.sequence),
+            sa: known.map(SaJson::of).collect(),
+            verdict: evidence.verdict.to_string(),
+            reasons: evidence.reasons.iter().map(ToString::to_string).collect(),
+            policy: evidence.policy().map(ToString::to_string),
+            inner: InnerJson::of(observed, judge),
+        }
+    }
+}
+
+impl SaJson {
+    fn of(known: &Known) -> Self {
+        Self {
+            protocol: known.id.protocol.to_string(),
+            spi: known.id.spi.to_string(),
+            destination: known.id.destination.to_string(),
+            encryption: known.algorithms.encryption_label(),
+            authentication: known.algorithms.authentication_label(),
+        }
+    }
+}
+
+impl InnerJson {
+    /// The innermost packet; in transport mode its ends are those of the packet around it.
+    fn of(observed: &Observed, judge: &Judge) -> Option<Self> {
+        let looked = judge.look_into(observed.sight(), &observed.dissection, &observed.evidence);
+        let inside = looked.insides.last()?;
+        let layers = inside.dissection.layers();
+        let ports = layers.iter().find_map(|layer| layer.header.ports());
+        let payload = layers.iter().rev().find(|layer| layer.header == Header::Data);
+        let payload = payload.and_then(|layer| inside.plaintext.get(layer.range.clone())).unwrap_or_default();
+        let ends = layers.iter().find_map(|layer| layer.header.ip_addresses());
+        let (source, destination) = ends.unwrap_or((inside.header.source, inside.header.destination));
+        let mut payload_hex = String::with_capacity(payload.len() * 2);
+        for byte in payload {
+            payload_hex += &format!("{byte:02x}");
+        }
+        Some(Self {
+            protocol: inside.summary.protocol.clone(),
+            info: inside.summary.info.clone(),
+            source: Some(source.to_string()),
+            destination: Some(destination.to_string()),
+            source_port: ports.map(|(source, _)| source),
+            destination_port: ports.map(|(_, destination)| destination),
+            payload_hex,
+        })
+    }
+}

@@ -1,0 +1,125 @@
+//! What `espial check` sends to a peer so that there is something to see.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::os::fd::OwnedFd;
+
+use anyhow::Context;
+use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, connect, ipproto, send, socket_with};
+
+/// What is sent to a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Probe {
+    Udp(u16),
+    Icmp,
+}
+
+impl Probe {
+    /// `udp:PORT` or `icmp`.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            None if text == "icmp" => Ok(Self::Icmp),
+            Some(("udp", port)) => port.parse().map(Self::Udp).map_err(|_| format!("{port:?} is not a port")),
+            _ => Err("expected udp:PORT or icmp".to_owned()),
+        }
+    }
+}
+
+/// Sends probes.
+pub(super) enum Sender {
+    Udp(UdpSocket),
+    Icmp(PingSocket),
+}
+
+impl Sender {
+    pub(super) fn open(peer: IpAddr, probe: Probe) -> anyhow::Result<Self> {
+        Ok(match probe {
+            Probe::Udp(port) => {
+                let any: IpAddr = if peer.is_ipv4() { [0; 4].into() } else { [0u16; 8].into() };
+                let socket = UdpSocket::bind((any, 0)).context("opening a UDP socket")?;
+                socket.connect(SocketAddr::new(peer, port)).with_context(|| format!("reaching {peer}"))?;
+                Self::Udp(socket)
+            }
+            Probe::Icmp => Self::Icmp(PingSocket::open(peer).context("opening an ICMP socket")?),
+        })
+    }
+
+    /// Sends once. That a policy holds it back, or that nobody listens, is no error: that is what is asked.
+    pub(super) fn send(&self, text: &str) -> io::Result<()> {
+        match self {
+            // A closed port answers with an ICMP error, which shows at the next sending; an SA may be missing.
+            Self::Udp(socket) => match socket.send(text.as_bytes()) {
+                Err(error) if error.kind() != io::ErrorKind::ConnectionRefused && !is_missing_sa(&error) => Err(error),
+                _ => Ok(()),
+            },
+            Self::Icmp(socket) => match socket.send(text.as_bytes()) {
+                Err(error) if !is_missing_sa(&error) => Err(error),
+                _ => Ok(()),
+            },
+        }
+    }
+}
+
+/// What the kernel says of a packet that a policy holds back for want of an SA.
+fn is_missing_sa(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::ENETUNREACH | libc::ESRCH | libc::EPERM | libc::ENOENT))
+}
+
+/// A socket that sends ICMP echo requests to one peer.
+pub(super) struct PingSocket {
+    socket: OwnedFd,
+    is_ipv4: bool,
+}
+
+impl PingSocket {
+    /// Opens it; needs `CAP_NET_RAW`.
+    fn open(peer: IpAddr) -> io::Result<Self> {
+        let (family, protocol) =
+            if peer.is_ipv4() { (AddressFamily::INET, ipproto::ICMP) } else { (AddressFamily::INET6, ipproto::ICMPV6) };
+        let socket = socket_with(family, SocketType::RAW, SocketFlags::CLOEXEC, Some(protocol))?;
+        connect(&socket, &SocketAddr::new(peer, 0))?;
+        Ok(Self { socket, is_ipv4: peer.is_ipv4() })
+    }
+
+    /// Sends one with this payload.
+    fn send(&self, payload: &[u8]) -> io::Result<()> {
+        let mut message = vec![if self.is_ipv4 { 8 } else { 128 }, 0, 0, 0, 0x65, 0x73, 0, 1];
+        message.extend_from_slice(payload);
+        if self.is_ipv4 {
+            // For IPv6 the kernel computes it.
+            let checksum = internet_checksum(&message);
+            message.splice(2..4, checksum.to_be_bytes());
+        }
+        send(&self.socket, &message, SendFlags::empty())?;
+        Ok(())
+    }
+}
+
+/// RFC 1071.
+fn internet_checksum(bytes: &[u8]) -> u16 {
+    let words = bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0)));
+    let mut sum = words.fold(0u32, |sum, word| sum.wrapping_add(word));
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    !u16::try_from(sum).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn probes_are_named() {
+        assert_eq!(Probe::parse("udp:7777"), Ok(Probe::Udp(7777)));
+        assert_eq!(Probe::parse("icmp"), Ok(Probe::Icmp));
+        assert_eq!(Probe::parse("udp:70000"), Err("\"70000\" is not a port".to_owned()));
+        assert!(Probe::parse("tcp:1").is_err() && Probe::parse("icmp:1").is_err());
+    }
+
+    #[test]
+    fn the_checksum_of_rfc_1071() {
+        assert_eq!(internet_checksum(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]), 0x220d);
+        assert_eq!(internet_checksum(&[1]), !0x0100);
+    }
+}

@@ -1,0 +1,189 @@
+//! The question that administrators really ask: is the traffic with this peer encrypted?
+
+use std::fmt;
+use std::net::IpAddr;
+
+use super::{Evidence, Judge, Looked, Sight, Verdict};
+use crate::packet::filter::contains;
+use crate::packet::{Dissection, Header, Summary};
+
+/// Frames with a peer, summed up.
+#[derive(Clone, Debug)]
+pub struct Check {
+    peer: IpAddr,
+    text: Vec<u8>,
+    /// Encrypted and authentic.
+    encrypted: u64,
+    /// Authentic, but anybody can read them.
+    readable: u64,
+    /// Neither.
+    clear: u64,
+    /// Nothing can be said of them.
+    undecided: u64,
+    first_readable: Option<String>,
+    first_undecided: Option<String>,
+    /// How many frames carry the text in clear, and how many carry it encrypted.
+    text_on_wire: u64,
+    text_inside: u64,
+}
+
+/// The answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Everything was encrypted and authentic.
+    Encrypted,
+    /// Nothing was.
+    InClear,
+    /// Some was, some was not.
+    Mixed,
+    /// Nobody knows.
+    Undecided,
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Encrypted => f.pad("ENCRYPTED"),
+            Self::InClear => f.pad("IN CLEAR"),
+            Self::Mixed => f.pad("MIXED"),
+            Self::Undecided => f.pad("UNDECIDED"),
+        }
+    }
+}
+
+impl Check {
+    /// Of the traffic with `peer`. A text that is looked for must be found nowhere but inside of encrypted packets.
+    pub fn new(peer: IpAddr, text: Option<&str>) -> Self {
+        Self {
+            peer,
+            text: text.unwrap_or_default().as_bytes().to_vec(),
+            encrypted: 0,
+            readable: 0,
+            clear: 0,
+            undecided: 0,
+            first_readable: None,
+            first_undecided: None,
+            text_on_wire: 0,
+            text_inside: 0,
+        }
+    }
+
+    /// Takes a judged frame in. Those that are not with the peer are passed over, also key exchange, neighbour
+    /// discovery and what is no IP: they carry nobody's data.
+    pub fn take(&mut self, judge: &Judge, sight: Sight<'_>, dissection: &Dissection, evidence: &Evidence) {
+        let verdict = evidence.verdict;
+        if matches!(verdict, Verdict::Ike | Verdict::Other | Verdict::Copy) || is_neighbour_discovery(dissection) {
+            return;
+        }
+        let looked = judge.look_into(sight, dissection, evidence);
+        if !is_with(self.peer, dissection)
+            && !looked.insides.iter().any(|inside| is_with(self.peer, &inside.dissection))
+        {
+            return;
+        }
+        let words = || format!("{}: {}", verdict, first_words(dissection, evidence));
+        if evidence.is_encrypted() {
+            self.encrypted += 1;
+        } else if verdict.is_protected() {
+            self.readable += 1;
+            self.first_readable.get_or_insert_with(words);
+        } else if matches!(verdict, Verdict::Clear | Verdict::ClearForbidden) {
+            self.clear += 1;
+            self.first_readable.get_or_insert_with(words);
+        } else {
+            self.undecided += 1;
+            self.first_undecided.get_or_insert_with(words);
+        }
+        self.look_for_text(sight.bytes, &looked, words);
+    }
+
+    fn look_for_text(&mut self, bytes: &[u8], looked: &Looked, words: impl Fn() -> String) {
+        if self.text.is_empty() {
+            return;
+        }
+        if contains(bytes, &self.text) {
+            self.text_on_wire += 1;
+            self.first_readable.get_or_insert_with(words);
+        }
+        self.text_inside += u64::from(looked.insides.iter().any(|inside| contains(&inside.plaintext, &self.text)));
+    }
+
+    /// The answer so far.
+    pub fn answer(&self) -> Answer {
+        let in_clear = self.readable + self.clear;
+        match (self.encrypted, in_clear, self.undecided) {
+            _ if self.text_on_wire > 0 && self.encrypted == 0 => Answer::InClear,
+            _ if self.text_on_wire > 0 => Answer::Mixed,
+            (0, 1.., _) => Answer::InClear,
+            (1.., 1.., _) => Answer::Mixed,
+            (1.., 0, 0) if self.text.is_empty() || self.text_inside > 0 => Answer::Encrypted,
+            _ => Answer::Undecided,
+        }
+    }
+
+    /// The answer in a sentence, and what to do next if there is something.
+    pub fn sentence(&self) -> (String, Option<&'static str>) {
+        let (peer, text) = (self.peer, String::from_utf8_lossy(&self.text));
+        let frames = |count: u64| if count == 1 { "1 frame".to_owned() } else { format!("{count} frames") };
+        let first =
+            |words: &Option<String>| words.as_ref().map_or(String::new(), |words| format!("; the first: {words}"));
+        let answer = self.answer();
+        let (words, next) = match answer {
+            Answer::Encrypted => {
+                let found = if self.text.is_empty() {
+                    String::new()
+                } else {
+                    format!(
+                        "; \"{text}\" was nowhere on the wire, and after decryption in {}",
+                        frames(self.text_inside)
+                    )
+                };
+                (format!("{} with {peer} encrypted and authentic, none in clear{found}", frames(self.encrypted)), None)
+            }
+            Answer::InClear => {
+                let count = frames(self.readable + self.clear);
+                (format!("{count} with {peer} can be read{}", first(&self.first_readable)), None)
+            }
+            Answer::Mixed => {
+                let (readable, encrypted) = (frames(self.readable + self.clear), frames(self.encrypted));
+                (format!("{readable} with {peer} can be read, {encrypted} cannot{}", first(&self.first_readable)), None)
+            }
+            Answer::Undecided if self.encrypted + self.undecided == 0 => (
+                format!("nothing was seen of {peer}"),
+                Some("let it speak, watch longer (--seconds), or send something yourself (--probe)"),
+            ),
+            Answer::Undecided if self.undecided > 0 => (
+                format!(
+                    "of {} with {peer} nothing can be said{}",
+                    frames(self.undecided),
+                    first(&self.first_undecided)
+                ),
+                Some("look at the reasons: espial packets; keys can be read by root alone"),
+            ),
+            Answer::Undecided => (
+                format!("{} with {peer} are encrypted, but \"{text}\" was in none of them", frames(self.encrypted)),
+                Some("watch while the text is sent, or let --probe send it"),
+            ),
+        };
+        (format!("{answer}: {words}"), next)
+    }
+}
+
+fn is_with(peer: IpAddr, dissection: &Dissection) -> bool {
+    let ends = dissection.layers().iter().find_map(|layer| layer.header.ip_addresses());
+    ends.is_some_and(|(source, destination)| source == peer || destination == peer)
+}
+
+fn is_neighbour_discovery(dissection: &Dissection) -> bool {
+    dissection.layers().iter().any(|layer| match &layer.header {
+        Header::Icmpv6(icmp) => matches!(icmp.kind, 133..=137),
+        _ => false,
+    })
+}
+
+fn first_words(dissection: &Dissection, evidence: &Evidence) -> String {
+    let summary = Summary::of(dissection);
+    let reason = evidence.reasons.iter().map(ToString::to_string).next().unwrap_or_default();
+    let info = if summary.info.is_empty() { String::new() } else { format!(" {}", summary.info) };
+    format!("{}{info} ({reason})", summary.protocol)
+}
