@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that fails should say where")]
 
 mod console;
+mod evidence;
 mod reads;
 #[path = "../terminal/session.rs"]
 #[allow(dead_code, reason = "the terminal tests use all of it")]
@@ -29,8 +30,13 @@ fn main() {
     }
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let groups: [(&str, &[Test]); 4] =
-        [("writes", writes::TESTS), ("reads", reads::TESTS), ("wire", wire::TESTS), ("console", console::TESTS)];
+    let groups: [(&str, &[Test]); 5] = [
+        ("writes", writes::TESTS),
+        ("reads", reads::TESTS),
+        ("wire", wire::TESTS),
+        ("evidence", evidence::TESTS),
+        ("console", console::TESTS),
+    ];
     let trials = groups.into_iter().flat_map(|(group, tests)| {
         tests.iter().map(move |(name, test)| {
             Trial::test(format!("{group}::{name}"), move || {
