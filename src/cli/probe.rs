@@ -98,7 +98,7 @@ impl PingSocket {
 /// RFC 1071.
 fn internet_checksum(bytes: &[u8]) -> u16 {
     let words = bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0)));
-    let mut sum = words.fold(0u32, |sum, word| sum.wrapping_add(word));
+    let mut sum = words.fold(0, u32::wrapping_add);
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);
     }

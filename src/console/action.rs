@@ -67,6 +67,16 @@ pub enum Action {
     Interface,
     /// Forget the packets seen.
     Clear,
+    /// Show the SA that a packet belongs to.
+    GoToSa,
+    /// Show the policy that decided over a packet.
+    GoToPolicy,
+    /// Show only the packets of this one's SA.
+    OnlyThisSa,
+    /// Show the sums of each peer.
+    Peers,
+    /// Is the traffic with this peer encrypted?
+    Check,
     /// To the next field.
     NextField,
     /// To the field before.
@@ -125,6 +135,11 @@ impl Action {
             Self::Follow => "follow the newest",
             Self::Interface => "choose the interface",
             Self::Clear => "forget the packets seen",
+            Self::GoToSa => "to the packet's SA",
+            Self::GoToPolicy => "to the policy that decided over the packet",
+            Self::OnlyThisSa => "only packets of this one's SA",
+            Self::Peers => "sums of each peer",
+            Self::Check => "check: watch whether the traffic with this peer is encrypted",
             Self::NextField => "next field",
             Self::PreviousField => "field before",
             Self::NextChoice => "next choice",
@@ -153,6 +168,9 @@ impl Action {
             Self::Follow => "follow",
             Self::Interface => "interface",
             Self::Clear => "forget",
+            Self::Check => "check",
+            Self::GoToSa => "its SA",
+            Self::Peers => "peers",
             Self::Generate => "random",
             Self::NextScreen => "screens",
             Self::Leave => "leave",

@@ -36,7 +36,7 @@ pub(crate) use on_kernel::defaults_words;
 use feed::Feed;
 use line::Line;
 use log::{Entry, Log, Origin, Weight};
-use packets::Packets;
+use packets::{Checking, Packets};
 use question::Question;
 use table::Table;
 
@@ -98,6 +98,13 @@ pub enum Layer {
     Form(Box<Form>),
     /// A list to choose from.
     Choice(Choice),
+    /// The sums of each peer, scrolled so far.
+    Peers {
+        /// Lines above the window.
+        scroll: usize,
+    },
+    /// Is the traffic with a peer encrypted?
+    Check(Box<Checking>),
     /// A line to type.
     Line(Line),
 }
@@ -265,7 +272,9 @@ impl State {
             Some(Layer::Whole { .. }) if self.screen == Screen::Sas => {
                 vec![Context::Whole, Context::Reading, Context::Always]
             }
-            Some(Layer::Help { .. } | Layer::Whole { .. }) => vec![Context::Reading, Context::Always],
+            Some(Layer::Help { .. } | Layer::Whole { .. } | Layer::Peers { .. } | Layer::Check(_)) => {
+                vec![Context::Reading, Context::Always]
+            }
             Some(Layer::Question(_)) => vec![Context::Question, Context::Always],
             Some(Layer::Form(_)) => vec![Context::Form, Context::Always],
             Some(Layer::Choice(_)) => vec![Context::Choice, Context::Always],

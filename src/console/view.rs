@@ -25,6 +25,7 @@ use ratatui::widgets::Paragraph;
 use super::state::{Drawn, Layer, Screen, State};
 use super::theme::{Role, Theme};
 
+mod check;
 mod detail;
 mod events;
 mod foot;
@@ -75,6 +76,11 @@ pub fn draw(frame: &mut Frame<'_>, state: &State, theme: &Theme) -> Drawn {
         }
         Some(Layer::Form(form)) => form::draw(frame, middle, state, theme, form),
         Some(Layer::Choice(choice)) => widget::draw_choice(frame, middle, theme, choice),
+        Some(Layer::Peers { scroll }) => {
+            let (lines, length) = check::draw_peers(frame, middle, state, theme, *scroll);
+            (drawn.layer_lines, drawn.layer_length) = (lines, length);
+        }
+        Some(Layer::Check(checking)) => check::draw(frame, middle, state, theme, checking),
         Some(Layer::Whole { .. } | Layer::Line(_)) | None => {}
     }
     foot::draw(frame, foot, state, theme);

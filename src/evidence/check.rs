@@ -108,6 +108,11 @@ impl Check {
         self.text_inside += u64::from(looked.insides.iter().any(|inside| contains(&inside.plaintext, &self.text)));
     }
 
+    /// How many frames with the peer were seen.
+    pub fn seen(&self) -> u64 {
+        self.encrypted + self.readable + self.clear + self.undecided
+    }
+
     /// The answer so far.
     pub fn answer(&self) -> Answer {
         let in_clear = self.readable + self.clear;
@@ -150,7 +155,7 @@ impl Check {
             }
             Answer::Undecided if self.encrypted + self.undecided == 0 => (
                 format!("nothing was seen of {peer}"),
-                Some("let it speak, watch longer (--seconds), or send something yourself (--probe)"),
+                Some("let it speak, or send it something (espial check --probe), and watch again"),
             ),
             Answer::Undecided if self.undecided > 0 => (
                 format!(
@@ -158,11 +163,11 @@ impl Check {
                     frames(self.undecided),
                     first(&self.first_undecided)
                 ),
-                Some("look at the reasons: espial packets; keys can be read by root alone"),
+                Some("look at the reasons among the packets"),
             ),
             Answer::Undecided => (
                 format!("{} with {peer} are encrypted, but \"{text}\" was in none of them", frames(self.encrypted)),
-                Some("watch while the text is sent, or let --probe send it"),
+                Some("watch while the text is sent (espial check --probe sends it)"),
             ),
         };
         (format!("{answer}: {words}"), next)

@@ -18,7 +18,9 @@ impl State {
             Action::Quit => commands.push(Command::Quit),
             _ => match self.layers.last() {
                 None => self.on_screen_action(action, commands),
-                Some(Layer::Help { .. } | Layer::Whole { .. }) => self.on_reading_action(action),
+                Some(Layer::Help { .. } | Layer::Whole { .. } | Layer::Peers { .. } | Layer::Check(_)) => {
+                    self.on_reading_action(action);
+                }
                 Some(Layer::Question(_)) => self.on_question_action(action, commands),
                 Some(Layer::Form(_)) => self.on_form_action(action, commands),
                 Some(Layer::Choice(_)) => self.on_choice_action(action, commands),
@@ -68,6 +70,11 @@ impl State {
             Action::Freeze => self.freeze(),
             Action::Interface => self.choose_interface(),
             Action::Clear => self.forget_packets(),
+            Action::GoToSa => self.go_to_sa(),
+            Action::GoToPolicy => self.go_to_policy(),
+            Action::OnlyThisSa => self.only_this_sa(),
+            Action::Peers => self.layers.push(Layer::Peers { scroll: 0 }),
+            Action::Check => self.begin_check(commands),
             _ => {}
         }
     }
@@ -116,7 +123,7 @@ impl State {
     }
 
     /// Sets the filter of the screen, or says why it cannot be understood.
-    fn set_filter(&mut self, filter: &str) -> Option<String> {
+    pub(super) fn set_filter(&mut self, filter: &str) -> Option<String> {
         match self.screen {
             Screen::Sas => self.sas.set_filter(filter),
             Screen::Policies => self.policies.set_filter(filter),
@@ -232,8 +239,10 @@ impl State {
             Action::Reveal => self.reveal(),
             _ => {
                 let movement = movement(action, height);
-                if let (Some(movement), Some(Layer::Help { scroll, .. } | Layer::Whole { scroll })) =
-                    (movement, self.layers.last_mut())
+                if let (
+                    Some(movement),
+                    Some(Layer::Help { scroll, .. } | Layer::Whole { scroll } | Layer::Peers { scroll }),
+                ) = (movement, self.layers.last_mut())
                 {
                     *scroll = scrolled(*scroll, movement, height, length);
                 }

@@ -1,11 +1,14 @@
 //! The screen of packets: frames as they come, and the SAs that they name.
 
+use std::net::IpAddr;
+
 use super::feed::Feed;
 use super::log::{Origin, Weight};
 use super::ring::{Ring, Weighed};
-use super::{Choice, Command, Layer, State};
+use super::{Choice, Command, Layer, Screen, State};
 use crate::capture::{Batch, Frame, Interface, LinkState};
 use crate::console::event::CaptureNews;
+use crate::evidence::check::Check;
 use crate::evidence::{Evidence, Judge, Known, Looked, Policies, Sight, Verdict};
 use crate::model::Sa;
 use crate::packet::filter::{self, Subject};
@@ -60,6 +63,22 @@ pub struct PacketRow<'a> {
     /// Its time of day.
     pub time: String,
 }
+
+/// A check that runs, or has ended.
+#[derive(Clone, Debug)]
+pub struct Checking {
+    /// Of which peer.
+    pub peer: IpAddr,
+    /// What was found so far.
+    pub check: Check,
+    /// Until when frames are taken in, in uptime milliseconds.
+    pub until_ms: u64,
+    /// The newest frame with the peer.
+    pub sample: Option<u64>,
+}
+
+/// How long a check watches.
+const CHECK_MS: u64 = 10_000;
 
 /// Where frames come from, or why none do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -269,6 +288,7 @@ impl State {
             }
             for frame in batch.frames {
                 self.packets.take(frame, &self.facts.interfaces);
+                self.take_into_check();
             }
             self.packets.feed.forget_before(self.packets.ring.forgotten());
         }
@@ -276,6 +296,106 @@ impl State {
             Some(LinkState::Down) => self.on_link(false),
             Some(LinkState::Up) => self.on_link(true),
             None => {}
+        }
+    }
+
+    /// Shows a running check the frame that came last.
+    fn take_into_check(&mut self) {
+        let now_ms = self.facts.now.uptime_ms;
+        let Some(Layer::Check(checking)) = self.layers.last_mut() else {
+            return;
+        };
+        let number = self.packets.ring.next_number().saturating_sub(1);
+        let Some(seen) = self.packets.ring.get(number).filter(|_| now_ms < checking.until_ms) else {
+            return;
+        };
+        let dissection = dissect(seen.frame.link, &seen.frame.bytes);
+        let (before, judge) = (checking.check.seen(), &self.packets.judge);
+        checking.check.take(judge, sight(&seen.frame), &dissection, &seen.evidence);
+        if checking.check.seen() > before {
+            checking.sample = Some(number);
+        }
+    }
+
+    /// Watches the traffic with the peer of the selected row.
+    pub(super) fn begin_check(&mut self, commands: &mut Vec<Command>) {
+        let Some(peer) = self.selected_peer() else {
+            self.warn("this row names no single peer to check".to_owned());
+            return;
+        };
+        self.begin_capture(commands);
+        self.packets.frozen = None;
+        let until_ms = self.facts.now.uptime_ms + CHECK_MS;
+        let checking = Checking { peer, check: Check::new(peer, None), until_ms, sample: None };
+        self.layers.push(Layer::Check(Box::new(checking)));
+    }
+
+    /// The end that is not this host.
+    fn selected_peer(&self) -> Option<IpAddr> {
+        let far = |source: IpAddr, destination: IpAddr| {
+            if self.facts.addresses.contains(&destination) { source } else { destination }
+        };
+        match self.screen {
+            Screen::Sas => {
+                let sa = self.facts.sad.at(self.sas.selected()?)?;
+                Some(far(sa.source, sa.destination))
+            }
+            Screen::Policies => {
+                let policy = self.facts.spd.at(self.policies.selected()?)?;
+                let tunnel = policy.templates.iter().find(|template| !template.destination.is_unspecified());
+                let of_selector = || {
+                    let (source, destination) = (policy.selector.source, policy.selector.destination);
+                    (source.is_host() && destination.is_host()).then(|| far(source.address, destination.address))
+                };
+                tunnel.map(|template| far(template.source, template.destination)).or_else(of_selector)
+            }
+            Screen::Packets => match self.packet_row(self.packets.feed.selected()?)?.summary {
+                Summary {
+                    source: Some(Endpoint::Ip(source)), destination: Some(Endpoint::Ip(destination)), ..
+                } => Some(far(source, destination)),
+                _ => None,
+            },
+            Screen::Events => None,
+        }
+    }
+
+    /// Shows the outermost SA of the selected packet that is still there.
+    pub(super) fn go_to_sa(&mut self) {
+        let row = self.packets.feed.selected().and_then(|number| self.packet_row(number));
+        let named = row.into_iter().flat_map(|row| row.ipsec).find_map(|(_, named)| match named {
+            Named::Sa(known) => self.facts.sad.slot(&known.id),
+            _ => None,
+        });
+        match named {
+            Some(slot) => {
+                self.screen = Screen::Sas;
+                self.set_filter("");
+                self.sas.select(slot);
+            }
+            None => self.warn("this packet names no SA that is there".to_owned()),
+        }
+    }
+
+    /// Shows the policy that decided over the selected packet.
+    pub(super) fn go_to_policy(&mut self) {
+        let number = self.packets.feed.selected();
+        let id = number.and_then(|number| self.packets.ring.get(number)).and_then(|seen| seen.evidence.policy());
+        match id.and_then(|id| self.facts.spd.slot(id)) {
+            Some(slot) => {
+                self.screen = Screen::Policies;
+                self.set_filter("");
+                self.policies.select(slot);
+            }
+            None => self.warn("no policy decided over this packet".to_owned()),
+        }
+    }
+
+    /// Leaves the packets of the selected one's outermost SA alone in the list.
+    pub(super) fn only_this_sa(&mut self) {
+        let row = self.packets.feed.selected().and_then(|number| self.packet_row(number));
+        match row.and_then(|row| row.ipsec.first().map(|(header, _)| header.spi)) {
+            Some(spi) => drop(self.filter_packets(&format!("spi {spi:#}"))),
+            None => self.warn("this packet has no SPI".to_owned()),
         }
     }
 

@@ -10,7 +10,7 @@ use crate::console::columns::SaRow;
 use crate::console::state::{Screen, State};
 use crate::console::theme::{Role, Theme};
 
-mod packet;
+pub(super) mod packet;
 mod policy;
 mod sa;
 

@@ -257,3 +257,40 @@ fn a_frame_that_came_before_the_news_of_its_sa_is_judged_again() {
     assert!(bench.line("AH/ESP").contains("BAD ICV"), "made up bytes, but of a known SA");
     bench.sees("NO SA").sees("0x0000dead");
 }
+
+#[test]
+fn a_check_watches_the_peer_of_the_row_and_ends_in_a_word() {
+    let mut bench = busy();
+    bench.keys("gjjjc").sees("Is the traffic with 10.9.0.2 encrypted?").sees("watching for 10 more seconds; 0 frames");
+    bench.captured(frames());
+    bench.sees("IN CLEAR: 1 frame with 10.9.0.2 can be read; the first: CLEAR !: UDP 41000 > 7777");
+    bench.seconds(10);
+    bench.misses("watching");
+    bench.captured(frames());
+    bench.sees("IN CLEAR: 1 frame").keys("<esc>").misses("Is the traffic");
+    bench.keys("1c").sees("Is the traffic with 10.9.0.2").seconds(10);
+    bench.sees("UNDECIDED: nothing was seen of 10.9.0.2").keys("<esc>");
+    bench.keys("4c").misses("Is the traffic");
+}
+
+#[test]
+fn from_a_packet_to_its_sa_and_its_policy_and_back() {
+    let mut bench = busy();
+    bench.keys("gjs").sees("SA ah 0x000003e8 to 10.9.0.2");
+    bench.keys("3jj").sees("Packet 4").keys("p").sees("Policy out 10.9.0.1/32 10.9.0.2/32");
+    bench.keys("3").sees("Packet 4").keys("s").sees("names no SA that is there");
+    bench.keys("gp").sees("no policy decided");
+    bench.keys("j=").sees("with: spi 0x3e8").sees("Packets 1 of 7");
+}
+
+#[test]
+fn the_sums_of_each_peer() {
+    let mut bench = busy();
+    bench.keys("P").sees("Frames with each peer");
+    let line = bench.line("10.9.0.2     ");
+    assert_eq!(
+        line.split_whitespace().filter(|word| word.parse::<u64>().is_ok()).collect::<Vec<_>>(),
+        ["0", "0", "1", "4"]
+    );
+    bench.keys("<esc>").misses("Frames with each peer");
+}

@@ -6,7 +6,7 @@ use espial::console::theme::{Role, Theme};
 use espial::model::KernelEvent;
 
 /// What is on each picture: its name, the keys that lead there.
-const PICTURES: [(&str, &str); 14] = [
+const PICTURES: [(&str, &str); 16] = [
     ("sas", ""),
     ("sas_whole", "<enter>"),
     ("sas_filtered", "/esp<enter>"),
@@ -18,6 +18,8 @@ const PICTURES: [(&str, &str); 14] = [
     ("packets", "3"),
     ("packet_whole", "3kk<enter>"),
     ("interfaces", "3i"),
+    ("peers", "3P"),
+    ("check", "3kc"),
     ("events", "4"),
     ("help", "?"),
     ("command_refused", ":nonsense<enter>"),

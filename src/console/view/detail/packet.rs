@@ -156,7 +156,7 @@ fn layer_words(layer: &Layer) -> String {
 
 /// The bytes of the wire: offset, hex, ASCII; and beside them, where there is room, those of the innermost packet that
 /// could be decrypted. Where there is no room they follow below.
-pub(super) fn bytes(wire: &[u8], looked: &Looked, theme: &Theme, cells: usize) -> Vec<Line<'static>> {
+pub(in crate::console::view) fn bytes(wire: &[u8], looked: &Looked, theme: &Theme, cells: usize) -> Vec<Line<'static>> {
     let Some(inside) = looked.insides.last() else {
         let in_a_row = if cells >= row_width(16) { 16 } else { 8 };
         return column(wire, in_a_row, theme);
