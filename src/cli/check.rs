@@ -56,7 +56,7 @@ pub fn run(arguments: &Arguments, interface: Option<&str>) -> anyhow::Result<Exi
             next_probe += Duration::from_secs(1);
         }
         for observed in observer.next(Duration::from_millis(100))? {
-            check.take(&observer.judge, observed.sight(), &observed.dissection, &observed.evidence);
+            check.take(&observer.judge, observed.sight(), &observed.dissection, &observed.seen.evidence);
         }
     }
     let (sentence, next) = check.sentence();

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::capture::{self, Frame, Interface, LiveCapture};
-use crate::evidence::{Evidence, Judge, Policies, Sight};
+use crate::console::state::packets::{Seen, sight};
+use crate::evidence::{Judge, Policies, Sight};
 use crate::kernel::{Follower, Update, XfrmKernel};
 use crate::model::{KernelEvent, PolicyDefaults, Spd};
 use crate::packet::{Dissection, dissect};
@@ -14,15 +15,14 @@ const BUFFER: usize = 64 * 1024 * 1024;
 
 /// A frame with what it proved.
 pub(super) struct Observed {
-    pub(super) frame: Frame,
+    pub(super) seen: Seen,
     pub(super) dissection: Dissection,
-    pub(super) evidence: Evidence,
 }
 
 impl Observed {
     /// The frame as it was brought before the judge.
     pub(super) fn sight(&self) -> Sight<'_> {
-        sight(&self.frame)
+        sight(&self.seen.frame)
     }
 }
 
@@ -89,7 +89,7 @@ impl Observer {
         let place = self.interfaces.iter().find(|interface| interface.name == *frame.interface);
         let sight = Sight { loopback: place.is_some_and(|place| place.is_loopback), ..sight(&frame) };
         let evidence = self.judge.judge(sight, &dissection, place.map_or(0, |place| place.index));
-        Observed { frame, dissection, evidence }
+        Observed { seen: Seen { frame, evidence }, dissection }
     }
 
     /// Takes in what the kernel has said since the last time.
@@ -144,17 +144,6 @@ impl Observer {
             _ => {}
         }
         false
-    }
-}
-
-fn sight(frame: &Frame) -> Sight<'_> {
-    Sight {
-        at_ns: frame.at_ns,
-        link: frame.link,
-        direction: frame.direction,
-        loopback: false,
-        is_cut: frame.is_cut(),
-        bytes: &frame.bytes,
     }
 }
 

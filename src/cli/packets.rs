@@ -10,8 +10,8 @@ use serde::Serialize;
 
 use super::observer::{Observed, Observer};
 use crate::console::clock::Clock;
+use crate::console::state::packets::{Seen, fits};
 use crate::evidence::{Judge, Known};
-use crate::packet::filter::{self, Subject};
 use crate::packet::{Filter, Header, Summary};
 
 /// Show packets as they come, with what each proves
@@ -59,7 +59,8 @@ pub fn run(arguments: &Arguments, interface: Option<&str>) -> anyhow::Result<Exi
     loop {
         for observed in observer.next(Duration::from_millis(200))? {
             number += 1;
-            if filter.as_ref().is_none_or(|filter| fits(filter, &observer.judge, &observed)) {
+            if filter.as_ref().is_none_or(|filter| fits(filter, &observed.seen, &observed.dissection, &observer.judge))
+            {
                 print(&mut out, arguments.json, number, &observed, &observer.judge, &clock)?;
                 told += 1;
                 if arguments.count.is_some_and(|count| told >= count) {
@@ -75,21 +76,6 @@ pub fn run(arguments: &Arguments, interface: Option<&str>) -> anyhow::Result<Exi
     }
 }
 
-fn fits(filter: &Filter, judge: &Judge, observed: &Observed) -> bool {
-    let inside = |text: &[u8]| {
-        let looked = judge.look_into(observed.sight(), &observed.dissection, &observed.evidence);
-        looked.insides.iter().any(|inside| filter::contains(&inside.plaintext, text))
-    };
-    filter.fits(Subject {
-        dissection: &observed.dissection,
-        direction: observed.frame.direction,
-        length: observed.frame.wire_length,
-        bytes: &observed.frame.bytes,
-        verdict: &observed.evidence.verdict.to_string(),
-        inside: &inside,
-    })
-}
-
 fn print(
     out: &mut impl Write,
     json: bool,
@@ -98,7 +84,7 @@ fn print(
     judge: &Judge,
     clock: &Clock,
 ) -> io::Result<()> {
-    let Observed { frame, dissection, evidence } = observed;
+    let Observed { seen: Seen { frame, evidence }, dissection } = observed;
     let summary = Summary::of(dissection);
     if json {
         serde_json::to_writer(&mut *out, &PacketJson::of(number, observed, &summary, judge))?;
@@ -168,7 +154,7 @@ struct InnerJson {
 impl PacketJson {
     #[allow(clippy::cast_precision_loss, reason = "a double of seconds is good for a quarter of a microsecond")]
     fn of(number: u64, observed: &Observed, summary: &Summary, judge: &Judge) -> Self {
-        let Observed { frame, dissection, evidence } = observed;
+        let Observed { seen: Seen { frame, evidence }, dissection } = observed;
         let header = dissection.ipsec().next();
         let known = evidence.sas.iter().flatten().filter_map(|serial| judge.memory.get(*serial));
         Self {
@@ -207,7 +193,7 @@ impl SaJson {
 impl InnerJson {
     /// The innermost packet; in transport mode its ends are those of the packet around it.
     fn of(observed: &Observed, judge: &Judge) -> Option<Self> {
-        let looked = judge.look_into(observed.sight(), &observed.dissection, &observed.evidence);
+        let looked = judge.look_into(observed.sight(), &observed.dissection, &observed.seen.evidence);
         let inside = looked.insides.last()?;
         let layers = inside.dissection.layers();
         let ports = layers.iter().find_map(|layer| layer.header.ports());

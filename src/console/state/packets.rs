@@ -201,7 +201,8 @@ impl Packets {
     }
 }
 
-fn fits(filter: &Filter, seen: &Seen, dissection: &Dissection, judge: &Judge) -> bool {
+/// Whether a judged frame fits a filter.
+pub(crate) fn fits(filter: &Filter, seen: &Seen, dissection: &Dissection, judge: &Judge) -> bool {
     let Seen { frame, evidence } = seen;
     let inside = |text: &[u8]| {
         let looked = judge.look_into(sight(frame), dissection, evidence);
@@ -217,7 +218,8 @@ fn fits(filter: &Filter, seen: &Seen, dissection: &Dissection, judge: &Judge) ->
     })
 }
 
-fn sight(frame: &Frame) -> Sight<'_> {
+/// A frame as it is brought before the judge.
+pub(crate) fn sight(frame: &Frame) -> Sight<'_> {
     Sight {
         at_ns: frame.at_ns,
         link: frame.link,
