@@ -39,6 +39,9 @@ struct Arguments {
     command: Option<Command>,
 }
 
+/// Where help shows the options that are the console's.
+const CONSOLE: &str = "Console";
+
 /// Options that every command takes.
 #[derive(Clone, Debug, Args)]
 pub struct Common {
@@ -46,13 +49,13 @@ pub struct Common {
     #[arg(long, global = true, value_name = "NAME")]
     pub netns: Option<String>,
     /// Read this configuration file instead of ~/.config/espial/config.toml
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", help_heading = CONSOLE)]
     config: Option<PathBuf>,
     /// The console's theme; see --print-themes
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, global = true, value_name = "NAME", help_heading = CONSOLE)]
     theme: Option<String>,
     /// Change nothing: take every dangerous action out of the console
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = CONSOLE)]
     read_only: bool,
     /// The interface that packets are taken from
     #[arg(short, long, global = true, value_name = "NAME")]
@@ -159,6 +162,9 @@ fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         },
         Some(Command::Sa(arguments)) => sa::run(&arguments),
         Some(Command::Policy(arguments)) => policy::run(&arguments),
+        Some(Command::Apply(_)) if common.read_only => {
+            anyhow::bail!("apply changes the kernel, and --read-only forbids it")
+        }
         Some(Command::Apply(arguments)) => apply::run(&arguments),
         Some(Command::Packets(arguments)) => packets::run(&arguments, common.interface.as_deref()),
         Some(Command::Check(arguments)) => check::run(&arguments, common.interface.as_deref()),

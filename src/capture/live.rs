@@ -83,8 +83,8 @@ impl LiveCapture {
                 if ready.contains(PollFlags::ERR) && socket.take_error().is_some() {
                     batch.link = Some(LinkState::Down);
                 }
-                if ready.contains(PollFlags::IN) {
-                    socket.read(&mut batch.frames);
+                if ready.contains(PollFlags::IN) && socket.read(&mut batch.frames) == Reading::LinkDown {
+                    batch.link = Some(LinkState::Down);
                 }
             }
             if batch.link.is_some() {
@@ -111,8 +111,17 @@ impl LiveCapture {
         let Some(interface) = interfaces().into_iter().find(is_back) else {
             return Ok(Batch::default());
         };
-        self.sockets = Some(open_sockets(&interface, self.buffer)?);
-        Ok(Batch { link: Some(LinkState::Up), ..Batch::default() })
+        match open_sockets(&interface, self.buffer) {
+            Ok(sockets) => {
+                self.sockets = Some(sockets);
+                Ok(Batch { link: Some(LinkState::Up), ..Batch::default() })
+            }
+            // It went away again in this very moment.
+            Err(CaptureError::Refused { error, .. }) if error.raw_os_error() == Some(libc::ENODEV) => {
+                Ok(Batch::default())
+            }
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -129,6 +138,15 @@ fn wait(sockets: &[Socket], patience: Duration) -> io::Result<Vec<PollFlags>> {
         Err(rustix::io::Errno::INTR) => Ok(vec![PollFlags::empty(); sockets.len()]),
         Err(error) => Err(error.into()),
     }
+}
+
+/// How reading ended.
+#[derive(PartialEq, Eq)]
+enum Reading {
+    /// Nothing waits any more, or enough was read.
+    Done,
+    /// The interface went down.
+    LinkDown,
 }
 
 /// One of the sockets, in pnet's hands.
@@ -180,11 +198,13 @@ impl Socket {
     }
 
     /// Reads what waits, up to [`MOST_FRAMES`].
-    fn read(&mut self, frames: &mut Vec<Frame>) {
+    fn read(&mut self, frames: &mut Vec<Frame>) -> Reading {
         for _ in 0..MOST_FRAMES {
-            // An error is the end of what waits, or shows at the next wait.
-            let Ok(bytes) = self.receiver.next() else {
-                return;
+            let bytes = match self.receiver.next() {
+                Ok(bytes) => bytes,
+                // The error can be asked for once, and this was it.
+                Err(error) if error.kind() == io::ErrorKind::NetworkDown => return Reading::LinkDown,
+                Err(_) => return Reading::Done,
             };
             frames.push(Frame {
                 at_ns: sys::last_frame_time(self.side.as_fd()).unwrap_or_default(),
@@ -197,6 +217,7 @@ impl Socket {
                 bytes: bytes.into(),
             });
         }
+        Reading::Done
     }
 
     fn take_error(&self) -> Option<rustix::io::Errno> {

@@ -10,12 +10,15 @@ use clap::{Args, Subcommand, ValueEnum};
 use super::Common;
 use crate::lab::{self, BROKEN, Ground, HostName, Options, Profile};
 
+const ABOUT: &str = "\
+Open the console on two hosts with real IPsec between them, or run a command there\n\n\
+The hosts are gouda (10.9.0.1, fd00:9::1) and reblochon (10.9.0.2, fd00:9::2). Where this kernel has ESP and AH and \
+lets you make namespaces, they live on it; elsewhere in a User-Mode Linux kernel whose root are this machine's files, \
+read-only. Whatever is written inside vanishes. The exit status is the command's; 125 means that there is no lab.";
+
 /// Open the console on two hosts with real IPsec between them, or run a command there
-///
-/// The hosts are gouda (10.9.0.1, `fd00:9::1`) and reblochon (10.9.0.2, `fd00:9::2`). Where this kernel has ESP and AH and
-/// lets you make namespaces, they live on it; elsewhere in a User-Mode Linux kernel whose root are this machine's files,
-/// read-only. Whatever is written inside vanishes. The exit status is the command's; 125 means that there is no lab.
 #[derive(Clone, Debug, Args)]
+#[command(long_about = ABOUT)]
 pub struct Arguments {
     /// What protects the traffic between the hosts at the start
     #[arg(long, value_enum, default_value_t = ProfileName::Article)]

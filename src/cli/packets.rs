@@ -31,13 +31,14 @@ pub struct Arguments {
 }
 
 const HELP: &str = "\
-Verdicts: ESP ok, AH ok, ESP+AH ok (authentic), BAD ICV, NO SA, NO KEY, UNPROVEN, REPLAY, OLD, GAP n, CLEAR ! (a policy
-demands protection), CLEAR (allowed), COPY (the kernel shows a tunnel's packet again after decryption), IKE, OTHER.
-
-JSON, an object in a line: schema (1), no, time (seconds since the Unix epoch), interface, direction (in, out or null),
-length, layers (names), source, destination, spi (hex text, outermost), sequence, sa (a list of {protocol, spi,
-destination, encryption, authentication}), verdict, reasons (sentences), policy, inner (what could be decrypted:
-{protocol, info, source, destination, source_port, destination_port, payload_hex}). What there is not is null.";
+Verdicts: ESP ok, AH ok, ESP+AH ok (authentic), BAD ICV, NO SA, NO KEY, UNPROVEN, REPLAY, OLD, GAP n, CLEAR \
+! (a policy demands protection), CLEAR (allowed), COPY (the kernel shows a tunnel's packet again after \
+decryption), IKE, OTHER.\n\n\
+JSON, an object in a line: schema (1), no, time (seconds since the Unix epoch), interface, direction (in, \
+out or null), length, layers (names), source, destination, spi (hex text, outermost), sequence, sa (a list \
+of {protocol, spi, destination, encryption, authentication}), verdict, reasons (sentences), policy, inner \
+(what could be decrypted: {protocol, info, source, destination, source_port, destination_port, \
+payload_hex}). What there is not is null.";
 
 const SCHEMA: u32 = 1;
 

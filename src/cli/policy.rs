@@ -22,14 +22,14 @@ pub struct Arguments {
 }
 
 const JSON_HELP: &str = "\
-JSON: {\"schema\": 1, \"policies\": [...], \"defaults\": {in, fwd, out}}. Each policy has direction (out, in, fwd, or
-socket in and socket out for those of programs), selector {source, destination, protocol, protocol_number, source_port
-and destination_port {value, mask}, interface, user, any_family}, action, priority, index, kind (main or sub), flags,
-share, mark {value, mask}, if_id, limits {bytes, packets, since_added_secs, since_used_secs, each {soft, hard}},
-used {bytes, packets, added_at, used_at}, templates [{protocol, mode, source, destination, spi, spi_number, reqid,
-required, share, encryption_mask, authentication_mask, compression_mask}], unknown [{attribute, length, bytes}]. What
-is not set is null; defaults is null where the kernel does not tell (before Linux 5.15). Times are seconds since the
-Unix epoch.";
+JSON: {\"schema\": 1, \"policies\": [...], \"defaults\": {in, fwd, out}}. Each policy has direction (out, \
+in, fwd, or socket in and socket out for those of programs), selector {source, destination, protocol, \
+protocol_number, source_port and destination_port {value, mask}, interface, user, any_family}, action, \
+priority, index, kind (main or sub), flags, share, mark {value, mask}, if_id, limits {bytes, packets, \
+since_added_secs, since_used_secs, each {soft, hard}}, used {bytes, packets, added_at, used_at}, templates \
+[{protocol, mode, source, destination, spi, spi_number, reqid, required, share, encryption_mask, \
+authentication_mask, compression_mask}], unknown [{attribute, length, bytes}]. What is not set is null; \
+defaults is null where the kernel does not tell (before Linux 5.15). Times are seconds since the Unix epoch.";
 
 /// Lists the policies of the calling thread's namespace.
 ///

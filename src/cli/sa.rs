@@ -28,16 +28,17 @@ pub struct Arguments {
 }
 
 const JSON_HELP: &str = "\
-JSON: {\"schema\": 1, \"sas\": [...]}. Each SA has source, destination, protocol, spi (hex text), spi_number, mode, reqid,
-direction (in, out or null), mark {value, mask}, if_id, flags, larval, encryption, authentication and aead
-{name, key_bits, key, key_redacted, icv_bits}, compression, replay {window, received, sent, bitmap},
-errors {before_window, replayed, integrity_failed}, limits {bytes, packets, since_added_secs, since_used_secs, each
-{soft, hard}}, used {bytes, packets, added_at, used_at}, last_used_at, selector {source, destination, protocol,
-protocol_number, source_port and destination_port {value, mask}, interface, user, any_family}, acquire_sequence,
-encapsulation {kind, source_port, destination_port, original}, output_mark, tfc_padding, offload {interface, flags},
-care_of, security_label, extra_flags, replay_threshold, timer_threshold, mapping_threshold_secs, nat_keepalive_secs,
-cpu, unknown [{attribute, length, bytes}]. What is not set is null. Times are seconds since the Unix epoch. A key is
-0x and hex digits, and null without --show-keys.";
+JSON: {\"schema\": 1, \"sas\": [...]}. Each SA has source, destination, protocol, spi (hex text), \
+spi_number, mode, reqid, direction (in, out or null), mark {value, mask}, if_id, flags, larval, encryption, \
+authentication and aead {name, key_bits, key, key_redacted, icv_bits}, compression, replay {window, \
+received, sent, bitmap}, errors {before_window, replayed, integrity_failed}, limits {bytes, packets, \
+since_added_secs, since_used_secs, each {soft, hard}}, used {bytes, packets, added_at, used_at}, \
+last_used_at, selector {source, destination, protocol, protocol_number, source_port and destination_port \
+{value, mask}, interface, user, any_family}, acquire_sequence, encapsulation {kind, source_port, \
+destination_port, original}, output_mark, tfc_padding, offload {interface, flags}, care_of, security_label, \
+extra_flags, replay_threshold, timer_threshold, mapping_threshold_secs, nat_keepalive_secs, cpu, unknown \
+[{attribute, length, bytes}]. What is not set is null. Times are seconds since the Unix epoch. A key is 0x \
+and hex digits, and null without --show-keys.";
 
 /// Lists the SAs of the calling thread's namespace.
 ///
