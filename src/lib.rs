@@ -12,7 +12,7 @@
 //! | [`lab`] | the hosts gouda and reblochon, on this kernel or on a User-Mode Linux kernel | the console |
 //! | [`capture`] | where frames come from | what an SA is |
 //! | [`kernel`] | the SAD and SPD behind one trait: XFRM netlink, and a scripted stand-in for tests | who asks |
-//! | [`dialect`] | text to model and back: setkey's language, `ip xfrm` lines | files, kernels |
+//! | [`dialect`] | text to model and back: setkey's language, `ip xfrm` lines, Wireshark's table of keys | files, kernels |
 //! | [`packet`] | bytes to layers | where the bytes came from |
 //! | [`crypto`] | ESP, AH and IPComp undone: keys and bytes to facts | which SA a packet belongs to |
 //! | [`model`] | plain facts: SA, policy, selector, template, algorithm, key | everything else |

@@ -5,11 +5,13 @@
 //! attribute, lifetimes) is passed over. Everything else must be understood. An interface's name in a selector is not:
 //! the selector is then one of every interface.
 
+mod word;
+
 use std::collections::VecDeque;
 use std::net::IpAddr;
-use std::ops::Range;
 use std::str::FromStr;
 
+use self::word::{Word, words};
 use super::setkey::SyntaxError;
 use crate::model::number::parse_u32;
 use crate::model::sa::{Encapsulation, SaErrors, SaExtras};
@@ -28,60 +30,17 @@ pub(super) fn parse(source: &str) -> Result<Vec<Sa>, Vec<SyntaxError>> {
     let mut words = words(source);
     let (mut sas, mut errors) = (Vec::new(), Vec::new());
     while let Some(first) = words.pop_front() {
-        let more = words.iter().position(|word| word.is_first && begins_sa(word.text)).unwrap_or(words.len());
-        let end = more.checked_sub(1).and_then(|last| words.get(last)).map_or(first.span.end, |last| last.span.end);
-        let rest = words.split_off(more);
-        words.push_front(first);
-        match (Reader { words, end }).sa() {
+        let mut own = VecDeque::from([first]);
+        while words.front().is_some_and(|word| !(word.is_first && begins_sa(word.text))) {
+            own.extend(words.pop_front());
+        }
+        let end = own.back().map_or(0, |last| last.span.end);
+        match (Reader { words: own, end }).sa() {
             Ok(sa) => sas.push(sa),
             Err(error) => errors.push(error),
         }
-        words = rest;
     }
     if errors.is_empty() { Ok(sas) } else { Err(errors) }
-}
-
-/// What stands between blanks, or between quotes.
-#[derive(Clone, Debug)]
-struct Word<'a> {
-    /// Without the quotes.
-    text: &'a str,
-    span: Range<usize>,
-    quoted: bool,
-    /// Whether a line begins with it.
-    is_first: bool,
-}
-
-/// All words outside of comments. With `-o`, ip puts a backslash where a line would end.
-fn words(source: &str) -> VecDeque<Word<'_>> {
-    let mut words = VecDeque::new();
-    let mut start = 0;
-    for line in source.split_inclusive(['\n', '\\']) {
-        let mut at = 0;
-        let mut is_first = true;
-        while let Some(rest) = line.get(at..) {
-            let blanks = rest.find(|c: char| !c.is_whitespace() && c != '\\').unwrap_or(rest.len());
-            at += blanks;
-            let rest = rest.get(blanks..).unwrap_or_default();
-            let Some(first) = rest.chars().next().filter(|c| *c != '#' || !is_first) else { break };
-            let inner = rest.get(1..).filter(|_| matches!(first, '\'' | '"'));
-            let quoted = inner.and_then(|inner| Some((inner, inner.find(first)?)));
-            let length = match quoted {
-                Some((_, length)) => length + 2,
-                None => rest.find(|c: char| c.is_whitespace() || c == '\\').unwrap_or(rest.len()),
-            };
-            let text = match quoted {
-                Some((inner, length)) => inner.get(..length),
-                None => rest.get(..length),
-            };
-            let span = start + at..start + at + length;
-            words.push_back(Word { text: text.unwrap_or_default(), span, quoted: quoted.is_some(), is_first });
-            at += length;
-            is_first = false;
-        }
-        start += line.len();
-    }
-    words
 }
 
 type Parsed<T> = Result<T, SyntaxError>;
@@ -115,6 +74,10 @@ impl<'a> Reader<'a> {
     fn take(&mut self, expected: &str) -> Parsed<Word<'a>> {
         let end = self.end..self.end;
         self.words.pop_front().ok_or_else(|| SyntaxError::wanted(end, "the SA ends here", expected))
+    }
+
+    fn skip(&mut self, expected: &str) -> Parsed<()> {
+        self.take(expected).map(|_| ())
     }
 
     fn expect(&mut self, text: &str) -> Parsed<()> {
@@ -206,7 +169,7 @@ impl<'a> Reader<'a> {
             "mode" => spec.mode = self.value("transport, tunnel, beet, iptfs, ro or in_trigger", mode)?,
             "replay-window" => spec.replay_window = self.number("a number of packets")?,
             // The ACQUIRE that it answers; with -s it is decimal and says 0x.
-            "seq" => drop(self.take("a number")?),
+            "seq" => self.skip("a number")?,
             "flag" => spec.flags.0 |= self.flags(|word| SaFlags(u8::MAX).names().position(|name| name == word))?,
             "mark" => spec.mark = Some(self.mark()?),
             "if_id" => spec.if_id = Some(IfId(self.number("an interface id")?)),
@@ -336,7 +299,10 @@ impl<'a> Reader<'a> {
                     selector.source_port = PortMatch::exactly(u16::from_be_bytes([a, b]));
                     selector.destination_port = PortMatch::exactly(u16::from_be_bytes([c, d]));
                 }
-                "dev" | "uid" | "(dport)" => drop((self.take("a name")?, self.take("its value")?)),
+                "dev" | "uid" | "(dport)" => {
+                    self.skip("a name")?;
+                    self.skip("its value")?;
+                }
                 _ => break,
             }
         }

@@ -4,5 +4,6 @@
 mod console;
 mod crypto;
 mod headless;
+mod keys;
 mod setkey;
 mod tidy;

@@ -1,11 +1,13 @@
 //! Rows as Wireshark takes them, and as it refuses them.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use proptest::prelude::*;
 
 use super::*;
 use crate::dialect::setkey::place_of;
-use crate::model::AlgorithmKind;
 use crate::model::algorithm::ALGORITHMS;
+use crate::model::{AlgorithmKind, Spi};
 
 const VECTORS: &str = include_str!("../../../tests/data/vectors/esp_sa");
 

@@ -5,7 +5,7 @@
 
 mod any_bytes;
 mod sas;
-mod wire;
+pub mod wire;
 
 use espial::crypto::ipcomp::{self, inflate};
 use espial::crypto::sequence::extended;
