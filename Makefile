@@ -8,7 +8,7 @@ AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # A User-Mode Linux kernel and modprobe for the lab; ip and tcpdump are what the kernel tests compare with.
 MISSING = $(shell PATH="$$PATH:/usr/sbin:/sbin"; for t in linux.uml modprobe ip tcpdump cc; do command -v $$t >/dev/null || echo $$t; done)
 
-.PHONY: lab test packages lint docs bench screenshots
+.PHONY: lab test packages lint docs bench screenshots fuzz
 
 lab: packages
 	$(CARGO) build --release --locked
@@ -35,3 +35,17 @@ bench: packages
 
 screenshots: packages
 	$(CARGO) run --locked --example screenshots
+
+# So many seconds for each target. What they find is in fuzz/artifacts, what they learn in fuzz/corpus.
+FUZZ_SECONDS ?= 20
+FUZZ_TARGETS := frames esp ah ipcomp keys filter
+# Besides the seeds, the test data that a target can read as it is.
+FUZZ_DATA_keys := tests/data tests/data/vectors tests/data/ip-xfrm-state
+
+fuzz:
+	@command -v cargo-fuzz >/dev/null || $(CARGO) install --locked cargo-fuzz
+	@rustup run nightly rustc --version >/dev/null || { echo "Fuzzing needs a nightly compiler: rustup toolchain install nightly" >&2; exit 1; }
+	@set -e; for target in $(FUZZ_TARGETS); do \
+		mkdir -p fuzz/corpus/$$target; seeds=fuzz/seeds/$$target; [ $$target != keys ] || seeds="$(FUZZ_DATA_keys)"; \
+		$(CARGO) +nightly fuzz run $$target fuzz/corpus/$$target $$seeds -- -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=10 -verbosity=0 -print_final_stats=1; \
+	done

@@ -3,8 +3,11 @@
 //! Pure: no files, no kernel. A parser takes the whole text and gives typed statements, each with its place, or every
 //! error with the place it is at. Keys are printed only for who asks ([`Keys::Show`]).
 
+pub mod esp_sa;
 pub mod iproute2;
+pub mod key_file;
 pub mod setkey;
+mod xfrm_state;
 
 /// Whether printed text shows keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

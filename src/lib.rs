@@ -13,7 +13,7 @@
 //! | [`capture`] | where frames come from | what an SA is |
 //! | [`evidence`] | frames, SAs and policies in, verdicts with reasons out | where any of them comes from |
 //! | [`kernel`] | the SAD and SPD behind one trait: XFRM netlink, and a scripted stand-in for tests | who asks |
-//! | [`dialect`] | text to model and back: setkey's language, `ip xfrm` lines | files, kernels |
+//! | [`dialect`] | text to model and back: setkey's language, `ip xfrm` lines, Wireshark's table of keys | files, kernels |
 //! | [`packet`] | bytes to layers | where the bytes came from |
 //! | [`crypto`] | ESP, AH and IPComp undone: keys and bytes to facts | which SA a packet belongs to |
 //! | [`model`] | plain facts: SA, policy, selector, template, algorithm, key | everything else |

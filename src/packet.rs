@@ -29,7 +29,7 @@ pub use arp::Arp;
 pub use filter::{Filter, FilterError};
 pub use gre::Gre;
 pub use icmp::Icmp;
-pub use ike::Ike;
+pub use ike::{Ike, IkePayload};
 pub use ip::{Ipv4, Ipv6, Ipv6Fragment};
 pub use ipsec::{Ah, Esp, IpComp};
 pub use link::{Cooked, Ethernet, LinkType, Vlan};
@@ -39,6 +39,10 @@ pub use transport::{Tcp, TcpFlags, Udp};
 
 /// More than any honest packet has: a frame of headers inside headers is not followed beyond this.
 const MOST_LAYERS: usize = 32;
+/// An IKE message has a header for each of its payloads, side by side; those in front of it count.
+const MOST_LAYERS_WITH_PAYLOADS: usize = 64 + MOST_LAYERS;
+/// A TCP segment may hold many messages, side by side.
+const MOST_LAYERS_OF_A_FRAME: usize = 256;
 
 /// Which way a frame crossed the interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -101,8 +105,16 @@ pub enum Header {
     NonEspMarker,
     /// The single byte that keeps a NAT's mapping alive (RFC 3948 section 2.3)
     NatKeepAlive,
+    /// The beginning of a TCP stream of messages (RFC 9329 section 4)
+    TcpStreamPrefix,
+    /// The length of a message in a TCP stream, which counts itself (RFC 9329 section 3). What is in it follows.
+    TcpMessage(u16),
+    /// A TCP segment that begins or ends inside a message, at a place that this segment alone does not tell
+    TcpStreamPiece,
     /// The header of an IKE message (RFC 7296 section 3.1, RFC 2408 section 3.1)
     Ike(Ike),
+    /// A payload of an IKE message, which the layer covers
+    IkePayload(IkePayload),
     /// A protocol that is not taken apart
     Opaque(Protocol),
     /// Too few bytes for a header of this protocol
@@ -136,7 +148,10 @@ impl Header {
             Self::Ah(_) => Protocol::Ah,
             Self::IpComp(_) => Protocol::IpComp,
             Self::NonEspMarker | Self::NatKeepAlive => Protocol::UdpEncapsulation,
+            Self::TcpStreamPrefix | Self::TcpStreamPiece => Protocol::TcpEncapsulation,
+            Self::TcpMessage(_) => Protocol::TcpMessage,
             Self::Ike(_) => Protocol::Ike,
+            Self::IkePayload(payload) => Protocol::IkePayload { version: payload.version, kind: payload.kind },
             Self::FragmentTail(protocol) | Self::Opaque(protocol) | Self::Unreadable(protocol) => *protocol,
             Self::Data | Self::Padding => Protocol::Data,
         }
@@ -191,7 +206,7 @@ impl fmt::Display for Flaw {
         match self {
             Self::Truncated { needed, present } => write!(f, "cut short: {present} of {needed} bytes"),
             Self::Malformed(why) => f.write_str(why),
-            Self::TooDeep => write!(f, "more than {MOST_LAYERS} headers"),
+            Self::TooDeep => f.write_str("more headers than are followed"),
         }
     }
 }
@@ -234,7 +249,8 @@ impl Dissection {
         &self.layers
     }
 
-    /// The IPsec headers that can be read, outermost first: in the article's packets AH, then ESP.
+    /// The IPsec headers that can be read, outermost first: in the article's packets AH, then ESP. In a TCP segment with
+    /// several messages they stand side by side.
     pub fn ipsec(&self) -> impl Iterator<Item = IpsecHeader> {
         self.ipsec_between(None)
     }
@@ -268,39 +284,67 @@ pub fn dissect_above_ip(number: u8, payload: &[u8]) -> Dissection {
 
 fn walk(first: Option<Protocol>, frame: &[u8]) -> Dissection {
     let mut layers: Vec<Layer> = Vec::with_capacity(8);
-    let (mut start, mut end) = (0, frame.len());
-    let mut next = first;
+    let mut next = first.map(|protocol| (0..frame.len(), protocol));
+    while let Some((range, protocol)) = next {
+        next = follow(frame, range, protocol, &mut layers);
+        let reached = layers.last().map_or(0, |layer| layer.range.end);
+        match &next {
+            Some((behind, _)) if reached < behind.start => {
+                layers.push(Layer { header: Header::Data, range: reached..behind.start, flaw: None });
+            }
+            None if reached < frame.len() => {
+                layers.push(Layer { header: Header::Padding, range: reached..frame.len(), flaw: None });
+            }
+            _ => {}
+        }
+    }
+    Dissection { layers }
+}
+
+/// Follows header into header from the start of `range`. What stands behind all that, if it is not padding, is returned.
+fn follow(
+    frame: &[u8],
+    range: Range<usize>,
+    protocol: Protocol,
+    layers: &mut Vec<Layer>,
+) -> Option<(Range<usize>, Protocol)> {
+    let Range { mut start, mut end } = range;
+    let mut next = Some(protocol);
+    let mut behind = None;
     let mut fragment = false;
+    let mut depth = 0;
     while let Some(protocol) = next {
         let rest = frame.get(start..end).unwrap_or_default();
-        if rest.is_empty() && protocol == Protocol::Data {
+        if rest.is_empty() && matches!(protocol, Protocol::Data | Protocol::TcpMessage) {
             break;
         }
-        if layers.len() == MOST_LAYERS {
+        let is_payload = matches!(protocol, Protocol::IkePayload { .. });
+        let most = if is_payload { MOST_LAYERS_WITH_PAYLOADS } else { MOST_LAYERS };
+        if depth == most || layers.len() >= MOST_LAYERS_OF_A_FRAME {
             layers.push(Layer { header: Header::Data, range: start..end, flaw: Some(Flaw::TooDeep) });
-            start = end;
-            break;
+            return None;
         }
+        depth += 1;
         let parsed = parse(protocol, rest);
         let flaw = parsed.flaw(rest.len(), fragment);
         fragment |= parsed.header.has_more_fragments();
         let covered = parsed.length.min(rest.len());
-        end = start + parsed.claimed.unwrap_or(rest.len()).clamp(covered, rest.len());
+        let claimed_end = start + parsed.claimed.unwrap_or(rest.len()).clamp(covered, rest.len());
+        if let Some(protocol) = parsed.behind.filter(|_| claimed_end < end) {
+            behind = Some((claimed_end..end, protocol));
+        }
+        end = claimed_end;
         layers.push(Layer { header: parsed.header, range: start..start + covered, flaw });
         start += covered;
         next = match parsed.next {
             Some(protocol) if parsed.is_tail => {
                 layers.push(Layer { header: Header::FragmentTail(protocol), range: start..end, flaw: None });
-                start = end;
                 None
             }
             next => next,
         };
     }
-    if start < frame.len() {
-        layers.push(Layer { header: Header::Padding, range: start..frame.len(), flaw: None });
-    }
-    Dissection { layers }
+    behind
 }
 
 /// Reads the header at the start of `rest`.
@@ -325,7 +369,10 @@ fn parse(protocol: Protocol, rest: &[u8]) -> Parsed {
         Protocol::Ah => ipsec::parse_ah(rest),
         Protocol::IpComp => ipsec::parse_ipcomp(rest),
         Protocol::UdpEncapsulation => ipsec::parse_udp_encapsulation(rest),
+        Protocol::TcpEncapsulation => ipsec::parse_tcp_encapsulation(rest),
+        Protocol::TcpMessage => ipsec::parse_tcp_message(rest),
         Protocol::Ike => ike::parse(rest),
+        Protocol::IkePayload { version, kind } => ike::parse_payload(version, kind, rest),
         Protocol::Data => Parsed::new(Header::Data, rest.len(), None),
         Protocol::OtherAboveIp(_) | Protocol::OtherEtherType(_) | Protocol::UnknownLink => {
             Parsed::new(Header::Opaque(protocol), rest.len(), None)
@@ -343,6 +390,8 @@ struct Parsed {
     claimed: Option<usize>,
     /// What follows the header, if anything.
     next: Option<Protocol>,
+    /// What follows all that the header claims, if it is not padding.
+    behind: Option<Protocol>,
     /// Whether what follows is from the middle of its packet: a fragment that is not the first.
     is_tail: bool,
     malformed: Option<&'static str>,
@@ -350,7 +399,7 @@ struct Parsed {
 
 impl Parsed {
     fn new(header: Header, length: usize, next: Option<Protocol>) -> Self {
-        Self { header, length, claimed: None, next, is_tail: false, malformed: None }
+        Self { header, length, claimed: None, next, behind: None, is_tail: false, malformed: None }
     }
 
     /// There are fewer than the `needed` bytes that a header of this protocol has at least.
@@ -360,6 +409,11 @@ impl Parsed {
 
     fn claiming(mut self, bytes: usize) -> Self {
         self.claimed = Some(bytes);
+        self
+    }
+
+    fn before(mut self, protocol: Protocol) -> Self {
+        self.behind = Some(protocol);
         self
     }
 

@@ -16,7 +16,8 @@ use zeroize::Zeroizing;
 use super::{Icv, Unready, key_length, known, unsupported};
 use crate::model::Transform;
 
-/// What authenticates an SA's packets; nothing where the SA has no such algorithm, or the null one.
+/// What authenticates an SA's packets; nothing where the SA has no such algorithm, or the null one, which may still say
+/// how many bytes of ICV to leave unread.
 pub(super) struct Authenticator {
     keyed: Option<Box<dyn Keyed>>,
     icv_length: usize,
@@ -38,7 +39,8 @@ impl Authenticator {
     pub fn new(transform: &Transform) -> Result<Self, Unready> {
         let (algorithm, key) = known(transform)?;
         let keyed = match algorithm.kernel {
-            "digest_null" => return Ok(Self::NONE),
+            // The kernel makes no ICV here. A table of keys that knows only how long one is says it with this name.
+            "digest_null" => return Ok(Self { keyed: None, icv_length: transform.icv_bits as usize / 8 }),
             // The kernel takes HMAC keys of any length.
             "hmac(md5)" => digested::<Hmac<Md5>>(key),
             "hmac(sha1)" => digested::<Hmac<Sha1>>(key),

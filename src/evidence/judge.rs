@@ -341,7 +341,11 @@ fn places<'a>(bytes: &'a [u8], dissection: &Dissection) -> Vec<Place<'a>> {
                     header,
                     packet: bytes.get(packet..end).unwrap_or_default(),
                     at: layer.range.start.saturating_sub(packet),
-                    covered: bytes.get(layer.range.start..end).unwrap_or_default(),
+                    // An ESP layer is as long as its payload, of which several may follow one another in TCP.
+                    covered: match &layer.header {
+                        Header::Ah(_) => bytes.get(layer.range.start..end).unwrap_or_default(),
+                        _ => bytes.get(layer.range.clone()).unwrap_or_default(),
+                    },
                 });
             }
             _ => {}

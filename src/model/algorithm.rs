@@ -233,6 +233,12 @@ impl Algorithm {
         })
     }
 
+    /// The ICV length in bits that the kernel takes where nobody says one (`net/xfrm/xfrm_algo.c`): for sha256 that is
+    /// 96, not the recommended length.
+    pub fn default_icv_bits(&self) -> u16 {
+        self.icv_bits.last().copied().unwrap_or(0)
+    }
+
     /// All rows of a kind, in the table's order.
     pub fn of_kind(kind: AlgorithmKind) -> impl Iterator<Item = &'static Self> {
         ALGORITHMS.iter().filter(move |algorithm| algorithm.kind == kind)

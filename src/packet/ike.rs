@@ -1,5 +1,5 @@
-//! The header of IKE, version 2 (RFC 7296 section 3.1) and version 1 (RFC 2408 section 3.1). What follows it is mostly
-//! encrypted.
+//! IKE, version 2 (RFC 7296 section 3) and version 1 (RFC 2408 section 3): the header, and the chain of payloads up to
+//! where it is encrypted.
 
 use super::{Header, Parsed, Protocol};
 
@@ -51,7 +51,7 @@ pub(super) fn parse(rest: &[u8]) -> Parsed {
     let Some(head) = rest.first_chunk::<BYTES>() else { return Parsed::too_short(Protocol::Ike, BYTES) };
     let [initiator @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = *head;
     let [_, _, _, _, _, _, _, _, responder @ .., _, _, _, _, _, _, _, _, _, _, _, _] = *head;
-    let [.., _, version, exchange, flags, m0, m1, m2, m3, l0, l1, l2, l3] = *head;
+    let [.., first, version, exchange, flags, m0, m1, m2, m3, l0, l1, l2, l3] = *head;
     let ike = Ike {
         initiator_spi: u64::from_be_bytes(initiator),
         responder_spi: u64::from_be_bytes(responder),
@@ -61,7 +61,10 @@ pub(super) fn parse(rest: &[u8]) -> Parsed {
         is_response: version >> 4 == 2 && flags & 0x20 != 0,
         length: u32::from_be_bytes([l0, l1, l2, l3]),
     };
-    let parsed = Parsed::new(Header::Ike(ike), BYTES, Some(Protocol::Data));
+    // RFC 2408 section 3.1: version 1 encrypts all behind the header, and says so in a flag.
+    let hidden = ike.version == 1 && flags & 1 != 0;
+    let first = if hidden { Protocol::Data } else { payload_or_end(ike.version, first) };
+    let parsed = Parsed::new(Header::Ike(ike), BYTES, Some(first));
     let claimed = usize::try_from(ike.length).unwrap_or(usize::MAX);
     if !matches!(ike.version, 1 | 2) {
         return parsed.malformed("the version is neither 1 nor 2");
@@ -70,4 +73,83 @@ pub(super) fn parse(rest: &[u8]) -> Parsed {
         return parsed.malformed("the message claims to be shorter than its header");
     }
     parsed.claiming(claimed)
+}
+
+/// The header of a payload. Its layer covers what the payload holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IkePayload {
+    /// The message's: the numbers of versions 1 and 2 mean different things.
+    pub version: u8,
+    /// What it holds, as its number.
+    pub kind: u8,
+    /// Whether a receiver that does not know it must refuse the whole message (RFC 7296 section 2.5).
+    pub critical: bool,
+}
+
+impl IkePayload {
+    /// What it holds, in the RFCs' notation.
+    pub fn name(&self) -> Option<&'static str> {
+        name(self.version, self.kind)
+    }
+
+    /// Whether it is the encrypted rest of the message, or a fragment of that (RFC 7296 section 3.14, RFC 7383).
+    pub fn is_encrypted(&self) -> bool {
+        self.version == 2 && matches!(self.kind, 46 | 53)
+    }
+}
+
+pub(super) fn name(version: u8, kind: u8) -> Option<&'static str> {
+    Some(match (version, kind) {
+        (2, 33) | (1, 1) => "SA",
+        (2, 34) | (1, 4) => "KE",
+        (2, 35) => "IDi",
+        (2, 36) => "IDr",
+        (2, 37) | (1, 6) => "CERT",
+        (2, 38) => "CERTREQ",
+        (2, 39) => "AUTH",
+        (2, 40) | (1, 10) => "Nonce",
+        (2, 41) | (1, 11) => "N",
+        (2, 42) | (1, 12) => "D",
+        (2, 43) => "V",
+        (2, 44) => "TSi",
+        (2, 45) => "TSr",
+        (2, 46) => "SK",
+        (2, 47) => "CP",
+        (2, 48) => "EAP",
+        (2, 49) => "GSPM",
+        (2, 53) => "SKF",
+        (2, 54) => "PS",
+        (1, 2) => "P",
+        (1, 3) => "T",
+        (1, 5) => "ID",
+        (1, 7) => "CR",
+        (1, 8) => "HASH",
+        (1, 9) => "SIG",
+        (1, 13) => "VID",
+        // RFC 3947 section 3.2 and 5.2.
+        (1, 20) => "NAT-D",
+        (1, 21) => "NAT-OA",
+        _ => return None,
+    })
+}
+
+/// 0 ends the chain.
+fn payload_or_end(version: u8, kind: u8) -> Protocol {
+    if kind == 0 { Protocol::Data } else { Protocol::IkePayload { version, kind } }
+}
+
+pub(super) fn parse_payload(version: u8, kind: u8, rest: &[u8]) -> Parsed {
+    const HEADER: usize = 4;
+    let Some(&[next, flags, l0, l1]) = rest.first_chunk() else {
+        return Parsed::too_short(Protocol::IkePayload { version, kind }, HEADER);
+    };
+    let payload = IkePayload { version, kind, critical: version == 2 && flags & 0x80 != 0 };
+    let length = usize::from(u16::from_be_bytes([l0, l1]));
+    if length < HEADER {
+        let parsed = Parsed::new(Header::IkePayload(payload), HEADER, None);
+        return parsed.malformed("the payload claims to be shorter than its header");
+    }
+    // What an encrypted payload says to be next is inside of it.
+    let next = if payload.is_encrypted() { Protocol::Data } else { payload_or_end(version, next) };
+    Parsed::new(Header::IkePayload(payload), length, Some(next))
 }

@@ -1,4 +1,4 @@
-//! The headers of IPsec: ESP, AH, IPComp, and ESP in UDP.
+//! The headers of IPsec: ESP, AH, IPComp, and ESP in UDP and TCP.
 
 use super::{Header, Parsed, Protocol};
 use crate::model::{Spi, UpperProtocol};
@@ -68,7 +68,54 @@ pub(super) fn parse_ipcomp(rest: &[u8]) -> Parsed {
     Parsed::new(Header::IpComp(comp), rest.len(), None)
 }
 
-/// RFC 3948 section 2: one byte 0xff keeps the mapping alive, four zero bytes announce IKE, all else is ESP.
+/// Where in a stream of messages a TCP segment begins (RFC 9329 section 3). Segments are looked at one by one, so only
+/// the stream's beginning, and a segment of nothing but whole messages, can be told apart from a piece of the stream.
+pub(super) fn parse_tcp_encapsulation(rest: &[u8]) -> Parsed {
+    const PREFIX: &[u8] = b"IKETCP";
+    if rest.starts_with(PREFIX) {
+        return Parsed::new(Header::TcpStreamPrefix, PREFIX.len(), Some(Protocol::TcpMessage));
+    }
+    if is_whole_messages(rest) {
+        parse_tcp_message(rest)
+    } else {
+        Parsed::new(Header::TcpStreamPiece, rest.len(), None)
+    }
+}
+
+/// Whether length by length the bytes come out even, each message long enough to be one.
+fn is_whole_messages(mut rest: &[u8]) -> bool {
+    while let Some(&[l0, l1]) = rest.first_chunk() {
+        let length = usize::from(u16::from_be_bytes([l0, l1]));
+        match rest.split_at_checked(length) {
+            Some(([_, _, 0xff], behind)) => rest = behind,
+            Some((message, behind)) if message.len() >= TCP_LENGTH + ESP_HEADER => rest = behind,
+            _ => return false,
+        }
+    }
+    rest.is_empty()
+}
+
+/// The bytes of a message's length.
+const TCP_LENGTH: usize = 2;
+/// SPI and sequence number; IKE's marker and header are longer.
+const ESP_HEADER: usize = 8;
+
+/// RFC 9329 section 3: a length that counts itself, and what UDP would carry. A message whose end is in another segment is
+/// not looked into.
+pub(super) fn parse_tcp_message(rest: &[u8]) -> Parsed {
+    let Some(&[l0, l1]) = rest.first_chunk() else { return Parsed::too_short(Protocol::TcpMessage, TCP_LENGTH) };
+    let length = u16::from_be_bytes([l0, l1]);
+    let bytes = usize::from(length);
+    let is_whole = bytes <= rest.len();
+    let next = if is_whole { Protocol::UdpEncapsulation } else { Protocol::Data };
+    let parsed = Parsed::new(Header::TcpMessage(length), TCP_LENGTH, Some(next));
+    if bytes < TCP_LENGTH {
+        return parsed.malformed("the message claims fewer than 2 bytes");
+    }
+    parsed.claiming(bytes).before(Protocol::TcpMessage)
+}
+
+/// RFC 3948 section 2, for UDP and for each message in TCP: one byte 0xff keeps the mapping alive, four zero bytes announce IKE, all else is ESP.
 pub(super) fn parse_udp_encapsulation(rest: &[u8]) -> Parsed {
     match rest {
         [0xff] => Parsed::new(Header::NatKeepAlive, 1, None),

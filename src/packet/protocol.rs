@@ -45,8 +45,19 @@ pub enum Protocol {
     IpComp,
     /// What is in UDP on port 4500: ESP, or IKE behind a marker.
     UdpEncapsulation,
+    /// What is in TCP on port 4500: a stream of messages, each ESP or IKE behind a marker (RFC 9329).
+    TcpEncapsulation,
+    /// One message of that stream.
+    TcpMessage,
     /// Internet Key Exchange, both versions.
     Ike,
+    /// A payload of an IKE message.
+    IkePayload {
+        /// 1 or 2.
+        version: u8,
+        /// The payload's number in that version.
+        kind: u8,
+    },
     /// Another protocol above IP.
     OtherAboveIp(UpperProtocol),
     /// Another protocol above Ethernet; below 1536 it is a length, and an LLC header follows.
@@ -119,7 +130,12 @@ impl fmt::Display for Protocol {
             Self::Ah => f.pad("AH"),
             Self::IpComp => f.pad("IPComp"),
             Self::UdpEncapsulation => f.pad("UDP encapsulation"),
+            Self::TcpEncapsulation | Self::TcpMessage => f.pad("TCP encapsulation"),
             Self::Ike => f.pad("IKE"),
+            Self::IkePayload { version, kind } => match super::ike::name(*version, *kind) {
+                Some(name) => f.pad(&format!("IKE {name} payload")),
+                None => f.pad(&format!("IKE payload {kind}")),
+            },
             Self::OtherAboveIp(number) => match number.to_string() {
                 digits if digits.bytes().all(|b| b.is_ascii_digit()) => f.pad(&format!("protocol {digits}")),
                 name => f.pad(&name.to_uppercase()),

@@ -18,6 +18,10 @@ pub enum Kind {
     IpComp,
     /// ESP in UDP.
     EspInUdp,
+    /// ESP in TCP.
+    EspInTcp,
+    /// A TCP segment of a stream of ESP and IKE, which of them cannot be told.
+    StreamPiece,
     /// Key exchange.
     Ike,
     /// What keeps a NAT's mapping alive.
@@ -89,15 +93,17 @@ fn endpoints(layers: &[Layer]) -> (Option<Endpoint>, Option<Endpoint>) {
 
 fn kind(layers: &[Layer]) -> Kind {
     let mut kind = Kind::NotIp;
-    let mut in_udp = false;
+    let mut esp = Kind::Esp;
     for layer in layers {
         match &layer.header {
-            Header::Esp(_) => return if in_udp { Kind::EspInUdp } else { Kind::Esp },
+            Header::Esp(_) => return esp,
             Header::Ah(_) => return Kind::Ah,
             Header::IpComp(_) => return Kind::IpComp,
             Header::Ike(_) | Header::NonEspMarker => return Kind::Ike,
             Header::NatKeepAlive => return Kind::KeepAlive,
-            Header::Udp(_) => in_udp = true,
+            Header::TcpStreamPiece => return Kind::StreamPiece,
+            Header::Udp(_) => esp = Kind::EspInUdp,
+            Header::Tcp(_) => esp = Kind::EspInTcp,
             header if header.ip_addresses().is_some() => kind = Kind::Plain,
             _ => {}
         }
@@ -120,7 +126,10 @@ fn is_link(header: &Header) -> bool {
 }
 
 fn protocol(layers: &[Layer]) -> String {
+    // Of a TCP segment's messages the first one speaks; how many there are is said elsewhere.
     let above = above_ip(layers);
+    let second = above.iter().enumerate().filter(|(_, layer)| matches!(layer.header, Header::TcpMessage(_))).nth(1);
+    let above = second.and_then(|(second, _)| above.get(..second)).unwrap_or(above);
     if above.iter().any(|layer| matches!(layer.header, Header::Ike(_) | Header::NonEspMarker)) {
         return Protocol::Ike.to_string();
     }
@@ -130,6 +139,7 @@ fn protocol(layers: &[Layer]) -> String {
     let mut words: Vec<String> = Vec::new();
     for layer in above {
         match &layer.header {
+            header if is_stream(header) => {}
             Header::Ipv6Extension(_) | Header::Ipv6Fragment(_) | Header::Data | Header::Padding => {}
             Header::FragmentTail(protocol) => words.push(format!("{protocol} fragment")),
             header => words.push(header.protocol().to_string()),
@@ -155,6 +165,9 @@ fn info(layers: &[Layer]) -> String {
     };
     for (place, layer) in layers.iter().enumerate() {
         match &layer.header {
+            Header::Tcp(tcp) if layers.get(place + 1).is_some_and(|next| is_stream(&next.header)) => {
+                parts.push(format!("{} > {} {}", tcp.source, tcp.destination, tcp.flags));
+            }
             Header::Tcp(tcp) => {
                 parts.push(format!("{} > {} {}, {}", tcp.source, tcp.destination, tcp.flags, payload(place)));
             }
@@ -166,7 +179,8 @@ fn info(layers: &[Layer]) -> String {
                 parts.push(format!("who has {}? tell {}", arp.target, arp.sender));
             }
             Header::Arp(arp) if arp.operation == 2 => parts.push(format!("{} is at {}", arp.sender, arp.sender_mac)),
-            Header::Ike(ike) => parts.push(ike_words(ike)),
+            Header::Ike(ike) => parts.push(ike_words(ike, layers.get(place + 1..).unwrap_or_default())),
+            Header::TcpStreamPiece => parts.push("a piece of the stream".to_owned()),
             Header::Vlan(vlan) => parts.push(format!("VLAN {}", vlan.id)),
             Header::Gre(gre) => parts.extend(gre.key.map(|key| format!("key {key:#x}"))),
             Header::Ipv4(ip) if ip.more_fragments || ip.fragment_offset > 0 => {
@@ -179,7 +193,15 @@ fn info(layers: &[Layer]) -> String {
             parts.push(format!("{} {flaw}", layer.header.protocol()));
         }
     }
+    match layers.iter().filter(|layer| matches!(layer.header, Header::TcpMessage(_))).count() {
+        0 | 1 => {}
+        messages => parts.push(format!("{messages} messages")),
+    }
     parts.join("; ")
+}
+
+fn is_stream(header: &Header) -> bool {
+    matches!(header, Header::TcpStreamPrefix | Header::TcpMessage(_) | Header::TcpStreamPiece)
 }
 
 fn is_encapsulated(header: &Header) -> bool {
@@ -194,15 +216,25 @@ fn icmp_words(icmp: &Icmp) -> String {
     }
 }
 
-fn ike_words(ike: &Ike) -> String {
+/// The exchange, and the payloads that can be read, which are the layers behind it.
+fn ike_words(ike: &Ike, behind: &[Layer]) -> String {
     let exchange = ike.exchange_name().map_or_else(|| format!("exchange {}", ike.exchange), str::to_owned);
-    match ike.version {
+    let mut words = match ike.version {
         2 => {
             let way = if ike.is_response { "response" } else { "request" };
             format!("IKEv2 {exchange} {way} {}", ike.message_id)
         }
         version => format!("IKEv{version} {exchange}"),
+    };
+    let payloads = behind.iter().map_while(|layer| match &layer.header {
+        Header::IkePayload(payload) => Some(payload.name().map_or_else(|| payload.kind.to_string(), str::to_owned)),
+        _ => None,
+    });
+    for (place, payload) in payloads.enumerate() {
+        words += if place == 0 { ": " } else { " " };
+        words += &payload;
     }
+    words
 }
 
 fn fragment_words(offset: u16, more: bool) -> String {

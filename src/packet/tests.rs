@@ -70,12 +70,35 @@ pub(super) fn ah(next: u8, spi: u32, sequence: u32, payload: &[u8]) -> Vec<u8> {
     packet
 }
 
-fn ike(exchange: u8, flags: u8) -> Vec<u8> {
+/// An IKE message of these payloads: a number, the byte with the critical flag, and what it holds.
+fn ike_of(version: u8, exchange: u8, flags: u8, payloads: &[(u8, u8, &[u8])]) -> Vec<u8> {
+    let numbers = payloads.iter().map(|(kind, ..)| *kind).chain([0]);
     let mut message = vec![0x11; 8];
     message.extend([0x22; 8]);
-    message.extend([46, 0x20, exchange, flags, 0, 0, 0, 1, 0, 0, 0, 32]);
-    message.extend([0xee; 4]);
+    message.extend([numbers.clone().next().unwrap(), version << 4, exchange, flags, 0, 0, 0, 1, 0, 0, 0, 0]);
+    for ((_, critical, body), next) in payloads.iter().zip(numbers.skip(1)) {
+        message.extend([next, *critical]);
+        message.extend(u16::try_from(4 + body.len()).unwrap().to_be_bytes());
+        message.extend(*body);
+    }
+    let length = u32::try_from(message.len()).unwrap();
+    message[24..28].copy_from_slice(&length.to_be_bytes());
     message
+}
+
+fn ike(exchange: u8, flags: u8) -> Vec<u8> {
+    ike_of(2, exchange, flags, &[(46, 0, &[0xee; 4])])
+}
+
+/// A message as it stands in a TCP stream.
+fn tcp_message(content: &[u8]) -> Vec<u8> {
+    [&u16::try_from(2 + content.len()).unwrap().to_be_bytes()[..], content].concat()
+}
+
+fn on_tcp_4500(payload: &[u8]) -> Vec<u8> {
+    let mut segment = tcp(0x18, payload);
+    segment[2..4].copy_from_slice(&4500u16.to_be_bytes());
+    ethernet(0x0800, &ipv4(6, &segment))
 }
 
 fn seen(frame: &[u8]) -> Dissection {
@@ -144,11 +167,142 @@ fn udp_carries_esp_ike_and_keepalives() {
     assert_eq!(seen(&on_4500(&esp(0x99, 3, &[1; 20]))).ipsec().next().unwrap().spi, Spi(0x99));
     assert_eq!(summary(&on_4500(&[0xff])), (Kind::KeepAlive, "keepalive".into(), String::new()));
     let marked = [&[0; 4][..], &ike(35, 0x08)].concat();
-    assert_eq!(summary(&on_4500(&marked)), (Kind::Ike, "IKE".into(), "IKEv2 IKE_AUTH request 1".into()));
+    assert_eq!(summary(&on_4500(&marked)), (Kind::Ike, "IKE".into(), "IKEv2 IKE_AUTH request 1: SK".into()));
     let first = ethernet(0x86dd, &ipv6(17, &udp(500, 500, &ike(34, 0x20))));
-    assert_eq!(summary(&first), (Kind::Ike, "IKE".into(), "IKEv2 IKE_SA_INIT response 1".into()));
+    assert_eq!(summary(&first), (Kind::Ike, "IKE".into(), "IKEv2 IKE_SA_INIT response 1: SK".into()));
     let no_ike = on_4500(&[0, 0, 0, 0, 1]);
     assert_eq!(summary(&no_ike), (Kind::Ike, "IKE".into(), "IKE cut short: 1 of 28 bytes".into()));
+}
+
+#[test]
+fn the_payloads_of_ike_are_read_up_to_where_they_are_encrypted() {
+    let on_500 = |message: &[u8]| ethernet(0x0800, &ipv4(17, &udp(500, 500, message)));
+    let check = |message: &[u8], info: &str, expected: &[&str]| {
+        let frame = on_500(message);
+        assert_eq!(summary(&frame).2, info);
+        assert_eq!(layers(&frame)[4..], *expected);
+    };
+    check(
+        &ike_of(2, 34, 0x08, &[(33, 0, &[1; 8]), (34, 0, &[2; 4]), (40, 0, &[3; 16]), (200, 0x80, &[])]),
+        "IKEv2 IKE_SA_INIT request 1: SA KE Nonce 200",
+        &["IKE SA payload 70..82", "IKE KE payload 82..90", "IKE Nonce payload 90..110", "IKE payload 200 110..114"],
+    );
+    // What an encrypted payload says to be next is the first one inside.
+    check(
+        &ike_of(2, 35, 0x08, &[(41, 0, &[]), (46, 0, &[9; 8]), (35, 0, &[9; 8])]),
+        "IKEv2 IKE_AUTH request 1: N SK",
+        &["IKE N payload 70..74", "IKE SK payload 74..86", "data 86..98"],
+    );
+    check(
+        &ike_of(1, 2, 0, &[(1, 0, &[1; 8]), (13, 0, &[2; 16])]),
+        "IKEv1 main mode: SA VID",
+        &["IKE SA payload 70..82", "IKE VID payload 82..102"],
+    );
+    check(&ike_of(1, 32, 1, &[(8, 0, &[1; 8])]), "IKEv1 quick mode", &["data 70..82"]);
+    let mut broken = ike_of(2, 34, 0x08, &[(33, 0, &[1; 8])]);
+    broken[31] = 3;
+    let flaw = "the payload claims to be shorter than its header";
+    check(
+        &broken,
+        &format!("IKEv2 IKE_SA_INIT request 1: SA; IKE SA payload {flaw}"),
+        &[&format!("IKE SA payload 70..74 ({flaw})"), "data 74..82"],
+    );
+    broken[31] = 99;
+    check(
+        &broken,
+        "IKEv2 IKE_SA_INIT request 1: SA; IKE SA payload cut short: 12 of 99 bytes",
+        &["IKE SA payload 70..82 (cut short: 12 of 99 bytes)"],
+    );
+}
+
+#[test]
+fn an_ike_payload_says_whether_it_is_critical() {
+    let critical = |version, byte: u8| {
+        let frame = ethernet(0x0800, &ipv4(17, &udp(500, 500, &ike_of(version, 34, 0, &[(43, byte, &[])]))));
+        let dissection = seen(&frame);
+        let payloads = dissection.layers().iter().filter_map(|layer| match &layer.header {
+            Header::IkePayload(payload) => Some(payload.critical),
+            _ => None,
+        });
+        payloads.collect::<Vec<_>>()
+    };
+    assert_eq!((critical(2, 0x80), critical(2, 0x7f)), (vec![true], vec![false]));
+    assert_eq!(critical(1, 0x80), [false], "version 1 has no such flag");
+}
+
+#[test]
+fn payloads_are_not_followed_for_ever() {
+    let payloads: Vec<(u8, u8, &[u8])> = vec![(41, 0, &[]); 500];
+    let frame = ethernet(0x0800, &ipv4(17, &udp(500, 500, &ike_of(2, 34, 0, &payloads))));
+    let dissection = seen(&frame);
+    assert_eq!(dissection.layers().len(), MOST_LAYERS_WITH_PAYLOADS + 1);
+    assert_eq!(dissection.layers().last().unwrap().flaw, Some(Flaw::TooDeep));
+}
+
+#[test]
+fn tcp_carries_esp_and_ike_in_a_stream() {
+    let esp = tcp_message(&esp(0x1001, 7, &[0xaa; 24]));
+    let ike = tcp_message(&[&[0; 4][..], &ike(35, 0x08)].concat());
+    let of = |payload: &[u8]| {
+        let frame = on_tcp_4500(payload);
+        (summary(&frame), layers(&frame)[3..].to_vec())
+    };
+    let (line, parts) = of(&esp);
+    assert_eq!(line, (Kind::EspInTcp, "TCP/ESP".into(), "7777 > 4500 PSH ACK".into()));
+    assert_eq!(parts, ["TCP encapsulation 66..68", "ESP 68..100"]);
+    let (line, parts) = of(&[b"IKETCP", &ike[..]].concat());
+    assert_eq!(line, (Kind::Ike, "IKE".into(), "7777 > 4500 PSH ACK; IKEv2 IKE_AUTH request 1: SK".into()));
+    assert_eq!(
+        parts,
+        [
+            "TCP encapsulation 66..72",
+            "TCP encapsulation 72..74",
+            "UDP encapsulation 74..78",
+            "IKE 78..106",
+            "IKE SK payload 106..114"
+        ]
+    );
+    let (line, parts) = of(&[&esp[..], &tcp_message(&[0xff]), &esp].concat());
+    assert_eq!(line, (Kind::EspInTcp, "TCP/ESP".into(), "7777 > 4500 PSH ACK; 3 messages".into()));
+    assert_eq!(parts.len(), 6);
+    let spis: Vec<Spi> = seen(&on_tcp_4500(&[&esp[..], &esp].concat())).ipsec().map(|header| header.spi).collect();
+    assert_eq!(spis, [Spi(0x1001), Spi(0x1001)]);
+}
+
+#[test]
+fn a_piece_of_a_tcp_stream_is_called_one() {
+    let esp = tcp_message(&esp(0x1001, 7, &[0xaa; 24]));
+    let piece = |payload: &[u8]| {
+        let frame = on_tcp_4500(payload);
+        assert_eq!(
+            summary(&frame),
+            (Kind::StreamPiece, "TCP".into(), "7777 > 4500 PSH ACK; a piece of the stream".into())
+        );
+        assert_eq!(layers(&frame)[3..], [format!("TCP encapsulation 66..{}", frame.len())]);
+    };
+    piece(&esp[1..]);
+    piece(&esp[..30]);
+    piece(&[0, 0, 0, 0]);
+    piece(&tcp_message(&[1, 2, 3, 4]));
+    piece(&[&esp[..], &esp[..9]].concat());
+    // Behind the stream's beginning a message's place is known, but what is cut is not taken for a whole packet.
+    let frame = on_tcp_4500(&[b"IKETCP", &esp[..20]].concat());
+    assert_eq!(seen(&frame).ipsec().count(), 0);
+    assert_eq!(layers(&frame)[4..], ["TCP encapsulation 72..74 (cut short: 20 of 34 bytes)", "data 74..92"]);
+    let frame = on_tcp_4500(b"IKETCP\0\x01xy");
+    assert_eq!(
+        layers(&frame)[4..],
+        ["TCP encapsulation 72..74 (the message claims fewer than 2 bytes)", "data 74..76"]
+    );
+    assert_eq!(summary(&on_tcp_4500(b"")).1, "TCP", "an acknowledgement is no piece");
+}
+
+#[test]
+fn messages_of_a_tcp_segment_are_not_followed_for_ever() {
+    let many = tcp_message(&esp(0x1001, 7, &[])).repeat(2000);
+    let dissection = seen(&on_tcp_4500(&many));
+    assert_eq!(dissection.layers().len(), MOST_LAYERS_OF_A_FRAME + 2);
+    assert!(dissection.layers().iter().any(|layer| layer.flaw == Some(Flaw::TooDeep)));
 }
 
 #[test]
@@ -272,7 +426,7 @@ proptest! {
 
     #[test]
     fn frames_with_some_bytes_changed_are_taken(
-        which in 0usize..8,
+        which in 0usize..10,
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
         cut in any::<prop::sample::Index>(),
     ) {
@@ -285,6 +439,8 @@ proptest! {
             4 => ethernet(0x0800, &ipv4(47, &[&[0xb0, 0, 8, 0, 0, 0, 0, 7, 0, 0, 0, 1, 0, 0, 0, 2][..], &inner].concat())),
             5 => ethernet(0x86dd, &ipv6(0, &[&[43, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0][..], &tcp(2, b"")].concat())),
             6 => ethernet(0x0800, &ipv4(108, &[6, 0, 1, 2, 3, 4])),
+            7 => on_tcp_4500(&[b"IKETCP", &tcp_message(&[&[0; 4][..], &ike(34, 0)].concat())[..]].concat()),
+            8 => on_tcp_4500(&[tcp_message(&esp(1, 2, &[3; 4])), tcp_message(&[0xff])].concat()),
             _ => ethernet(0x86dd, &ipv6(44, &[&[58, 0, 0, 1, 0, 0, 0, 1][..], &[135, 0, 0, 0, 0, 0, 0, 0][..]].concat())),
         };
         for (place, value) in changes {

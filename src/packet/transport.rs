@@ -9,7 +9,7 @@ use super::{Header, Parsed, Protocol};
 
 /// IKE's port, RFC 7296 section 2.
 const IKE: u16 = 500;
-/// The port of IKE and ESP behind NAT, RFC 3948.
+/// The port of IKE and ESP behind NAT, RFC 3948; of TCP, RFC 9329.
 const NAT_TRAVERSAL: u16 = 4500;
 
 /// A TCP header. Its layer covers the options.
@@ -71,7 +71,9 @@ pub(super) fn parse_tcp(rest: &[u8]) -> Parsed {
     if length < SHORTEST {
         return Parsed::new(Header::Tcp(tcp), SHORTEST, None).malformed("the header claims fewer than 20 bytes");
     }
-    Parsed::new(Header::Tcp(tcp), length, Some(Protocol::Data))
+    let is_stream = [tcp.source, tcp.destination].contains(&NAT_TRAVERSAL) && rest.len() > length;
+    let next = if is_stream { Protocol::TcpEncapsulation } else { Protocol::Data };
+    Parsed::new(Header::Tcp(tcp), length, Some(next))
 }
 
 pub(super) fn parse_udp(rest: &[u8]) -> Parsed {

@@ -5,5 +5,6 @@ mod console;
 mod crypto;
 mod evidence;
 mod headless;
+mod keys;
 mod setkey;
 mod tidy;

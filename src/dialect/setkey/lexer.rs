@@ -69,6 +69,12 @@ fn quoted(rest: &str) -> (Kind, usize) {
     }
 }
 
+/// Whether this is hex, and longer than any SPI or reqid: a key, or the rest of one that was cut in two.
+pub(super) fn is_long_number(text: &str) -> bool {
+    let hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    text.len() > 10 && (text.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("0x")) || hex(text))
+}
+
 /// The parts of the text that are or may be keys: what is quoted, long hex numbers, and whatever follows `-E NAME` or
 /// `-A NAME`. Found by the tokens alone, so that a statement that cannot be parsed shows no key either.
 pub(super) fn key_spans(source: &str, tokens: &[Token]) -> Vec<Range<usize>> {
@@ -78,8 +84,7 @@ pub(super) fn key_spans(source: &str, tokens: &[Token]) -> Vec<Range<usize>> {
     for (place, token) in tokens.iter().enumerate() {
         let behind_algorithm = place >= 2 && is_option(tokens.get(place - 2));
         let text = token.text(source);
-        // Longer than any SPI or reqid.
-        let long_number = text.len() > 10 && text.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("0x"));
+        let long_number = is_long_number(text);
         // A word that touches a quote is a part of what was meant to be quoted.
         let touches = |other: Option<&Token>, ends: bool| {
             other.is_some_and(|other| {
@@ -132,9 +137,9 @@ mod tests {
 
     #[test]
     fn whatever_may_be_a_key_is_found_in_any_statement() {
-        let source = "add x -E 3des-cbc secret -A hmac-md5 \"a b\" 0x0123456789abcdef 0x1001 -E -A x;";
+        let source = "add x -E 3des-cbc secret -A hmac-md5 \"a b\" 0x0123456789abcdef 0123456789a 0x1001 -E -A x;";
         let tokens = tokens(source);
         let found: Vec<_> = key_spans(source, &tokens).into_iter().map(|span| &source[span]).collect();
-        assert_eq!(found, ["secret", "\"a b\"", "0x0123456789abcdef", "x"]);
+        assert_eq!(found, ["secret", "\"a b\"", "0x0123456789abcdef", "0123456789a", "x"]);
     }
 }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::ops::Range;
 
-use super::lexer::{Kind, Token, tokens};
+use super::lexer::{Kind, Token, is_long_number, tokens};
 use super::{Deed, Script, Statement, SyntaxError, Warning};
 use crate::model::IpsecProtocol;
 use crate::model::check::Severity;
@@ -108,6 +108,7 @@ impl Parser<'_> {
             Kind::Semicolon => "the statement ends here".to_owned(),
             Kind::Quoted => "a quoted text stands here".to_owned(),
             Kind::Unended => "the quote at the end of this text is missing".to_owned(),
+            Kind::Word if is_long_number(token.text(self.source)) => "a long number stands here".to_owned(),
             Kind::Word => format!("{:?} is not understood here", crate::model::text::harmless(token.text(self.source))),
         }
     }

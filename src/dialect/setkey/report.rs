@@ -27,6 +27,11 @@ pub fn place_of(source: &str, byte: usize) -> (usize, usize) {
 }
 
 impl SyntaxError {
+    /// `problem` at `span`, where `expected` would be right.
+    pub(in crate::dialect) fn wanted(span: Range<usize>, problem: &str, expected: impl Into<String>) -> Self {
+        Self { span, problem: problem.to_owned(), expected: Some(expected.into()) }
+    }
+
     /// The error in full: `FILE:LINE:COLUMN: problem`, the line with a caret below it, and what was expected.
     pub fn render(&self, file: &str, source: &str) -> String {
         let (line, column) = place_of(source, self.span.start);

@@ -233,9 +233,7 @@ fn sa_of(info: &x::UserSaInfo, rest: &[u8]) -> Decoded<Sa> {
 
 /// `XFRMA_ALG_AUTH` does not say how much of the ICV is sent: the kernel's default for the algorithm is.
 fn with_default_icv(mut transform: Transform) -> Transform {
-    // For sha256 that is 96 bits, not the table's first (net/xfrm/xfrm_algo.c).
-    let known = transform.name.known();
-    transform.icv_bits = known.and_then(|algorithm| algorithm.icv_bits.last()).map_or(0, |bits| (*bits).into());
+    transform.icv_bits = transform.name.known().map_or(0, |algorithm| algorithm.default_icv_bits().into());
     transform
 }
 

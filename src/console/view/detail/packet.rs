@@ -98,7 +98,11 @@ fn label(header: &Header) -> &'static str {
         Header::IpComp(_) => "IPComp",
         Header::NonEspMarker => "non-ESP marker",
         Header::NatKeepAlive => "keepalive",
+        Header::TcpStreamPrefix => "TCP stream",
+        Header::TcpMessage(_) => "message",
+        Header::TcpStreamPiece => "stream piece",
         Header::Ike(_) => "IKE",
+        Header::IkePayload(_) => "payload",
         Header::Opaque(_) => "other",
         Header::Unreadable(_) => "cut short",
         Header::Data => "data",
@@ -145,8 +149,15 @@ fn layer_words(layer: &Layer) -> String {
             ike.initiator_spi,
             ike.responder_spi
         ),
+        Header::IkePayload(payload) => {
+            let critical = if payload.critical { ", critical" } else { "" };
+            format!("{}{critical}", layer.header.protocol())
+        }
+        Header::TcpMessage(length) => format!("{length} bytes"),
+        Header::TcpStreamPiece => "begins or ends inside a message".to_owned(),
         Header::Cooked(_)
         | Header::Loopback(_)
+        | Header::TcpStreamPrefix
         | Header::NonEspMarker
         | Header::NatKeepAlive
         | Header::Data

@@ -1,0 +1,197 @@
+//! What ip printed on a real kernel, and what is not from ip.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::dialect::setkey::place_of;
+use crate::dialect::{Keys, iproute2};
+use crate::model::{LifetimeLimits, Limit};
+
+const PLAIN: &str = include_str!("../../../tests/data/ip-xfrm-state/plain.txt");
+const STATISTICS: &str = include_str!("../../../tests/data/ip-xfrm-state/statistics.txt");
+const ONE_LINE: &str = include_str!("../../../tests/data/ip-xfrm-state/oneline.txt");
+const NO_KEYS: &str = include_str!("../../../tests/data/ip-xfrm-state/nokeys.txt");
+const BATCH: &str = include_str!("../../../tests/data/vectors/linux-all.sas");
+
+fn read(text: &str) -> Vec<Sa> {
+    parse(text).unwrap_or_else(|errors| panic!("{errors:?}"))
+}
+
+fn one(text: &str) -> Sa {
+    let mut sas = read(text);
+    assert_eq!(sas.len(), 1, "{text}");
+    sas.remove(0)
+}
+
+fn labels(sa: &Sa) -> (String, String) {
+    (sa.algorithms.encryption_label(), sa.algorithms.authentication_label())
+}
+
+#[test]
+fn what_ip_prints_is_read() {
+    let sas = read(PLAIN);
+    let [larval, ah, comp, inner, udp, esn, null] = &sas[..] else { panic!("{sas:?}") };
+    assert!(larval.is_larval());
+    assert_eq!((larval.spi, larval.selector.to_string()), (Spi(0x4f2), "10.9.0.1/32 10.9.0.2/32".into()));
+    assert_eq!((ah.protocol, labels(ah)), (IpsecProtocol::Ah, ("-".into(), "hmac-md5-96".into())));
+    assert_eq!((ah.selector.protocol, ah.selector.source_port), (UpperProtocol::ICMP, PortMatch::exactly(8)));
+    assert_eq!((comp.protocol, comp.mode, labels(comp).0), (IpsecProtocol::Comp, Mode::Tunnel, "deflate".into()));
+    assert_eq!(inner.protocol, IpsecProtocol::Other(41));
+    let encapsulation = udp.extras.as_ref().and_then(|extras| extras.encapsulation);
+    let original = [1, 2, 3, 4].into();
+    assert_eq!(encapsulation, Some(Encapsulation { kind: 2, source_port: 4500, destination_port: 4501, original }));
+    assert_eq!(labels(udp), ("aes-cbc-128".into(), "hmac-sha256-96".into()));
+    assert_eq!(udp.algorithms.authentication.as_ref().unwrap().key, Secret::copy_from(&[1, 2]));
+    assert_eq!((udp.selector.source_port, udp.selector.destination_port.value), (PortMatch::exactly(5), 6));
+    assert_eq!((esn.flags, esn.replay.window, esn.replay.bitmap.len()), (SaFlags(128 | 32), 128, 4));
+    assert_eq!((esn.reqid, esn.if_id, esn.mode), (ReqId(5), Some(IfId(7)), Mode::Tunnel));
+    assert_eq!(esn.extras.as_ref().unwrap().output_mark, Some(Mark { value: 3, mask: u32::MAX }));
+    assert_eq!(labels(esn), ("aes-gcm-128".into(), "(aead)-128".into()));
+    assert_eq!((null.mark, labels(null)), (Some(Mark { value: 7, mask: 0xff }), ("null".into(), "null".into())));
+}
+
+#[test]
+fn every_way_of_printing_tells_the_same() {
+    let plain = read(PLAIN);
+    assert_eq!(read(ONE_LINE), plain);
+    let mut statistics = read(STATISTICS);
+    for sa in &mut statistics {
+        // Only with -s does ip tell these.
+        if let Some(extras) = &mut sa.extras {
+            extras.extra_flags = 0;
+        }
+    }
+    assert_eq!(statistics, plain);
+}
+
+#[test]
+fn keys_that_ip_was_told_to_hide_are_hidden_keys() {
+    let (hidden, plain) = (read(NO_KEYS), read(PLAIN));
+    for (hidden, plain) in hidden.iter().zip(&plain) {
+        assert_eq!((hidden.spi, labels(hidden).1), (plain.spi, labels(plain).1));
+        let keys = [&hidden.algorithms.aead, &hidden.algorithms.encryption, &hidden.algorithms.authentication];
+        for transform in keys.into_iter().flatten() {
+            let needs_none = transform.name.known().unwrap().key_bits.longest() == 0;
+            assert!(transform.key.is_redacted() || (needs_none && transform.key.is_empty()), "{transform:?}");
+        }
+    }
+    assert_eq!(hidden.len(), plain.len());
+}
+
+#[test]
+fn sequence_numbers_and_errors_are_told() {
+    let head = "src 10.9.0.2 dst 10.9.0.1\n\tproto esp spi 0x61 reqid 0 mode transport\n";
+    let sa = one(&format!(
+        "{head}\treplay-window 0 flag esn\n\tanti-replay esn context:\n\t seq-hi 0x1, seq 0x5, oseq-hi 0x2, oseq 0x7\n\
+         \t replay_window 64, bitmap-length 2\n\t 00000000 0000001f \n\tnew-thing 7 of 9\n\tdir in\n"
+    ));
+    assert_eq!((sa.replay.received, sa.replay.sent), (0x1_0000_0005, 0x2_0000_0007));
+    assert_eq!((sa.replay.window, &*sa.replay.bitmap, sa.direction), (64, &[0x1f, 0][..], Some(SaDirection::In)));
+    let sa = one(&format!(
+        "{head}\treplay-window 32 seq 0x00000099 flag  (0x00000000)\n\
+         \tanti-replay context: seq 0x3, oseq 0x4, bitmap 0x00000007\n\tlifetime current:\n\t  136(bytes), 4(packets)\n\
+         \t  add 2026-11-23 16:21:42 use -\n\tstats:\n\t  replay-window 1 replay 2 failed 3\n"
+    ));
+    assert_eq!((sa.replay.received, sa.replay.sent, sa.replay.window), (3, 4, 32));
+    assert_eq!(sa.errors, SaErrors { before_window: 1, replayed: 2, integrity_failed: 3 });
+}
+
+#[test]
+fn batch_lines_are_read() {
+    let sas = read(BATCH);
+    assert_eq!(sas.len(), BATCH.lines().count());
+    let crosses = sas.iter().find(|sa| sa.flags.esn() && sa.replay.sent > 0).unwrap();
+    assert!(crosses.replay.sent >= 0xffff_0000, "{:#x}", crosses.replay.sent);
+    let sa = one(
+        "# a batch\nip xfrm state add src ::1 dst ::2 proto esp spi 9 auth 'hmac(sha256)' 0x01 enc 'cbc(aes)' \"text\"",
+    );
+    assert_eq!(labels(&sa).1, "hmac-sha256-96");
+    assert_eq!(sa.algorithms.encryption.unwrap().key, Secret::copy_from(b"text"));
+}
+
+#[test]
+fn what_is_wrong_is_told_with_its_place_and_without_the_word() {
+    let check = |text: &str, place: (usize, usize), problem: &str| {
+        let errors = parse(text).unwrap_err();
+        let [error] = &errors[..] else { panic!("{errors:?}") };
+        assert_eq!((place_of(text, error.span.start), &*error.problem), (place, problem), "{text}");
+        assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+    };
+    let not_understood = "this word is not understood here";
+    let line = |more: &str| format!("src ::1 dst ::2 proto esp spi 9 {more}");
+    check("src", (1, 4), "the SA ends here");
+    check("src hunter2 dst ::1", (1, 5), not_understood);
+    check("src 10.0.0.0/8 dst 10.0.0.0/8 \n\tdir out priority 0 ptype main \n", (1, 5), not_understood);
+    check(&line("hunter2"), (1, 33), not_understood);
+    check(&line("enc cbc(aes) hunter2"), (1, 46), "the key is missing");
+    check(&line("enc cbc(aes) 0xhunter2"), (1, 46), "only the digits 0-9 and a-f may follow 0x");
+    check(&line("enc cbc(aes)\nauth-trunc x 0x00 96"), (1, 45), "the key is missing");
+    check(&line("aead rfc4106(gcm(aes)) 0x00"), (1, 60), "the SA ends here");
+    check(&line("mark x"), (1, 38), not_understood);
+    check(&line("encap espinudp 4500 70000 ::"), (1, 53), not_understood);
+    check(&line("limit bytes-soft 7"), (1, 39), not_understood);
+    check(
+        &line("\n\tanti-replay esn context:\n\tseq-hi 0 seq 0 oseq-hi 0 oseq 0 replay_window 0 bitmap-length 9"),
+        (3, 65),
+        "the SA ends here",
+    );
+    let two = parse(&format!("{}\n{}\n{}", line("x"), line(""), line("y"))).unwrap_err();
+    assert_eq!(two.len(), 2, "each SA has its own errors: {two:?}");
+}
+
+fn specs() -> impl Strategy<Value = SaSpec> {
+    let protocol = prop::sample::select(vec![IpsecProtocol::Esp, IpsecProtocol::Ah, IpsecProtocol::Comp]);
+    let key = prop::collection::vec(1u8.., 1..40).prop_map(|bytes| Secret::copy_from(&bytes));
+    let transform = |kernel: &'static str, icv_bits: u32| {
+        let name = AlgorithmName::from_kernel(kernel);
+        key.clone().prop_map(move |key| Transform { name: name.clone(), key, icv_bits })
+    };
+    let algorithms = (
+        prop::option::of(transform("rfc4106(gcm(aes))", 96)),
+        prop::option::of(transform("cbc(new)", 0)),
+        prop::option::of(transform("hmac(sha256)", 128)),
+        any::<bool>(),
+    );
+    let marks = prop::option::of(any::<(u32, u32)>().prop_map(|(value, mask)| Mark { value, mask }));
+    let encapsulation = prop::option::of(any::<(u16, u16, [u8; 4])>());
+    let limits = any::<(Option<u64>, Option<u64>)>();
+    let numbers = any::<(u32, u32, u32, Option<u32>, u8)>();
+    (any::<([u8; 16], [u8; 16])>(), protocol, 0u8..6, numbers, algorithms, marks, encapsulation, limits).prop_map(
+        |(addresses, protocol, mode, numbers, algorithms, mark, encapsulation, limits)| {
+            let mut spec = SaSpec::new(addresses.0.into(), addresses.1.into(), protocol, Spi(numbers.0));
+            spec.mode = Mode::from_number(mode);
+            (spec.reqid, spec.replay_window, spec.if_id) = (ReqId(numbers.1), numbers.2, numbers.3.map(IfId));
+            spec.flags = SaFlags(numbers.4);
+            spec.mark = mark;
+            spec.algorithms.aead = algorithms.0;
+            spec.algorithms.encryption = algorithms.1;
+            spec.algorithms.authentication = algorithms.2;
+            spec.algorithms.compression = algorithms.3.then(|| AlgorithmName::from_kernel("deflate"));
+            spec.encapsulation = encapsulation.map(|(source_port, destination_port, original)| Encapsulation {
+                kind: 2,
+                source_port,
+                destination_port,
+                original: original.into(),
+            });
+            let limit = Limit { soft: limits.0, hard: limits.1 };
+            spec.limits = LifetimeLimits { bytes: limit, since_used_secs: limit, ..LifetimeLimits::default() };
+            spec.direction = mark.map(|_| SaDirection::Out);
+            spec.selector = mark.map(|mark| {
+                let prefix = Prefix::host(addresses.0.into());
+                let mut selector = Selector::between(prefix, prefix);
+                selector.protocol = UpperProtocol::UDP;
+                selector.source_port = PortMatch::exactly((mark.value & 0xffff) as u16);
+                selector
+            });
+            spec
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn a_line_for_ip_reads_back_what_was_written(spec in specs()) {
+        let text = iproute2::sa(&spec, Keys::Show);
+        prop_assert_eq!(one(&text).to_spec(), spec);
+    }
+}
