@@ -8,6 +8,7 @@ use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::model::text::harmless;
 use crate::packet::{Direction, LinkType};
 
 mod live;
@@ -125,7 +126,7 @@ pub enum CaptureError {
 }
 
 fn there_are(others: &[String]) -> String {
-    if others.is_empty() { String::new() } else { format!("; there are {}", others.join(", ")) }
+    if others.is_empty() { String::new() } else { format!("; there are {}", harmless(&others.join(", "))) }
 }
 
 fn hint(error: &io::Error) -> &'static str {

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::settings::Flags;
+use crate::settings::{Environment, Flags, Settings};
 
 pub mod apply;
 mod check;
@@ -152,6 +152,11 @@ fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         // Before any thread starts: namespaces belong to threads.
         crate::kernel::namespace::Namespace::named(name)?.enter()?;
     }
+    if !matches!(arguments.command, None | Some(Command::Lab(_) | Command::LabStage(_))) {
+        // The console does the same when it has asked what needs more.
+        crate::privilege::protect_memory();
+        crate::privilege::drop_the_rest();
+    }
     match arguments.command {
         None => match print::asked(&arguments.prints, &common)? {
             Some(text) => {
@@ -162,10 +167,12 @@ fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         },
         Some(Command::Sa(arguments)) => sa::run(&arguments),
         Some(Command::Policy(arguments)) => policy::run(&arguments),
-        Some(Command::Apply(_)) if common.read_only => {
-            anyhow::bail!("apply changes the kernel, and --read-only forbids it")
+        Some(Command::Apply(arguments)) => {
+            if !arguments.only_says() && Settings::gather(&common.flags(), &Environment::of_process())?.read_only {
+                anyhow::bail!("apply changes the kernel, and read-only forbids it (--dry-run does not)");
+            }
+            apply::run(&arguments)
         }
-        Some(Command::Apply(arguments)) => apply::run(&arguments),
         Some(Command::Packets(arguments)) => packets::run(&arguments, common.interface.as_deref()),
         Some(Command::Check(arguments)) => check::run(&arguments, common.interface.as_deref()),
         Some(Command::Lab(arguments)) => Ok(lab::run(arguments, &common)),

@@ -112,7 +112,13 @@ impl Settings {
         let usual = environment.folder.as_ref().map(|folder| folder.join("config.toml"));
         let file = match (asked, usual) {
             (Some(path), _) => read(&path)?.ok_or_else(|| missing(path))?,
-            (None, Some(path)) => read(&path)?.unwrap_or_default(),
+            // A file that nobody asked for and that may not be read is somebody else's: as after su or sudo.
+            (None, Some(path)) => match read(&path) {
+                Err(SettingsError::Unreadable { error, .. }) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    File::default()
+                }
+                read => read?.unwrap_or_default(),
+            },
             (None, None) => File::default(),
         };
         let no_colour = environment.no_colour.as_ref().is_some_and(|value| !value.is_empty());

@@ -29,7 +29,9 @@ const LARGEST_FRAME: usize = 256 * 1024;
 /// How long frames are gathered after the first one.
 const GATHER: Duration = Duration::from_millis(20);
 /// The most frames in a batch.
-const MOST_FRAMES: usize = 1024;
+const MOST_FRAMES: usize = 256;
+/// The most bytes in a batch.
+const MOST_BYTES: usize = 4 * 1024 * 1024;
 /// How often to look whether an interface is back.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -73,7 +75,8 @@ impl LiveCapture {
         };
         let mut batch = Batch::default();
         let mut deadline = Instant::now() + patience;
-        while batch.frames.len() < MOST_FRAMES {
+        let mut bytes = 0;
+        while batch.frames.len() < MOST_FRAMES && bytes < MOST_BYTES {
             let readiness = wait(sockets, deadline.saturating_duration_since(Instant::now()))
                 .map_err(|error| refused(&self.name, "waiting for frames", error))?;
             if readiness.iter().all(PollFlags::is_empty) {
@@ -87,6 +90,7 @@ impl LiveCapture {
                     batch.link = Some(LinkState::Down);
                 }
             }
+            bytes = batch.frames.iter().map(|frame| frame.bytes.len()).sum();
             if batch.link.is_some() {
                 break;
             }
@@ -199,13 +203,18 @@ impl Socket {
 
     /// Reads what waits, up to [`MOST_FRAMES`].
     fn read(&mut self, frames: &mut Vec<Frame>) -> Reading {
+        let mut room = MOST_BYTES;
         for _ in 0..MOST_FRAMES {
+            if room == 0 {
+                return Reading::Done;
+            }
             let bytes = match self.receiver.next() {
                 Ok(bytes) => bytes,
                 // The error can be asked for once, and this was it.
                 Err(error) if error.kind() == io::ErrorKind::NetworkDown => return Reading::LinkDown,
                 Err(_) => return Reading::Done,
             };
+            room = room.saturating_sub(bytes.len());
             frames.push(Frame {
                 at_ns: sys::last_frame_time(self.side.as_fd()).unwrap_or_default(),
                 interface: Arc::clone(&self.interface),

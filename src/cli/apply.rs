@@ -28,6 +28,13 @@ pub struct Arguments {
     dry_run: bool,
 }
 
+impl Arguments {
+    /// Whether nothing is to be changed.
+    pub fn only_says(&self) -> bool {
+        self.dry_run
+    }
+}
+
 /// Larger than any script that a person or a generator writes.
 const MOST_BYTES: usize = 64 * 1024 * 1024;
 
@@ -166,7 +173,18 @@ fn do_one(deed: &Deed, kernel: &mut dyn Kernel) -> Result<(), KernelError> {
         Deed::FlushPolicies => kernel.flush_policies(PolicyKind::Main),
         Deed::AddSa(spec) => kernel.add_sa(spec),
         Deed::DeleteSa(id) => kernel.delete_sa(id),
-        Deed::AddPolicies(specs) => specs.iter().try_for_each(|spec| kernel.add_policy(spec)),
+        Deed::AddPolicies(specs) => {
+            for (added, spec) in specs.iter().enumerate() {
+                if let Err(error) = kernel.add_policy(spec) {
+                    // A statement is carried out whole or not at all.
+                    for before in specs.iter().take(added) {
+                        kernel.delete_policy(&before.id())?;
+                    }
+                    return Err(error);
+                }
+            }
+            Ok(())
+        }
         Deed::DeletePolicy(id) => kernel.delete_policy(id),
     }
 }

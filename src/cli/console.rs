@@ -26,7 +26,10 @@ pub fn run(common: &Common) -> anyhow::Result<ExitCode> {
     let complaints = privilege::complaints(privilege::effective());
     privilege::protect_memory();
     // It needs rights that the console then gives up; threads started before keep theirs.
-    let support = thread::Builder::new().name("kernel-ask".to_owned()).spawn(Support::ask)?;
+    let support = thread::Builder::new().name("kernel-ask".to_owned()).spawn(move || {
+        // Asking makes the kernel load its modules, which is more than looking.
+        if settings.read_only { Support::default() } else { Support::ask() }
+    })?;
     privilege::drop_the_rest();
     let setting = Setting {
         host: rustix::system::uname().nodename().to_string_lossy().into_owned(),

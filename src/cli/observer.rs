@@ -1,7 +1,7 @@
 //! Frames as they come, judged by the kernel's own SAs and policies: what `packets` and `check` watch with.
 
 use std::collections::HashSet;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::capture::{self, Frame, Interface, LiveCapture};
 use crate::console::state::packets::{Seen, sight};
@@ -11,7 +11,10 @@ use crate::model::{KernelEvent, PolicyDefaults, Spd};
 use crate::packet::{Dissection, dissect};
 
 /// What the kernel may keep of frames that were not fetched yet.
-const BUFFER: usize = 64 * 1024 * 1024;
+const BUFFER: usize = 16 * 1024 * 1024;
+
+/// How often the host's addresses are read.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// A frame with what it proved.
 pub(super) struct Observed {
@@ -35,6 +38,7 @@ pub(super) struct Observer {
     spd: Spd,
     defaults: Option<PolicyDefaults>,
     interfaces: Vec<Interface>,
+    looked: Instant,
     /// How many frames the kernel dropped.
     pub(super) dropped: u64,
 }
@@ -62,12 +66,19 @@ impl Observer {
             spd: Spd::default(),
             defaults: None,
             interfaces,
+            looked: Instant::now(),
             dropped: 0,
         };
-        let addresses: HashSet<_> = observer.interfaces.iter().flat_map(|i| i.addresses.iter().copied()).collect();
-        observer.judge.addresses = addresses;
+        observer.look_at_interfaces();
         let complaint = complaint.or(observer.listen().err());
         Ok((observer, complaint))
+    }
+
+    fn look_at_interfaces(&mut self) {
+        self.looked = Instant::now();
+        self.interfaces = capture::interfaces();
+        let addresses: HashSet<_> = self.interfaces.iter().flat_map(|i| i.addresses.iter().copied()).collect();
+        self.judge.addresses = addresses;
     }
 
     /// The name of the interface.
@@ -78,6 +89,10 @@ impl Observer {
     /// Waits for frames, but not longer than `patience`, and judges them.
     pub(super) fn next(&mut self, patience: Duration) -> anyhow::Result<Vec<Observed>> {
         let batch = self.capture.next(patience)?;
+        if self.looked.elapsed() >= LOOK_EVERY {
+            // Addresses come and go: what is for this host is judged by other policies than what is passed on.
+            self.look_at_interfaces();
+        }
         // What changed before the frames came decides over them; a silent kernel has been complained about.
         let _ = self.listen();
         self.dropped += batch.dropped;
@@ -98,9 +113,16 @@ impl Observer {
             return Ok(());
         };
         let mut policies_changed = false;
-        let mut updates = Vec::new();
-        while let Some(update) = follower.next(Duration::ZERO).map_err(|error| error.to_string())? {
-            updates.push(update);
+        let (mut updates, mut silence) = (Vec::new(), None);
+        loop {
+            match follower.next(Duration::ZERO) {
+                Ok(Some(update)) => updates.push(update),
+                Ok(None) => break,
+                Err(error) => {
+                    silence = Some(error.to_string());
+                    break;
+                }
+            }
         }
         let now_ns = now_ns();
         for update in updates {
@@ -121,7 +143,7 @@ impl Observer {
         if policies_changed {
             self.judge.policies = Policies::new(self.spd.iter().map(|(_, policy)| policy), self.defaults);
         }
-        Ok(())
+        silence.map_or(Ok(()), Err)
     }
 
     /// Takes an event in; whether it is about policies.

@@ -62,6 +62,9 @@ pub fn print(arguments: &Arguments, kernel: &mut dyn Kernel, out: &mut dyn Write
         }
     } else {
         list::write_table(out, PolicyColumn::ALL, &policies)?;
+        if let Ok(defaults) = kernel.defaults() {
+            writeln!(out, "\nWithout a policy: {}", crate::console::state::defaults_words(defaults))?;
+        }
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::json::SaList;
 use super::list::{self, Form};
 use crate::console::columns::{SaColumn, SaRow};
-use crate::dialect::{iproute2, setkey};
+use crate::dialect::{HIDDEN_KEY, iproute2, setkey};
 use crate::kernel::namespace::local_addresses;
 use crate::kernel::{Kernel, XfrmKernel};
 use crate::model::{Sa, SaDirection, SaSpec};
@@ -111,7 +111,10 @@ fn write_lines(sas: &[Sa], words: impl Fn(&SaSpec) -> Zeroizing<String>, out: &m
         if sa.is_larval() {
             writeln!(out, "# {} reserves its SPI and has no keys yet", sa.id())?;
         } else {
-            writeln!(out, "{}", *words(&sa.to_spec()))?;
+            let line = words(&sa.to_spec());
+            // Without its keys it is nothing to be carried out.
+            let mark = if line.contains(HIDDEN_KEY) { "# " } else { "" };
+            writeln!(out, "{mark}{}", *line)?;
         }
     }
     Ok(())

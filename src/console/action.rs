@@ -129,7 +129,7 @@ impl Action {
             Self::Add => "add",
             Self::Delete => "delete the row (asks first)",
             Self::Flush => "flush: delete all (asks first)",
-            Self::Reveal => "reveal the row's keys for ten seconds",
+            Self::Reveal => "reveal the keys for ten seconds",
             Self::Refresh => "read everything from the kernel again",
             Self::Freeze => "freeze or go on",
             Self::Follow => "follow the newest",

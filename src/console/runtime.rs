@@ -8,6 +8,7 @@
 //! | `kernel-follow` | the kernel's databases and events |
 //! | `kernel-change` | the user's changes, one after the other |
 //! | `kernel-poll` | counters, once a second |
+//! | `signals` | ends the program when the loop cannot |
 //! | `capture` | frames, from the moment on that somebody wants to see them |
 //!
 //! Frames have a channel of their own, so that no flood of them can hold up the kernel's events; what finds it full is
@@ -25,6 +26,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crossterm::event::EventStream;
 use futures_util::StreamExt;
+use signal_hook::consts::{SIGHUP, SIGTERM};
+use signal_hook::iterator::Signals;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
@@ -47,9 +50,13 @@ const QUEUE: usize = 256;
 /// How many batches of frames wait at most.
 const FRAMES_QUEUE: usize = 32;
 /// What the kernel may keep of frames that were not fetched yet, for each direction.
-const CAPTURE_BUFFER: usize = 64 * 1024 * 1024;
+const CAPTURE_BUFFER: usize = 16 * 1024 * 1024;
 /// How long a thread waits for news before it looks whether it is still wanted.
 const PATIENCE: Duration = Duration::from_millis(250);
+/// How long a change may take after the user has left.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+/// How long the loop may take to follow a signal before it is taken for stuck.
+const STUCK: Duration = Duration::from_secs(3);
 /// How long to wait before trying again what failed.
 const RETRY: Duration = Duration::from_secs(2);
 
@@ -93,6 +100,7 @@ impl Clocks {
 
 async fn run_loop(options: Options, terminal: &mut TakenTerminal) -> io::Result<()> {
     let clocks = Clocks { start: Instant::now() };
+    watch_for_signals()?;
     let mut world = World::start(options.theme, options.theme_folder, options.support)?;
     let mut state = State::new(options.setting, Clock::local(), clocks.now());
     let mut keys = EventStream::new();
@@ -142,7 +150,10 @@ async fn run_loop(options: Options, terminal: &mut TakenTerminal) -> io::Result<
         dirty = true;
         for command in commands.drain(..) {
             match command {
-                Command::Quit => return Ok(()),
+                Command::Quit => {
+                    world.finish(&mut state, &clocks);
+                    return Ok(());
+                }
                 Command::Redraw => terminal.redraw()?,
                 other => world.carry_out(other),
             }
@@ -158,7 +169,9 @@ struct World {
     frames_sender: mpsc::Sender<Event>,
     /// The capture that is wanted; all others end.
     generation: Arc<AtomicU64>,
-    changes: blocking::Sender<Change>,
+    changes: Option<blocking::Sender<Change>>,
+    /// The thread that carries changes out; none is abandoned halfway.
+    changing: JoinHandle<()>,
     polls: blocking::SyncSender<Wanted>,
     resync: blocking::Receiver<Resync>,
     following: Option<Resync>,
@@ -179,7 +192,7 @@ impl World {
         let (resync_sender, resync) = blocking::channel();
         spawn("kernel-follow", &sender, move |sender| follow(sender, &resync_sender))?;
         let (changes, wanted_changes) = blocking::channel();
-        spawn("kernel-change", &sender, move |sender| change(sender, &wanted_changes))?;
+        let changing = spawn("kernel-change", &sender, move |sender| change(sender, &wanted_changes))?;
         // One question waits at most: another one behind it would ask for the same.
         let (polls, wanted_polls) = blocking::sync_channel(1);
         spawn("kernel-poll", &sender, move |sender| poll(sender, &wanted_polls))?;
@@ -190,7 +203,8 @@ impl World {
             frames,
             frames_sender,
             generation,
-            changes,
+            changes: Some(changes),
+            changing,
             polls,
             resync,
             following,
@@ -203,7 +217,11 @@ impl World {
         match command {
             Command::Change(change) => {
                 // A lost thread has been reported by itself; its channel is closed then.
-                if let Err(blocking::SendError(change)) = self.changes.send(*change) {
+                let sent = match &self.changes {
+                    Some(changes) => changes.send(*change),
+                    None => Err(blocking::SendError(*change)),
+                };
+                if let Err(blocking::SendError(change)) = sent {
                     let reason = "the thread that changes the kernel has ended".to_owned();
                     let error =
                         KernelError { operation: change.operation(), cause: crate::kernel::Cause::Unreadable(reason) };
@@ -228,6 +246,18 @@ impl World {
                 }
             },
             Command::Redraw | Command::Quit => {}
+        }
+    }
+
+    /// Waits for the changes that were asked for, but not for ever: who confirms and leaves means both.
+    fn finish(&mut self, state: &mut State, clocks: &Clocks) {
+        self.changes = None;
+        let end = Instant::now() + LAST_WORDS;
+        while !self.changing.is_finished() && Instant::now() < end {
+            match self.events.try_recv() {
+                Ok(event) => state.update(event, clocks.now(), &mut Vec::new()),
+                Err(_) => thread::sleep(Duration::from_millis(2)),
+            }
         }
     }
 
@@ -266,7 +296,7 @@ fn spawn(
     name: &'static str,
     sender: &mpsc::Sender<Event>,
     body: impl FnOnce(&mpsc::Sender<Event>) + Send + 'static,
-) -> io::Result<()> {
+) -> io::Result<JoinHandle<()>> {
     start(Farewell { name, is_mortal: false, sender: sender.clone() }, body)
 }
 
@@ -276,12 +306,25 @@ fn spawn_mortal(
     sender: &mpsc::Sender<Event>,
     body: impl FnOnce(&mpsc::Sender<Event>) + Send + 'static,
 ) -> io::Result<()> {
-    start(Farewell { name, is_mortal: true, sender: sender.clone() }, body)
+    start(Farewell { name, is_mortal: true, sender: sender.clone() }, body).map(drop)
 }
 
-fn start(farewell: Farewell, body: impl FnOnce(&mpsc::Sender<Event>) + Send + 'static) -> io::Result<()> {
+fn start(farewell: Farewell, body: impl FnOnce(&mpsc::Sender<Event>) + Send + 'static) -> io::Result<JoinHandle<()>> {
     let name = farewell.name.to_owned();
-    thread::Builder::new().name(name).spawn(move || body(&farewell.sender))?;
+    thread::Builder::new().name(name).spawn(move || body(&farewell.sender))
+}
+
+/// Ends the program when a signal asks for it and the loop cannot: it may hang in writing to a terminal that nobody
+/// reads any more, as at the end of a dead connection.
+fn watch_for_signals() -> io::Result<()> {
+    let mut signals = Signals::new([SIGTERM, SIGHUP])?;
+    thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        if signals.forever().next().is_some() {
+            thread::sleep(STUCK);
+            let _ = crossterm::terminal::disable_raw_mode();
+            std::process::exit(1);
+        }
+    })?;
     Ok(())
 }
 

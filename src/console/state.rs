@@ -16,7 +16,7 @@ use super::keymap::{self, Context, Key};
 use crate::kernel::Update;
 use crate::kernel::follow::Snapshot;
 use crate::model::slots::Slot;
-use crate::model::{KernelEvent, Sa, SaId};
+use crate::model::{Counts, KernelEvent, PolicyId, Sa, SaId};
 
 mod facts;
 pub mod feed;
@@ -199,7 +199,14 @@ pub struct State {
     revealed: Option<(SaId, u64)>,
     drawn: Drawn,
     sweep: usize,
-    mismatches: u8,
+    /// The kernel's counts, while they are not those of the copies.
+    difference: Option<Counts>,
+    /// The counts that reading everything again did not explain.
+    not_cured: Option<Counts>,
+    wanted_sa: Option<SaId>,
+    wanted_policy: Option<PolicyId>,
+    /// The repetition that the last event is, and how often it came.
+    repeated: Option<(u64, &'static str, u32)>,
     /// The threads that have ended and should not have.
     pub lost_threads: Vec<&'static str>,
 }
@@ -221,7 +228,11 @@ impl State {
             revealed: None,
             drawn: Drawn::default(),
             sweep: 0,
-            mismatches: 0,
+            difference: None,
+            not_cured: None,
+            wanted_sa: None,
+            wanted_policy: None,
+            repeated: None,
             lost_threads: Vec::new(),
             setting,
         };
@@ -325,6 +336,24 @@ impl State {
         }
         self.log.push(entry);
         self.events.forget_before(self.log.forgotten());
+    }
+
+    /// Tells what may come every second: as long as nothing else is told in between, it is one entry with a count.
+    fn tell_again(&mut self, origin: Origin, weight: Weight, what: &'static str, news: &str) {
+        let last = self.log.next_number().checked_sub(1);
+        match self.repeated {
+            Some((number, before, times)) if Some(number) == last && before == what => {
+                self.repeated = Some((number, what, times + 1));
+                let time = self.clock.time_of_day(self.facts.now.unix_ms);
+                if let Some(entry) = self.log.newest_mut().next() {
+                    entry.text = format!("{what}: {news} (the {}th time in a row, at {time})", times + 1);
+                }
+            }
+            _ => {
+                self.repeated = Some((self.log.next_number(), what, 1));
+                self.tell(origin, weight, format!("{what}: {news}"));
+            }
+        }
     }
 
     fn note(&mut self, text: String) {

@@ -1,11 +1,15 @@
 //! What the kernel decrypts from a tunnel it hands to the interface once more, and a capture sees it a second time, in
 //! clear. Such a copy is told from a leak by having seen its encrypted form just before.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
+
+use crate::model::Flow;
 
 /// How many packets are waited for.
 const MOST: usize = 1024;
+/// How many bytes are decrypted in a second with ciphers that do some megabytes.
+const MOST_SLOW_BYTES: usize = 256 * 1024;
 /// How long: the kernel needs microseconds, a busy capture may need more.
 const PATIENCE_NS: u64 = 2_000_000_000;
 
@@ -15,6 +19,10 @@ pub struct Copies {
     expected: VecDeque<(u64, u64)>,
     /// When packets came out of tunnels that could not be opened here.
     unopened: VecDeque<u64>,
+    /// The second of the last decryption with a slow cipher, and the bytes of that second.
+    slow: (u64, usize),
+    /// When a packet of a flow last came out of a tunnel.
+    flows: HashMap<Flow, u64>,
 }
 
 impl Copies {
@@ -24,6 +32,32 @@ impl Copies {
             self.expected.pop_front();
         }
         self.expected.push_back((fingerprint(packet), at_ns));
+    }
+
+    /// Whether so many bytes may be decrypted with a slow cipher for a copy's sake; they are counted.
+    pub fn may_open(&mut self, bytes: usize, at_ns: u64) -> bool {
+        let second = at_ns / 1_000_000_000;
+        let used = if self.slow.0 == second { self.slow.1 } else { 0 };
+        let may = used + bytes <= MOST_SLOW_BYTES;
+        self.slow = (second, used + if may { bytes } else { 0 });
+        may
+    }
+
+    /// A packet of this flow came out of a tunnel.
+    pub fn expect_flow(&mut self, flow: Flow, at_ns: u64) {
+        if self.flows.len() >= MOST {
+            self.flows.retain(|_, then| then.saturating_add(PATIENCE_NS) >= at_ns);
+            if self.flows.len() >= MOST {
+                self.flows.clear();
+            }
+        }
+        self.flows.insert(flow, at_ns);
+    }
+
+    /// Whether packets of this flow came out of a tunnel just now. Generic receive offload joins several of them before
+    /// they are shown again, so that their copy is none of them.
+    pub fn has_flow(&self, flow: &Flow, at_ns: u64) -> bool {
+        self.flows.get(flow).is_some_and(|then| then.saturating_add(PATIENCE_NS) >= at_ns)
     }
 
     /// A packet came out of a tunnel, and nobody knows which.

@@ -8,9 +8,9 @@ use super::copies::Copies;
 use super::memory::Prepared;
 use super::sequence::Step;
 use super::{Evidence, Finding, Known, Policies, Reason, SaMemory, Sight, Totals, Verdict};
-use crate::crypto::{Icv, Malformed, NotOpened};
+use crate::crypto::{EspTransform, Icv, Malformed, NotOpened};
 use crate::model::{Flow, IpsecProtocol, Mode, UpperProtocol};
-use crate::packet::{Direction, Dissection, Header, IpsecHeader, Protocol};
+use crate::packet::{Direction, Dissection, Header, IpsecHeader, Protocol, dissect_above_ip};
 
 /// Everything that frames are judged by, and what was found so far.
 #[derive(Default)]
@@ -109,6 +109,10 @@ impl Judge {
         }
         let tail_of = |header: &Header| matches!(header, Header::FragmentTail(Protocol::Esp | Protocol::Ah));
         if headers().any(tail_of) {
+            if direction == Some(Direction::In) {
+                // Put together it may be a tunnel's packet.
+                self.copies.expect_unopened(sight.at_ns);
+            }
             return plain(Verdict::Unproven, vec![Reason::Fragment]);
         }
         self.weigh_clear(sight, direction, dissection)
@@ -130,7 +134,8 @@ impl Judge {
             reasons.push(Reason::Decrypted);
             Verdict::Copy
         } else {
-            let reason = match flow(dissection) {
+            let flow = flow(dissection);
+            let reason = match flow {
                 Some(flow) => {
                     let for_us = self.addresses.is_empty()
                         || self.addresses.contains(&flow.destination)
@@ -141,7 +146,11 @@ impl Judge {
             };
             let verdict = match reason {
                 Reason::Demanded(_) | Reason::Blocked(_) | Reason::BlockedByDefault => {
-                    if direction == Some(Direction::In) && self.copies.take_unopened(sight.at_ns) {
+                    let at_ns = sight.at_ns;
+                    let is_joined =
+                        |flow: Flow| flow.protocol == UpperProtocol::TCP && self.copies.has_flow(&flow, at_ns);
+                    let joined = flow.is_some_and(is_joined);
+                    if direction == Some(Direction::In) && (joined || self.copies.take_unopened(at_ns)) {
                         reasons.push(Reason::MaybeDecrypted);
                         Verdict::Unproven
                     } else {
@@ -182,8 +191,13 @@ impl Judge {
             let header = place.header;
             if !provable {
                 let mut known = self.memory.of_packet(header.destination, header.protocol, header.spi, sight.at_ns);
-                sas.push(known.next().map(|known| known.serial));
+                let known = known.next();
+                let is_tunnel = known.is_some_and(|known| known.mode == Mode::Tunnel);
+                sas.push(known.map(|known| known.serial));
                 verdicts.push(Verdict::Unproven);
+                if is_tunnel && direction == Some(Direction::In) {
+                    self.copies.expect_unopened(sight.at_ns);
+                }
                 continue;
             }
             let mut opinion = self.opinion(&place, sight.at_ns, direction);
@@ -252,26 +266,48 @@ fn examine(
             Ok(icv) => {
                 if let (Icv::Good, Some(copies)) = (icv, copies) {
                     let inner = place.covered.get(12 + transform.icv_length().next_multiple_of(4)..);
-                    copies.expect(inner.unwrap_or_default(), at_ns);
+                    expect(copies, inner.unwrap_or_default(), at_ns);
                 }
                 of_icv(icv, false)
             }
             Err(malformed) => Finding::Malformed(malformed),
         },
-        (Prepared::Esp(transform), None) => match transform.verify(place.covered, high) {
-            Ok(icv) => of_icv(icv, encrypted),
-            Err(malformed) => Finding::Malformed(malformed),
-        },
-        (Prepared::Esp(transform), Some(copies)) => match transform.open(place.covered, high, plaintext) {
-            Ok(opened) => {
-                if matches!(opened.next_header, 4 | 41) {
-                    copies.expect(plaintext.get(..opened.payload_length).unwrap_or_default(), at_ns);
-                }
-                of_icv(opened.icv, encrypted)
+        (Prepared::Esp(transform), copies) => {
+            let Some(copies) = copies else {
+                return verified(transform, place.covered, high, encrypted);
+            };
+            // Who only waits for a copy does not decrypt much with a slow cipher for it.
+            if transform.is_slow() && !copies.may_open(place.covered.len(), at_ns) {
+                copies.expect_unopened(at_ns);
+                return verified(transform, place.covered, high, encrypted);
             }
-            Err(NotOpened::BadIcv) => Finding::WrongIcv,
-            Err(NotOpened::Malformed(malformed)) => Finding::Malformed(malformed),
-        },
+            match transform.open(place.covered, high, plaintext) {
+                Ok(opened) => {
+                    if matches!(opened.next_header, 4 | 41) {
+                        expect(copies, plaintext.get(..opened.payload_length).unwrap_or_default(), at_ns);
+                    }
+                    of_icv(opened.icv, encrypted)
+                }
+                Err(NotOpened::BadIcv) => Finding::WrongIcv,
+                Err(NotOpened::Malformed(malformed)) => Finding::Malformed(malformed),
+            }
+        }
+    }
+}
+
+fn verified(transform: &EspTransform, esp: &[u8], high: u32, encrypted: bool) -> Finding {
+    match transform.verify(esp, high) {
+        Ok(icv) => of_icv(icv, encrypted),
+        Err(malformed) => Finding::Malformed(malformed),
+    }
+}
+
+/// The kernel will show this packet once more.
+fn expect(copies: &mut Copies, packet: &[u8], at_ns: u64) {
+    copies.expect(packet, at_ns);
+    let version = packet.first().map_or(0, |byte| byte >> 4);
+    if let Some(flow) = flow(&dissect_above_ip(if version == 6 { 41 } else { 4 }, packet)) {
+        copies.expect_flow(flow, at_ns);
     }
 }
 

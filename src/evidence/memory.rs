@@ -12,7 +12,7 @@ use crate::model::{Algorithms, IpsecProtocol, Mode, Sa, SaId, Spi};
 
 /// How many SAs that are gone are remembered.
 const MOST_GONE: usize = 4096;
-/// Frames and events take different ways: an SA is also good for frames of this long before it came and after it went.
+/// The kernel tells when an SA was added in whole seconds: it is also good for frames of this long before.
 const SLACK_NS: u64 = 2_000_000_000;
 /// On how many interfaces the numbers of one SA are followed.
 const MOST_PLACES: usize = 8;
@@ -78,7 +78,8 @@ impl Known {
 
     fn was_there(&self, at_ns: u64) -> bool {
         let came = self.from_ns.saturating_sub(SLACK_NS) <= at_ns;
-        came && self.until_ns.is_none_or(|until| at_ns <= until.saturating_add(SLACK_NS))
+        // The news that it is gone comes after it went: later frames never belonged to it.
+        came && self.until_ns.is_none_or(|until| at_ns <= until)
     }
 }
 
@@ -148,17 +149,7 @@ impl SaMemory {
         }
         self.gone.push_back(serial);
         while self.gone.len() > MOST_GONE {
-            let Some(oldest) = self.gone.pop_front() else {
-                break;
-            };
-            if let Some(known) = self.known.remove(&oldest)
-                && let Some(serials) = self.by_spi.get_mut(&known.id.spi)
-            {
-                serials.retain(|serial| *serial != oldest);
-                if serials.is_empty() {
-                    self.by_spi.remove(&known.id.spi);
-                }
-            }
+            self.drop_oldest();
         }
     }
 
@@ -179,6 +170,30 @@ impl SaMemory {
         }
         for id in missing {
             self.forget(&id, at_ns);
+        }
+    }
+
+    /// Forgets the keys of SAs that went before this time.
+    pub fn forget_gone_before(&mut self, at_ns: u64) {
+        while let Some(oldest) = self.gone.front().and_then(|serial| self.known.get(serial)) {
+            if oldest.until_ns.is_some_and(|until| until >= at_ns) {
+                break;
+            }
+            self.drop_oldest();
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        let Some(oldest) = self.gone.pop_front() else {
+            return;
+        };
+        if let Some(known) = self.known.remove(&oldest)
+            && let Some(serials) = self.by_spi.get_mut(&known.id.spi)
+        {
+            serials.retain(|serial| *serial != oldest);
+            if serials.is_empty() {
+                self.by_spi.remove(&known.id.spi);
+            }
         }
     }
 

@@ -209,7 +209,13 @@ mod tests {
 
     #[test]
     fn the_kernels_words_come_first_and_ours_fill_its_silence() {
-        let id = SaId { destination: [10, 9, 0, 2].into(), protocol: IpsecProtocol::Esp, spi: Spi(0x3e9), mark: None };
+        let id = SaId {
+            destination: [10, 9, 0, 2].into(),
+            protocol: IpsecProtocol::Esp,
+            spi: Spi(0x3e9),
+            mark: None,
+            acquire_sequence: 0,
+        };
         let error = |errno, text: Option<&str>| {
             let cause = Cause::Refused { errno, text: text.map(str::to_owned) };
             KernelError { operation: Operation::AddSa(id), cause }.to_string()

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
+use crate::model::text::harmless;
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 
 /// Where `ip netns` keeps its names.
@@ -36,7 +37,7 @@ pub enum NamespaceError {
 }
 
 fn known_names(others: &[String]) -> String {
-    if others.is_empty() { String::new() } else { format!("; there are {}", others.join(", ")) }
+    if others.is_empty() { String::new() } else { format!("; there are {}", harmless(&others.join(", "))) }
 }
 
 fn rights_hint(error: &io::Error) -> &'static str {

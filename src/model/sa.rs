@@ -18,6 +18,8 @@ pub struct SaId {
     pub spi: Spi,
     /// Its mark, if it has one.
     pub mark: Option<Mark>,
+    /// What tells SAs apart that wait for a key manager and have no SPI yet; 0 for all others.
+    pub acquire_sequence: u32,
 }
 
 impl fmt::Display for SaId {
@@ -248,7 +250,9 @@ pub struct Sa {
 impl Sa {
     /// What names it to the kernel.
     pub fn id(&self) -> SaId {
-        SaId { destination: self.destination, protocol: self.protocol, spi: self.spi, mark: self.mark }
+        let acquire_sequence = if self.spi.0 == 0 { self.acquire_sequence } else { 0 };
+        let (destination, protocol, spi, mark) = (self.destination, self.protocol, self.spi, self.mark);
+        SaId { destination, protocol, spi, mark, acquire_sequence }
     }
 
     /// What would make it again, with its sequence numbers at the start. The selector of everything, which the kernel
@@ -399,7 +403,8 @@ impl SaSpec {
 
     /// What will name it to the kernel.
     pub fn id(&self) -> SaId {
-        SaId { destination: self.destination, protocol: self.protocol, spi: self.spi, mark: self.mark }
+        let (destination, protocol, spi, mark) = (self.destination, self.protocol, self.spi, self.mark);
+        SaId { destination, protocol, spi, mark, acquire_sequence: 0 }
     }
 }
 

@@ -52,7 +52,7 @@ impl Sad {
 
     /// The SA that a packet names: the unmarked one, or else any with these addresses.
     pub fn of_packet(&self, destination: IpAddr, protocol: IpsecProtocol, spi: Spi) -> Option<&Sa> {
-        self.get(&SaId { destination, protocol, spi, mark: None }).or_else(|| {
+        self.get(&SaId { destination, protocol, spi, mark: None, acquire_sequence: 0 }).or_else(|| {
             let slots = self.by_spi.get(&spi)?;
             let mut found = slots.iter().filter_map(|slot| self.at(*slot));
             found.find(|sa| sa.destination == destination && sa.protocol == protocol)

@@ -45,10 +45,10 @@ impl Column<PacketRow<'_>> for PacketColumn {
         match self {
             Self::Time => "Time",
             Self::Direction => "Dir",
-            Self::Source => "Source",
-            Self::Destination => "Destination",
+            Self::Source => "From",
+            Self::Destination => "To",
             Self::Verdict => "Verdict",
-            Self::Protocol => "Protocol",
+            Self::Protocol => "Proto",
             Self::Spi => "SPI",
             Self::Sequence => "Seq",
             Self::Length => "Bytes",
@@ -95,7 +95,7 @@ impl Column<PacketRow<'_>> for PacketColumn {
 
     fn least_width(self) -> Option<usize> {
         match self {
-            Self::What => Some(20),
+            Self::What => Some(16),
             Self::Source | Self::Destination => Some(15),
             Self::Spi => Some(10),
             _ => None,

@@ -56,7 +56,13 @@ impl State {
             Action::ShowPolicies => self.show(Screen::Policies, commands),
             Action::ShowPackets => self.show(Screen::Packets, commands),
             Action::ShowEvents => self.show(Screen::Events, commands),
-            Action::Open if self.has_selection() => self.layers.push(Layer::Whole { scroll: 0 }),
+            Action::Open if self.has_selection() => {
+                // What is read must not go away under the eyes.
+                if self.screen == Screen::Packets {
+                    self.packets.feed.follow(false);
+                }
+                self.layers.push(Layer::Whole { scroll: 0 });
+            }
             Action::Sort => self.sort(false),
             Action::SortBackwards => self.sort(true),
             Action::Add => self.open_form(),
@@ -413,7 +419,7 @@ impl State {
             Typed::Theme(name) => commands.push(Command::UseTheme(name)),
             Typed::Interface(name) => {
                 self.screen = Screen::Packets;
-                self.capture_on(Some(name), commands);
+                self.capture_on_named(name, commands);
             }
             Typed::Filter(words) => {
                 if let Some(error) = self.set_filter(&words) {

@@ -3,6 +3,7 @@
 use super::{Command, KernelEvent, Layer, Origin, Outcome, Polled, Sa, SaColumn, SaId, Slot, Snapshot, State, Weight};
 use crate::console::columns::Column;
 use crate::console::columns::policy::templates;
+use crate::console::command::Change;
 use crate::kernel::{KernelError, Support};
 use crate::model::{Counts, Policy, PolicyDefaults, PolicyId, XfrmStatistics};
 
@@ -12,7 +13,7 @@ impl State {
         self.facts.sad = snapshot.sas.into_iter().collect();
         self.facts.spd = snapshot.policies.into_iter().collect();
         self.facts.defaults = snapshot.defaults.or(self.facts.defaults);
-        (self.facts.synced, self.facts.silent, self.mismatches) = (true, None, 0);
+        (self.facts.synced, self.facts.silent) = (true, None);
         self.facts.rates.clear();
         let readings: Vec<_> = self.facts.sad.iter().map(|(slot, sa)| (slot, sa.used)).collect();
         for (slot, used) in readings {
@@ -30,7 +31,8 @@ impl State {
 
     pub(super) fn on_silence(&mut self, error: &KernelError) {
         let text = error.to_string();
-        if self.facts.silent.as_ref() != Some(&text) {
+        // Several questions fail for the same reason; the first one that said so is enough.
+        if self.facts.silent.is_none() {
             self.tell(Origin::Kernel, Weight::Alarm, text.clone());
             self.facts.silent = Some(text);
         }
@@ -60,9 +62,12 @@ impl State {
             E::SaExpired { id, hard: false } => (Weight::Note, format!("SA at its soft limit, renewal is due: {id}")),
             E::SasFlushed(protocol) => {
                 let gone = self.facts.sad.flush(protocol);
+                let now_ns = self.facts.now.unix_ns();
                 for (slot, sa) in &gone {
-                    self.forget_sa(*slot, &sa.id());
+                    self.packets.judge.memory.forget(&sa.id(), now_ns);
+                    self.facts.rates.forget(*slot);
                 }
+                self.rebuild_sas();
                 (Weight::Warning, format!("SAs flushed ({protocol}): {} went", gone.len()))
             }
             E::PolicyAdded(policy) => {
@@ -86,9 +91,7 @@ impl State {
             E::PolicyExpired { id, hard: false } => (Weight::Note, format!("policy at its soft limit: {id}")),
             E::PoliciesFlushed(kind) => {
                 let gone = self.facts.spd.flush(kind);
-                for (slot, _) in &gone {
-                    self.policies.remove(*slot);
-                }
+                self.rebuild_policies();
                 self.packets.policies_changed = true;
                 (Weight::Warning, format!("policies flushed ({kind}): {} went", gone.len()))
             }
@@ -143,6 +146,19 @@ impl State {
         }
         self.facts.rates.forget(slot);
         self.show_sa(slot);
+        self.select_wanted();
+    }
+
+    /// Selects what was just added here, once it is there.
+    fn select_wanted(&mut self) {
+        if let Some(slot) = self.wanted_sa.and_then(|id| self.facts.sad.slot(&id)) {
+            self.wanted_sa = None;
+            self.sas.select(slot);
+        }
+        if let Some(slot) = self.wanted_policy.and_then(|id| self.facts.spd.slot(&id)) {
+            self.wanted_policy = None;
+            self.policies.select(slot);
+        }
     }
 
     /// Puts an SA that the SAD holds into the table, if it passes the filter.
@@ -178,6 +194,7 @@ impl State {
             let (column, _) = self.policies.sorting();
             self.policies.insert(slot, |a, b| facts.compare_policies(column, a, b));
         }
+        self.select_wanted();
     }
 
     fn take_policy(&mut self, id: &PolicyId) {
@@ -223,7 +240,7 @@ impl State {
             let news: Vec<String> =
                 statistics.grown_since(&self.facts.statistics).map(|(name, by)| format!("{name} +{by}")).collect();
             if !news.is_empty() {
-                self.tell(Origin::Counter, Weight::Warning, format!("packets lost: {}", news.join(", ")));
+                self.tell_again(Origin::Counter, Weight::Warning, "packets lost", &news.join(", "));
             }
         }
         self.facts.statistics = statistics;
@@ -238,9 +255,12 @@ impl State {
         let policies = [counts.policies_in, counts.policies_out, counts.policies_forward, counts.policies_of_sockets];
         let policies: u64 = policies.into_iter().map(u64::from).sum();
         let same = u64::from(counts.sas) == self.facts.sad.len() as u64 && policies == self.facts.spd.len() as u64;
-        self.mismatches = if same { 0 } else { self.mismatches + 1 };
-        if self.mismatches >= 2 {
-            self.mismatches = 0;
+        // The same difference twice, and not one that reading everything again has not cured.
+        let difference = (!same).then_some(counts);
+        let stays = difference.is_some() && difference == self.difference && difference != self.not_cured;
+        self.difference = difference;
+        if stays {
+            self.not_cured = difference;
             commands.push(Command::Resync);
         }
     }
@@ -259,6 +279,12 @@ impl State {
                 let text = outcome.change.to_string();
                 self.tell(Origin::Console, Weight::Note, text.clone());
                 self.note(text);
+                match &*outcome.change {
+                    Change::AddSa(spec) => self.wanted_sa = Some(spec.id()),
+                    Change::AddPolicy(spec) => self.wanted_policy = Some(spec.id()),
+                    _ => {}
+                }
+                self.select_wanted();
                 let answered = |layer: &Layer| matches!(layer, Layer::Form(form) if form.waits_for(&outcome.change));
                 self.layers.retain(|layer| !answered(layer));
             }

@@ -9,7 +9,7 @@ use super::{Choice, Command, Layer, Screen, State};
 use crate::capture::{Batch, Frame, Interface, LinkState};
 use crate::console::event::CaptureNews;
 use crate::evidence::check::Check;
-use crate::evidence::{Evidence, Judge, Known, Looked, Policies, Sight, Verdict};
+use crate::evidence::{Evidence, Finding, Judge, Known, Looked, Policies, Reason, Sight, Verdict};
 use crate::model::Sa;
 use crate::packet::filter::{self, Subject};
 use crate::packet::{Dissection, Endpoint, Filter, IpsecHeader, Summary, dissect};
@@ -18,6 +18,8 @@ use crate::packet::{Dissection, Endpoint, Filter, IpsecHeader, Summary, dissect}
 const MOST_FRAMES: usize = 200_000;
 /// How long the news of an SA may be on its way.
 const NEWS_NS: u64 = 2_000_000_000;
+/// How long the keys of SAs that are gone are kept.
+const GONE_NS: u64 = 600_000_000_000;
 /// How many bytes of frames are kept.
 const MOST_BYTES: usize = 128 * 1024 * 1024;
 
@@ -164,7 +166,9 @@ impl Packets {
         self.judge.memory.learn(sa, now_ns);
         let Self { judge, ring, .. } = self;
         let recent = ring.newest_mut().take_while(|seen| seen.frame.at_ns.saturating_add(NEWS_NS) > now_ns);
-        for seen in recent.filter(|seen| seen.evidence.verdict == Verdict::NoSa) {
+        let (spi, destination) = (sa.spi, sa.destination);
+        let waits_for = |reason: &Reason| matches!(reason, Reason::Header { spi: of, finding: Finding::NoSa(to), .. } if (*of, *to) == (spi, destination));
+        for seen in recent.filter(|seen| seen.evidence.reasons.iter().any(waits_for)) {
             let frame = &seen.frame;
             let dissection = dissect(frame.link, &frame.bytes);
             let place = interfaces.iter().find(|interface| interface.name == *frame.interface);
@@ -186,6 +190,9 @@ impl Packets {
         let seen = Seen { frame, evidence };
         let passes = self.filter.as_ref().is_none_or(|filter| fits(filter, &seen, &dissection, &self.judge));
         let number = self.ring.next_number();
+        if self.frozen.is_some() {
+            return;
+        }
         self.ring.push(seen);
         if passes {
             self.feed.push(number);
@@ -196,6 +203,7 @@ impl Packets {
         self.ring.clear();
         self.feed.forget_before(self.ring.forgotten());
         self.judge.forget_totals();
+        self.judge.memory.forget_gone_before(u64::MAX);
         (self.dropped, self.dropped_told) = (0, 0);
         self.frozen = self.frozen.map(|_| 0);
     }
@@ -269,6 +277,17 @@ impl State {
         }
     }
 
+    /// Takes packets from an interface that the user named; if there is none, the capture that runs goes on.
+    pub(super) fn capture_on_named(&mut self, name: String, commands: &mut Vec<Command>) {
+        let known = &self.facts.interfaces;
+        if !known.is_empty() && !known.iter().any(|interface| interface.name == name) {
+            let names: Vec<&str> = known.iter().map(|interface| interface.name.as_str()).collect();
+            self.warn(format!("there is no interface {name:?}; there are {}", names.join(", ")));
+            return;
+        }
+        self.capture_on(Some(name), commands);
+    }
+
     pub(super) fn capture_on(&mut self, interface: Option<String>, commands: &mut Vec<Command>) {
         self.packets.generation += 1;
         self.packets.capture = CaptureState::Starting;
@@ -283,17 +302,16 @@ impl State {
         let count = batch.frames.len() as u64;
         if let Some(unseen) = &mut self.packets.frozen {
             *unseen += count;
-        } else {
-            if std::mem::take(&mut self.packets.policies_changed) {
-                let policies = self.facts.spd.iter().map(|(_, policy)| policy);
-                self.packets.judge.policies = Policies::new(policies, self.facts.defaults);
-            }
-            for frame in batch.frames {
-                self.packets.take(frame, &self.facts.interfaces);
-                self.take_into_check();
-            }
-            self.packets.feed.forget_before(self.packets.ring.forgotten());
         }
+        if std::mem::take(&mut self.packets.policies_changed) {
+            let policies = self.facts.spd.iter().map(|(_, policy)| policy);
+            self.packets.judge.policies = Policies::new(policies, self.facts.defaults);
+        }
+        for frame in batch.frames {
+            self.packets.take(frame, &self.facts.interfaces);
+            self.take_into_check();
+        }
+        self.packets.feed.forget_before(self.packets.ring.forgotten());
         match batch.link {
             Some(LinkState::Down) => self.on_link(false),
             Some(LinkState::Up) => self.on_link(true),
@@ -433,6 +451,9 @@ impl State {
 
     /// Once a second: what must not be missed is said among the events, too.
     pub(super) fn tell_of_packets(&mut self) {
+        // Keys of SAs that are gone are kept no longer than frames around a rekeying need them.
+        let long_ago = self.facts.now.unix_ns().saturating_sub(GONE_NS);
+        self.packets.judge.memory.forget_gone_before(long_ago);
         if let Some((count, first)) = self.packets.leaks.take() {
             let text = match count {
                 1 => format!("in clear against a policy: {first}"),

@@ -106,5 +106,6 @@ fn sa_line(sa: &Sa) -> String {
 }
 
 fn policy_line(policy: &Policy) -> String {
-    format!("{}  {} {}", policy.id(), policy.verb(), templates(&policy.templates))
+    let (priority, index) = (policy.priority, policy.index);
+    format!("{} (priority {priority}, index {index})  {} {}", policy.id(), policy.verb(), templates(&policy.templates))
 }

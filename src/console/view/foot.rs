@@ -5,6 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use super::widget::{cut, draw_input, put, width_of};
+use crate::console::action::Action;
 use crate::console::keymap;
 use crate::console::state::line::Purpose;
 use crate::console::state::log::Weight;
@@ -21,8 +22,10 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme) {
             let input = Rect { x: first.x + 1, width: first.width - 1, ..first };
             draw_input(frame, input, line.field.text(), line.field.cursor_chars(), theme.style(Role::Input));
             if let Some(error) = &line.error {
-                let typed = u16::try_from(width_of(line.field.text())).unwrap_or(u16::MAX).saturating_add(4);
-                put(frame, first, typed, error, theme.style(Role::Caution));
+                // In the place of the hints there is room for the whole sentence.
+                let text = cut(error, usize::from(second.width).saturating_sub(2));
+                put(frame, second, 1, &text, theme.style(Role::Caution));
+                return;
             }
         }
         _ => draw_notice(frame, first, state, theme),
@@ -47,14 +50,26 @@ fn draw_hints(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme) {
     let contexts = state.contexts();
     let mut spans = vec![Span::raw(" ")];
     let mut room = usize::from(area.width).saturating_sub(1);
-    for binding in keymap::bindings(&contexts, state.setting.read_only).filter(|binding| binding.hinted) {
-        let (Some(key), word) = (binding.keys.first(), binding.action.hint()) else {
-            continue;
-        };
-        let key = key.to_string();
-        let width = width_of(&key) + width_of(word) + 3;
+    let hints: Vec<(Action, String, &str)> = keymap::bindings(&contexts, state.setting.read_only)
+        .filter(|binding| binding.hinted)
+        .filter_map(|binding| Some((binding.action, binding.keys.first()?.to_string(), binding.action.hint())))
+        .collect();
+    let width = |key: &str, word: &str| width_of(key) + width_of(word) + 3;
+    // A newcomer needs these two before all others.
+    let is_kept = |action: Action| matches!(action, Action::Help | Action::Leave);
+    let kept: usize = hints.iter().filter(|(a, ..)| is_kept(*a)).map(|(_, key, word)| width(key, word)).sum();
+    let mut room_for_others = room.saturating_sub(kept);
+    for (action, key, word) in hints {
+        let width = width(&key, word);
+        if !is_kept(action) {
+            if width > room_for_others {
+                room_for_others = 0;
+                continue;
+            }
+            room_for_others -= width;
+        }
         if width > room {
-            break;
+            continue;
         }
         room -= width;
         spans.push(Span::styled(key, theme.style(Role::Key)));

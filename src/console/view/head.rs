@@ -32,15 +32,13 @@ fn banner_lines(text: &str, width: u16) -> Vec<String> {
 /// Draws them.
 pub fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme) {
     let first = Rect { height: 1, ..area };
-    let left = tabs(state, theme, first.width);
-    let left_width = left.width();
-    frame.buffer_mut().set_line(first.x, first.y, &left, first.width);
+    // What is wrong goes before everything else in this line.
     let right = status(state, theme);
-    let right_width = right.width();
-    if left_width + right_width < usize::from(first.width) {
-        let x = first.right() - u16::try_from(right_width).unwrap_or(0);
-        frame.buffer_mut().set_line(x, first.y, &right, first.right() - x);
-    }
+    let right_width = u16::try_from(right.width()).unwrap_or(0).min(first.width);
+    let left = tabs(state, theme, first.width - right_width);
+    frame.buffer_mut().set_line(first.x, first.y, &left, first.width - right_width);
+    let x = first.right() - right_width;
+    frame.buffer_mut().set_line(x, first.y, &right, right_width);
     if let Some((role, text)) = banner(state) {
         for (line, y) in banner_lines(&text, area.width).iter().zip(area.y + 1..area.bottom()) {
             let place = Rect { y, height: 1, ..area };
@@ -113,10 +111,11 @@ fn banner(state: &State) -> Option<(Role, String)> {
     if let Some(name) = state.lost_threads.last() {
         return Some((Role::Alarm, format!("thread {name} has ended: what it showed is not up to date (see Events)")));
     }
-    if let Some(silent) = &state.facts.silent {
-        return Some((Role::Alarm, silent.clone()));
-    }
     let complaints = &state.setting.complaints;
+    if let Some(silent) = &state.facts.silent {
+        // Where rights are missing, what to do about it is the better sentence.
+        return Some((Role::Alarm, complaints.first().unwrap_or(silent).clone()));
+    }
     let more = if complaints.len() > 1 { format!(" (+{} in Events)", complaints.len() - 1) } else { String::new() };
     complaints.first().map(|complaint| (Role::Caution, format!("{complaint}{more}")))
 }

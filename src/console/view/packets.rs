@@ -44,10 +44,11 @@ fn title(state: &State) -> String {
         CaptureState::Down(name) => format!(" on {name}, which is DOWN"),
         CaptureState::Idle | CaptureState::Starting | CaptureState::Failed(_) => String::new(),
     };
+    let frozen = packets.frozen.map_or_else(String::new, |unseen| format!("FROZEN, {} not shown: ", quantity(unseen)));
     let all = packets.ring.len();
     let mut title = match packets.feed.filter() {
-        "" => format!("Packets {all}{place}"),
-        filter => format!("Packets {} of {all}{place} with: {filter}", packets.feed.len()),
+        "" => format!("{frozen}Packets {all}{place}"),
+        filter => format!("{frozen}Packets {} of {all}{place} with: {filter}", packets.feed.len()),
     };
     let Sums { protected, clear, forbidden, undecided } = packets.judge.totals.all;
     for (count, word) in [(protected, "protected"), (clear, "clear"), (forbidden, "CLEAR !"), (undecided, "undecided")]
@@ -55,9 +56,6 @@ fn title(state: &State) -> String {
         if count > 0 {
             title += &format!(", {} {word}", quantity(count));
         }
-    }
-    if let Some(unseen) = packets.frozen {
-        title += &format!(", FROZEN, {} passed unseen", quantity(unseen));
     }
     if packets.dropped > 0 {
         title += &format!(", {} DROPPED by capture", quantity(packets.dropped));

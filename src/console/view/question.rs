@@ -16,7 +16,14 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme, que
     let width = area.width.saturating_sub(4).min(100);
     let consequence = wrap(deed.consequence(), usize::from(width.saturating_sub(4)));
     let least = u16::try_from(consequence.len()).unwrap_or(1) + 4;
-    let height = u16::try_from(count).unwrap_or(u16::MAX).saturating_add(least).min(area.height);
+    // One row is shown whole, in as many lines as it takes; of many each has a line.
+    let (_, first) = deed.victims(&state.facts.sad, &state.facts.spd, 0..1);
+    let single: Vec<String> = match first.first() {
+        Some(victim) if count == 1 => wrap(victim, usize::from(width.saturating_sub(4))),
+        _ => Vec::new(),
+    };
+    let rows = count.max(single.len());
+    let height = u16::try_from(rows).unwrap_or(u16::MAX).saturating_add(least).min(area.height);
     let inside = draw_popup(frame, area, theme, &deed.title(count), width, height);
     let below = Constraint::Length(u16::try_from(consequence.len()).unwrap_or(1));
     let [list, sentence, answer] = Layout::vertical([Constraint::Min(0), below, Constraint::Length(1)])
@@ -24,7 +31,9 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme, que
     let room = usize::from(list.height);
     let scroll = question.scroll.min(count.saturating_sub(room));
     let (_, victims) = deed.victims(&state.facts.sad, &state.facts.spd, scroll..scroll + room);
-    let lines: Vec<Line<'_>> = if count == 0 {
+    let lines: Vec<Line<'_>> = if count == 1 {
+        single.iter().map(|line| Line::styled(line.as_str(), theme.style(Role::Text))).collect()
+    } else if count == 0 {
         vec![Line::styled("it is gone already", theme.style(Role::Muted))]
     } else {
         let cells = usize::from(list.width);

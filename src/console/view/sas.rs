@@ -32,6 +32,9 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme) -> 
 }
 
 fn title(state: &State) -> String {
+    if state.facts.silent.is_some() && !state.facts.read_once {
+        return "SAs: cannot be read".to_owned();
+    }
     let all = state.facts.sad.len();
     match state.sas.filter() {
         "" => format!("SAs {all}"),

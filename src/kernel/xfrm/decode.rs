@@ -69,6 +69,10 @@ fn selector(raw: &x::Selector) -> Decoded<Selector> {
     };
     let prefix = |raw: &x::Address, length: u8| {
         let address = address(family, raw)?;
+        if any_family {
+            // The kernel takes any length here and looks at none.
+            return Ok(Prefix { address, length: length.min(Prefix::bits(address)) });
+        }
         if length > Prefix::bits(address) {
             return Err(format!("prefix length {length} is too long for {address}"));
         }
@@ -302,6 +306,7 @@ fn sa_id_of(info: &x::UserSaInfo, rest: &[u8]) -> Decoded<SaId> {
         protocol: IpsecProtocol::from_number(info.id.proto),
         spi: Spi(info.id.spi),
         mark: mark_in(rest)?,
+        acquire_sequence: if info.id.spi == 0 { info.seq } else { 0 },
     })
 }
 
@@ -311,6 +316,7 @@ fn sa_id_in(id: &x::UserSaId, rest: &[u8]) -> Decoded<SaId> {
         protocol: IpsecProtocol::from_number(id.proto),
         spi: Spi(id.spi),
         mark: mark_in(rest)?,
+        acquire_sequence: 0,
     })
 }
 
@@ -437,7 +443,7 @@ pub(super) fn spd_counts(bytes: &[u8]) -> Decoded<Counts> {
                 policies_in: next(),
                 policies_out: next(),
                 policies_forward: next(),
-                policies_of_sockets: next() + next() + next(),
+                policies_of_sockets: next().saturating_add(next()).saturating_add(next()),
             });
         }
     }

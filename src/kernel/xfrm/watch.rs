@@ -1,6 +1,5 @@
 //! XFRM's events.
 
-use std::fs;
 use std::io;
 use std::time::Duration;
 
@@ -37,7 +36,8 @@ const GROUPS: [u32; 6] = [
 /// Two groups are left alone because listening to them changes the kernel's behaviour. AEVENTS makes it send a
 /// message for every second packet. ACQUIRE makes it believe that a key manager is there: a packet without an SA then
 /// leaves a larval SA behind and waits, where it would have been refused at once (`km_query`,
-/// `net/xfrm/xfrm_state.c`). So ACQUIRE is joined only where somebody else listens to it already.
+/// `net/xfrm/xfrm_state.c`). Joining it only where a key manager listens would not do: that one may end, and this one
+/// would stay.
 pub(super) struct XfrmWatch {
     socket: Socket,
     buffer: Zeroizing<Vec<u8>>,
@@ -57,9 +57,6 @@ impl XfrmWatch {
         socket.bind(&SocketAddr::new(0, 0))?;
         for group in GROUPS {
             socket.add_membership(group)?;
-        }
-        if somebody_acquires() {
-            socket.add_membership(c::XFRMNLGRP_ACQUIRE)?;
         }
         socket.set_non_blocking(true)?;
         Ok(Self { socket, buffer: Zeroizing::new(vec![0; 64 * 1024]) })
@@ -98,37 +95,5 @@ fn read(datagram: &[u8], events: &mut Vec<KernelEvent>) {
             Ok(message) => events.extend(decode::event(message.kind, message.payload)),
             Err(reason) => events.push(KernelEvent::Unreadable { message_type: 0, reason }),
         }
-    }
-}
-
-/// Whether a socket of this namespace listens to ACQUIRE, as the kernel lists them.
-fn somebody_acquires() -> bool {
-    fs::read_to_string("/proc/thread-self/net/netlink").is_ok_and(|table| acquires(&table))
-}
-
-/// The columns are: socket, protocol, port id, groups in hex, ...
-fn acquires(table: &str) -> bool {
-    table.lines().any(|line| {
-        let mut words = line.split_ascii_whitespace().skip(1);
-        let xfrm = words.next().and_then(|word| word.parse().ok()) == Some(NETLINK_XFRM);
-        let groups = words.nth(1).and_then(|word| u32::from_str_radix(word, 16).ok()).unwrap_or(0);
-        xfrm && groups & (1 << (c::XFRMNLGRP_ACQUIRE - 1)) != 0
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_manager_is_known_by_its_groups() {
-        let head = "sk               Eth Pid        Groups   Rmem     Wmem     Dump  Locks    Drops    Inode\n";
-        let line =
-            |protocol: u8, groups: &str| format!("{head}0000000000000000 {protocol}   437 {groups} 0 0 0 2 0 1\n");
-        assert!(acquires(&line(6, "00000001")));
-        assert!(acquires(&line(6, "000000a3")));
-        assert!(!acquires(&line(6, "0000003e")));
-        assert!(!acquires(&line(0, "00000001")));
-        assert!(!acquires(head));
     }
 }

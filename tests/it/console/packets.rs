@@ -181,9 +181,11 @@ fn a_filter_uses_tcpdumps_words_and_says_what_it_does_not_understand() {
 #[test]
 fn a_frozen_list_stands_still_and_counts_what_passes() {
     let mut bench = busy();
-    bench.keys(" ").sees("FROZEN, 0 passed unseen");
+    bench.keys(" ").sees("FROZEN, 0 not shown: Packets 7 on veth0");
     bench.captured(frames());
-    bench.sees("Packets 7 on veth0").sees("FROZEN, 7 passed unseen");
+    bench.sees("FROZEN, 7 not shown: Packets 7 on veth0, 2 CLEAR !");
+    bench.seconds(1);
+    bench.keys("4").sees("against a policy").keys("3");
     bench.keys(" ");
     bench.captured(frames());
     bench.sees("Packets 14 on veth0").misses("FROZEN");
@@ -223,6 +225,7 @@ fn the_interface_is_chosen_from_a_list_or_by_name() {
     bench.keys("i").sees("Take packets from").sees("10.9.0.1 fd00:9::1").sees("down");
     bench.keys("j<enter>");
     bench.keys(":interface l<tab><enter>");
+    bench.keys(":interface nope<enter>").sees("there is no interface \"nope\"; there are lo, veth0, spare");
     let capture = |name: &str, generation| Command::Capture { interface: Some(name.to_owned()), generation };
     assert_eq!(bench.asked, [capture("spare", 2), capture("lo", 3)]);
     bench.captured(frames());

@@ -43,7 +43,8 @@ pub(super) fn facts(policy: &Policy, now: u64, clock: &Clock) -> Facts {
     facts.say("index", format!("{}{kind}", policy.index));
     let ago = |at: u64| format!("{} ({} ago)", clock.date(at), duration(now.saturating_sub(at)));
     facts.say("added", ago(policy.used.added_at));
-    facts.say("last used", policy.used.used_at.map_or("never".to_owned(), ago));
+    let used = policy.used.used_at.map_or("never".to_owned(), ago);
+    facts.say("last used", format!("{used}, when it was last read (Ctrl-L reads again)"));
     say_limits(&mut facts, &policy.limits, &policy.used, now);
     let flags: Vec<String> = [(1, "localok"), (2, "icmp")]
         .iter()
