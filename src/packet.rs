@@ -312,14 +312,15 @@ fn follow(
     let mut next = Some(protocol);
     let mut behind = None;
     let mut fragment = false;
-    let mut depth = 0;
+    let (mut depth, mut most) = (0, MOST_LAYERS);
     while let Some(protocol) = next {
         let rest = frame.get(start..end).unwrap_or_default();
         if rest.is_empty() && matches!(protocol, Protocol::Data | Protocol::TcpMessage) {
             break;
         }
-        let is_payload = matches!(protocol, Protocol::IkePayload { .. });
-        let most = if is_payload { MOST_LAYERS_WITH_PAYLOADS } else { MOST_LAYERS };
+        if matches!(protocol, Protocol::IkePayload { .. }) {
+            most = MOST_LAYERS_WITH_PAYLOADS;
+        }
         if depth == most || layers.len() >= MOST_LAYERS_OF_A_FRAME {
             layers.push(Layer { header: Header::Data, range: start..end, flaw: Some(Flaw::TooDeep) });
             return None;

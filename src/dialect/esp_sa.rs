@@ -272,6 +272,9 @@ pub enum NoRow {
     /// Wireshark does not know it, or not with this key or ICV length.
     #[error("Wireshark has no word for {0}")]
     Algorithm(String),
+    /// Wireshark refuses it, as the kernel does.
+    #[error("the SA's authentication algorithm has no key")]
+    NoKey,
     /// The kernel shows zeros in its place.
     #[error("the kernel hides the keys (lockdown)")]
     KeyHidden,
@@ -289,7 +292,8 @@ pub fn row(sa: &SaSpec, sequence_high: Option<u32>) -> Result<Zeroizing<String>,
     let none = Transform { name: AlgorithmName::from_kernel("ecb(cipher_null)"), key: Secret::default(), icv_bits: 0 };
     let cipher = sa.algorithms.aead.as_ref().or(sa.algorithms.encryption.as_ref()).unwrap_or(&none);
     let encryption = encryption_text(cipher)?;
-    let code = sa.algorithms.authentication.as_ref().filter(|code| code.icv_bits > 0);
+    // What authenticates by itself leaves nothing to the other algorithm.
+    let code = sa.algorithms.authentication.as_ref().filter(|code| code.icv_bits > 0 && sa.algorithms.aead.is_none());
     let (authentication, code) = code.map_or(Ok(("NULL", &none)), |code| authentication_text(code, &none))?;
     if cipher.key.is_redacted() || code.key.is_redacted() {
         return Err(NoRow::KeyHidden);
@@ -327,8 +331,9 @@ fn encryption_text(cipher: &Transform) -> Result<&'static str, NoRow> {
         .iter()
         .find(|(_, kernel, icv_bits)| *kernel == cipher.name.kernel() && u32::from(*icv_bits) == cipher.icv_bits);
     let only_128 = matches!(cipher.name.kernel(), "cbc(cast5)" | "cbc(blowfish)");
+    let fits = cipher.name.known().is_some_and(|known| known.key_bits.allow(cipher.key.bits()));
     match found {
-        Some((text, ..)) if !only_128 || cipher.key.bits() == 128 => Ok(text),
+        Some((text, ..)) if fits && (!only_128 || cipher.key.bits() == 128) => Ok(text),
         _ => Err(no_word(cipher)),
     }
 }
@@ -339,7 +344,8 @@ fn authentication_text<'a>(code: &'a Transform, none: &'a Transform) -> Result<(
         AUTHENTICATION.iter().find(|(_, kernel, bits)| *kernel == name && u32::from(*bits) == code.icv_bits)
     };
     if let Some((text, ..)) = with_name(code.name.kernel()) {
-        return Ok((text, code));
+        let has_key = !code.key.is_empty() || code.name.kernel() == NOT_CHECKED;
+        return if has_key { Ok((text, code)) } else { Err(NoRow::NoKey) };
     }
     with_name(NOT_CHECKED).map(|(text, ..)| (*text, none)).ok_or_else(|| no_word(code))
 }

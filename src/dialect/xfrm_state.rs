@@ -196,8 +196,7 @@ impl<'a> Reader<'a> {
                 algorithms.authentication = Some(transform);
             }
             "comp" => {
-                algorithms.compression =
-                    Some(self.value("a compression algorithm", |name| Some(AlgorithmName::from_kernel(name)))?);
+                algorithms.compression = Some(self.algorithm_name()?);
                 self.skip_hidden_key();
             }
             _ => return Ok(false),
@@ -367,10 +366,18 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// The kernel's names have no other characters; a quote in one would get out of the line that is made of it again.
+    fn algorithm_name(&mut self) -> Parsed<AlgorithmName> {
+        let expected = "an algorithm's name";
+        let word = self.take(expected)?;
+        let plain = word.text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"(),-_./+".contains(&byte));
+        if plain { Ok(AlgorithmName::from_kernel(word.text)) } else { Err(misread(&word, expected)) }
+    }
+
     /// A name and a key; the ICV's length is left to the caller.
     fn transform(&mut self) -> Parsed<Transform> {
-        let word = self.take("an algorithm")?;
-        let name = AlgorithmName::from_kernel(word.text);
+        let at = self.peek().map_or(self.end..self.end, |word| word.span.clone());
+        let name = self.algorithm_name()?;
         let longest = name.known().map(|algorithm| usize::from(algorithm.key_bits.longest()) / 8);
         let expected = "a key: 0x and hex digits, or \"text\"";
         if self.skip_hidden_key() {
@@ -386,7 +393,7 @@ impl<'a> Reader<'a> {
                 .map_err(|error| SyntaxError::wanted(word.span.clone(), &error.to_string(), expected))?,
             None if longest == Some(0) => return Ok(Transform { name, key: Secret::default(), icv_bits: 0 }),
             None => {
-                let place = self.peek_in_line().map_or(word.span.end..word.span.end, |word| word.span.clone());
+                let place = self.peek_in_line().map_or(at.end..at.end, |word| word.span.clone());
                 return Err(SyntaxError::wanted(place, "the key is missing", expected));
             }
         };

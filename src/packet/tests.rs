@@ -231,7 +231,15 @@ fn an_ike_payload_says_whether_it_is_critical() {
 }
 
 #[test]
-fn payloads_are_not_followed_for_ever() {
+fn payloads_are_followed_but_not_for_ever() {
+    for count in 1..64 {
+        let payloads: Vec<(u8, u8, &[u8])> =
+            [vec![(41, 0, &[][..]); count], vec![(46, 0, &[9; 8]), (41, 0, &[])]].concat();
+        let frame = ethernet(0x0800, &ipv4(17, &udp(500, 500, &ike_of(2, 35, 0, &payloads))));
+        let dissection = seen(&frame);
+        assert_eq!(dissection.layers().len(), 4 + count + 2, "{count}");
+        assert!(dissection.layers().iter().all(|layer| layer.flaw.is_none()), "{count}");
+    }
     let payloads: Vec<(u8, u8, &[u8])> = vec![(41, 0, &[]); 500];
     let frame = ethernet(0x0800, &ipv4(17, &udp(500, 500, &ike_of(2, 34, 0, &payloads))));
     let dissection = seen(&frame);

@@ -170,6 +170,8 @@ fn what_the_table_cannot_hold_is_said_by_name() {
     let (ah, esp) = (IpsecProtocol::Ah, IpsecProtocol::Esp);
     check(ah, Authentication, "hmac(sha1)", 20, 96, "Wireshark's table of keys is for ESP, not for ah");
     check(esp, Encryption, "cbc(camellia)", 16, 0, "Wireshark has no word for cbc(camellia) with a key of 128 bits");
+    check(esp, Encryption, "cbc(aes)", 3, 0, "Wireshark has no word for cbc(aes) with a key of 24 bits");
+    check(esp, Authentication, "hmac(sha1)", 0, 96, "the SA's authentication algorithm has no key");
     check(esp, Encryption, "cbc(cast5)", 5, 0, "Wireshark has no word for cbc(cast5) with a key of 40 bits");
     check(esp, Aead, "rfc4309(ccm(aes))", 19, 64, "Wireshark has no word for rfc4309(ccm(aes)) with an ICV of 64 bits");
     check(esp, Authentication, "hmac(sha1)", 20, 160, "Wireshark has no word for hmac(sha1) with an ICV of 160 bits");
@@ -213,13 +215,16 @@ proptest! {
     ) {
         let mut sa = SaSpec::new(addresses.0, addresses.1, IpsecProtocol::Esp, Spi(spi));
         sa.algorithms = match aead {
-            Some(_) => Algorithms { aead, ..Algorithms::default() },
+            Some(_) => Algorithms { aead, authentication, ..Algorithms::default() },
             None => Algorithms { encryption, authentication, ..Algorithms::default() },
         };
         if let Ok(text) = row(&sa, high) {
             let found = one(&text);
             prop_assert!(found.source.matches(sa.source) && found.destination.matches(sa.destination));
             prop_assert_eq!((found.spi, found.sequence_high), (SpiPattern { value: spi, mask: u32::MAX }, high));
+            if sa.algorithms.aead.is_some() {
+                sa.algorithms.authentication = None;
+            }
             prop_assert_eq!(found.algorithms.aead, sa.algorithms.aead);
             let written = |transform: Option<Transform>| transform.filter(|transform| !transform.key.is_empty());
             prop_assert_eq!(written(found.algorithms.encryption), written(sa.algorithms.encryption));

@@ -123,6 +123,7 @@ fn what_is_wrong_is_told_with_its_place_and_without_the_word() {
     check("src hunter2 dst ::1", (1, 5), not_understood);
     check("src 10.0.0.0/8 dst 10.0.0.0/8 \n\tdir out priority 0 ptype main \n", (1, 5), not_understood);
     check(&line("hunter2"), (1, 33), not_understood);
+    check(&line("enc \"a'b\" 0x00"), (1, 37), not_understood);
     check(&line("enc cbc(aes) hunter2"), (1, 46), "the key is missing");
     check(&line("enc cbc(aes) 0xhunter2"), (1, 46), "only the digits 0-9 and a-f may follow 0x");
     check(&line("enc cbc(aes)\nauth-trunc x 0x00 96"), (1, 45), "the key is missing");

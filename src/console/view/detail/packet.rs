@@ -102,7 +102,7 @@ fn label(header: &Header) -> &'static str {
         Header::TcpMessage(_) => "message",
         Header::TcpStreamPiece => "stream piece",
         Header::Ike(_) => "IKE",
-        Header::IkePayload(_) => "payload",
+        Header::IkePayload(_) => "IKE payload",
         Header::Opaque(_) => "other",
         Header::Unreadable(_) => "cut short",
         Header::Data => "data",
@@ -151,7 +151,10 @@ fn layer_words(layer: &Layer) -> String {
         ),
         Header::IkePayload(payload) => {
             let critical = if payload.critical { ", critical" } else { "" };
-            format!("{}{critical}", layer.header.protocol())
+            match payload.name() {
+                Some(name) => format!("{name}{critical}"),
+                None => format!("number {}{critical}", payload.kind),
+            }
         }
         Header::TcpMessage(length) => format!("{length} bytes"),
         Header::TcpStreamPiece => "begins or ends inside a message".to_owned(),
