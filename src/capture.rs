@@ -11,9 +11,13 @@ use std::sync::Arc;
 use crate::model::text::harmless;
 use crate::packet::{Direction, LinkType};
 
+pub mod file;
 mod live;
+pub mod recorder;
 
+pub use file::FileCapture;
 pub use live::LiveCapture;
+pub use recorder::Recorder;
 
 /// A frame with what the capture knows of it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -56,6 +56,18 @@ impl LinkType {
         }
     }
 
+    /// Its `LINKTYPE_*` for a capture file; 0xffff where there is none.
+    pub fn to_pcap(self) -> u16 {
+        match self {
+            Self::Loopback => 0,
+            Self::Ethernet => 1,
+            Self::RawIp => 101,
+            Self::LinuxCooked => 113,
+            Self::LinuxCooked2 => 276,
+            Self::Unknown(_) => u16::MAX,
+        }
+    }
+
     /// The protocol of the first layer.
     pub(super) fn first_protocol(self, frame: &[u8]) -> Protocol {
         match self {

@@ -1,0 +1,361 @@
+//! Frames from pcap and pcapng files.
+//!
+//! Both formats are read here and not by a crate because a broken file must say where it broke, to the frame and the
+//! byte, after everything before it was shown; the crates say only that.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::Path;
+use std::sync::Arc;
+
+use super::Frame;
+use crate::model::text::{harmless, harmless_bytes};
+use crate::packet::{Direction, LinkType};
+
+/// No frame and no block of a file is longer; a length beyond it is an error in the file.
+const LONGEST: u32 = 16 * 1024 * 1024;
+/// More interfaces than any capture has.
+const MOST_INTERFACES: usize = 65_536;
+
+/// Why a file cannot be read, or not any further.
+#[derive(Debug, thiserror::Error)]
+#[error("{name}: {problem}{}", place(.frame, .byte))]
+pub struct FileError {
+    /// The file.
+    pub name: String,
+    /// How many frames were read before.
+    pub frame: u64,
+    /// The byte at which the broken part begins.
+    pub byte: u64,
+    /// What is wrong there.
+    pub problem: String,
+}
+
+fn place(frame: &u64, byte: &u64) -> String {
+    match byte {
+        0 => String::new(),
+        byte => format!(" (behind frame {frame}, at byte {byte})"),
+    }
+}
+
+/// A capture file being read.
+pub struct FileCapture {
+    reader: BufReader<Box<dyn Read + Send>>,
+    name: String,
+    /// Bytes and frames read so far.
+    byte: u64,
+    frame: u64,
+    /// Where the part begins that is being read.
+    start: u64,
+    format: Format,
+    big_endian: bool,
+    interfaces: Vec<Described>,
+    broken: bool,
+}
+
+enum Format {
+    Pcap { nanoseconds: bool },
+    Pcapng,
+}
+
+/// What a file says of an interface.
+struct Described {
+    name: Arc<str>,
+    link: LinkType,
+    /// A second's parts in timestamps.
+    resolution: u64,
+    /// Seconds to be added to each timestamp.
+    offset: i64,
+}
+
+impl FileCapture {
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// When it cannot be opened, or is neither pcap nor pcapng.
+    pub fn open(path: &Path) -> Result<Self, FileError> {
+        let name = harmless(&path.display().to_string()).into_owned();
+        match File::open(path) {
+            Ok(file) => Self::from_reader(name, Box::new(file)),
+            Err(error) => Err(FileError { name, frame: 0, byte: 0, problem: error.to_string() }),
+        }
+    }
+
+    /// Reads a file from elsewhere; `name` is for messages.
+    ///
+    /// # Errors
+    /// When it is neither pcap nor pcapng.
+    pub fn from_reader(name: String, reader: Box<dyn Read + Send>) -> Result<Self, FileError> {
+        let mut capture = Self {
+            reader: BufReader::with_capacity(256 * 1024, reader),
+            name,
+            byte: 0,
+            frame: 0,
+            start: 0,
+            format: Format::Pcapng,
+            big_endian: false,
+            interfaces: Vec::new(),
+            broken: false,
+        };
+        let magic = capture.array::<4>()?;
+        // In the order of the machine that wrote; pcapng's first block type is the same in both.
+        match magic {
+            [0x0a, 0x0d, 0x0d, 0x0a] => capture.section()?,
+            [0xd4, 0xc3, 0xb2, 0xa1] => capture.pcap_header(false, false)?,
+            [0xa1, 0xb2, 0xc3, 0xd4] => capture.pcap_header(true, false)?,
+            [0x4d, 0x3c, 0xb2, 0xa1] => capture.pcap_header(false, true)?,
+            [0xa1, 0xb2, 0x3c, 0x4d] => capture.pcap_header(true, true)?,
+            _ => return Err(capture.error("this is neither a pcap nor a pcapng file")),
+        }
+        Ok(capture)
+    }
+
+    /// The next frame; `None` at the end.
+    ///
+    /// # Errors
+    /// Once, where the file is broken or ends too soon; after that it is at its end.
+    pub fn next(&mut self) -> Result<Option<Frame>, FileError> {
+        if self.broken {
+            return Ok(None);
+        }
+        let result = match self.format {
+            Format::Pcap { nanoseconds } => self.next_record(nanoseconds),
+            Format::Pcapng => self.next_packet(),
+        };
+        match &result {
+            Ok(Some(_)) => self.frame += 1,
+            Ok(None) => {}
+            Err(_) => self.broken = true,
+        }
+        result
+    }
+
+    fn error(&self, problem: impl Into<String>) -> FileError {
+        FileError { name: self.name.clone(), frame: self.frame, byte: self.start, problem: problem.into() }
+    }
+
+    fn bytes(&mut self, length: u32) -> Result<Vec<u8>, FileError> {
+        let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
+        match self.reader.read_exact(&mut bytes) {
+            Ok(()) => {
+                self.byte += u64::from(length);
+                Ok(bytes)
+            }
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Err(self.error("the file ends in the middle of it"))
+            }
+            Err(error) => Err(self.error(error.to_string())),
+        }
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], FileError> {
+        let bytes = self.bytes(u32::try_from(N).unwrap_or(0))?;
+        bytes.try_into().map_err(|_| self.error("the file ends in the middle of it"))
+    }
+
+    /// Whether nothing follows.
+    fn is_at_end(&mut self) -> Result<bool, FileError> {
+        use std::io::BufRead;
+        self.start = self.byte;
+        match self.reader.fill_buf() {
+            Ok(bytes) => Ok(bytes.is_empty()),
+            Err(error) => Err(self.error(error.to_string())),
+        }
+    }
+
+    fn u16(&self, bytes: [u8; 2]) -> u16 {
+        if self.big_endian { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) }
+    }
+
+    fn u32(&self, bytes: [u8; 4]) -> u32 {
+        if self.big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) }
+    }
+
+    fn u32_at(&self, bytes: &[u8], at: usize) -> Option<u32> {
+        bytes.get(at..)?.first_chunk().map(|chunk| self.u32(*chunk))
+    }
+
+    fn pcap_header(&mut self, big_endian: bool, nanoseconds: bool) -> Result<(), FileError> {
+        self.big_endian = big_endian;
+        let [.., l0, l1, l2, l3] = self.array::<20>()?;
+        // The upper half says how long a check sum each frame ends in.
+        let number = u16::try_from(self.u32([l0, l1, l2, l3]) & 0xffff).unwrap_or(0);
+        self.format = Format::Pcap { nanoseconds };
+        let link = LinkType::from_pcap(number);
+        self.interfaces = vec![Described { name: Arc::from("-"), link, resolution: 1, offset: 0 }];
+        Ok(())
+    }
+
+    fn next_record(&mut self, nanoseconds: bool) -> Result<Option<Frame>, FileError> {
+        if self.is_at_end()? {
+            return Ok(None);
+        }
+        let [s0, s1, s2, s3, f0, f1, f2, f3, c0, c1, c2, c3, w0, w1, w2, w3] = self.array::<16>()?;
+        let (seconds, fraction) = (self.u32([s0, s1, s2, s3]), self.u32([f0, f1, f2, f3]));
+        let (length, wire_length) = (self.u32([c0, c1, c2, c3]), self.u32([w0, w1, w2, w3]));
+        if length > LONGEST {
+            return Err(self.error(format!("a frame claims {length} bytes")));
+        }
+        let bytes = self.bytes(length)?;
+        let fraction = u64::from(fraction) * if nanoseconds { 1 } else { 1000 };
+        let at_ns = u64::from(seconds) * 1_000_000_000 + fraction;
+        Ok(Some(self.frame(0, at_ns, wire_length, None, bytes)))
+    }
+
+    fn frame(
+        &self,
+        interface: usize,
+        at_ns: u64,
+        wire_length: u32,
+        direction: Option<Direction>,
+        bytes: Vec<u8>,
+    ) -> Frame {
+        let described = self.interfaces.get(interface);
+        Frame {
+            at_ns,
+            interface: described.map_or_else(|| Arc::from("-"), |described| Arc::clone(&described.name)),
+            link: described.map_or(LinkType::Unknown(0), |described| described.link),
+            direction,
+            vlan: None,
+            wire_length: usize::try_from(wire_length).unwrap_or(usize::MAX).max(bytes.len()),
+            bytes: bytes.into(),
+        }
+    }
+
+    /// A section header, behind its type: it tells the byte order, and interfaces begin anew.
+    fn section(&mut self) -> Result<(), FileError> {
+        let [l0, l1, l2, l3, order @ ..] = self.array::<8>()?;
+        self.big_endian = match order {
+            [0x1a, 0x2b, 0x3c, 0x4d] => true,
+            [0x4d, 0x3c, 0x2b, 0x1a] => false,
+            _ => return Err(self.error("a section without a byte order")),
+        };
+        let length = self.u32([l0, l1, l2, l3]);
+        // Type, length, byte order; the rest with the length once more at its end.
+        let rest = self.checked_length(length)?.checked_sub(12);
+        let rest = rest.filter(|rest| *rest >= 4).ok_or_else(|| self.error("a section header that is too short"))?;
+        self.bytes(rest)?;
+        self.interfaces.clear();
+        Ok(())
+    }
+
+    fn checked_length(&self, length: u32) -> Result<u32, FileError> {
+        if length > LONGEST || !length.is_multiple_of(4) {
+            return Err(self.error(format!("a block claims {length} bytes")));
+        }
+        Ok(length)
+    }
+
+    fn next_packet(&mut self) -> Result<Option<Frame>, FileError> {
+        const SECTION: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
+        loop {
+            if self.is_at_end()? {
+                return Ok(None);
+            }
+            let kind = self.array::<4>()?;
+            if kind == SECTION {
+                self.section()?;
+                continue;
+            }
+            let length = self.array::<4>()?;
+            let length = self.checked_length(self.u32(length))?;
+            let rest = length.checked_sub(12).ok_or_else(|| self.error("a block that is too short"))?;
+            let body = self.bytes(rest)?;
+            let again = self.array::<4>()?;
+            if self.u32(again) != length {
+                return Err(self.error("a block ends with another length than it begins with"));
+            }
+            let frame = match self.u32(kind) {
+                1 => {
+                    self.describe(&body)?;
+                    None
+                }
+                3 => Some(self.simple(&body)),
+                6 => Some(self.enhanced(&body)),
+                // Statistics, names and whatever else there may be.
+                _ => None,
+            };
+            if let Some(frame) = frame {
+                return frame.map(Some).ok_or_else(|| self.error("a packet block that is too short"));
+            }
+        }
+    }
+
+    fn describe(&mut self, body: &[u8]) -> Result<(), FileError> {
+        let Some(&[l0, l1, ..]) = body.first_chunk::<8>() else {
+            return Err(self.error("an interface description that is too short"));
+        };
+        if self.interfaces.len() == MOST_INTERFACES {
+            return Err(self.error("more interfaces than any capture has"));
+        }
+        let link = LinkType::from_pcap(self.u16([l0, l1]));
+        let mut described = Described { name: Arc::from("-"), link, resolution: 1_000_000, offset: 0 };
+        for (code, value) in self.options(body.get(8..).unwrap_or_default()) {
+            match (code, value) {
+                (2, name) => described.name = harmless_bytes(name).into(),
+                (9, [resolution]) => {
+                    let power = u32::from(resolution & 0x7f);
+                    let base: u64 = if resolution & 0x80 == 0 { 10 } else { 2 };
+                    described.resolution = base.checked_pow(power).unwrap_or(u64::MAX);
+                }
+                (14, value) => {
+                    if let Ok(bytes) = <[u8; 8]>::try_from(value) {
+                        let big = self.big_endian;
+                        described.offset = if big { i64::from_be_bytes(bytes) } else { i64::from_le_bytes(bytes) };
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.interfaces.push(described);
+        Ok(())
+    }
+
+    /// The options of a block: code, length, value, padded to four bytes.
+    fn options<'a>(&self, bytes: &'a [u8]) -> Vec<(u16, &'a [u8])> {
+        let mut options = Vec::new();
+        let mut rest = bytes;
+        while let Some(&[c0, c1, l0, l1]) = rest.first_chunk() {
+            let (code, length) = (self.u16([c0, c1]), usize::from(self.u16([l0, l1])));
+            let Some(value) = rest.get(4..4 + length).filter(|_| code != 0) else {
+                break;
+            };
+            options.push((code, value));
+            rest = rest.get(4 + length.next_multiple_of(4)..).unwrap_or_default();
+        }
+        options
+    }
+
+    fn simple(&self, body: &[u8]) -> Option<Frame> {
+        let wire_length = self.u32_at(body, 0)?;
+        let length = usize::try_from(wire_length).ok()?.min(body.len() - 4);
+        let bytes = body.get(4..4 + length)?.to_vec();
+        Some(self.frame(0, 0, wire_length, None, bytes))
+    }
+
+    fn enhanced(&self, body: &[u8]) -> Option<Frame> {
+        let interface = usize::try_from(self.u32_at(body, 0)?).ok()?;
+        let time = u64::from(self.u32_at(body, 4)?) << 32 | u64::from(self.u32_at(body, 8)?);
+        let (length, wire_length) = (usize::try_from(self.u32_at(body, 12)?).ok()?, self.u32_at(body, 16)?);
+        let bytes = body.get(20..20usize.checked_add(length)?)?.to_vec();
+        let options = self.options(body.get(20 + length.next_multiple_of(4)..).unwrap_or_default());
+        let flags = options.into_iter().find(|(code, _)| *code == 2).and_then(|(_, value)| self.u32_at(value, 0));
+        let direction = match flags.unwrap_or(0) & 3 {
+            1 => Some(Direction::In),
+            2 => Some(Direction::Out),
+            _ => None,
+        };
+        let described = self.interfaces.get(interface)?;
+        let at_ns = nanoseconds(time, described.resolution, described.offset);
+        Some(self.frame(interface, at_ns, wire_length, direction, bytes))
+    }
+}
+
+fn nanoseconds(time: u64, resolution: u64, offset: i64) -> u64 {
+    let since = u128::from(time) * 1_000_000_000 / u128::from(resolution.max(1));
+    let at = i128::try_from(since).unwrap_or(i128::MAX).saturating_add(i128::from(offset) * 1_000_000_000);
+    u64::try_from(at.max(0)).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

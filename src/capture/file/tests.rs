@@ -1,0 +1,132 @@
+//! Files of other programs, our own, broken ones, and any bytes.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::capture::recorder::Recorder;
+
+fn read(bytes: &[u8]) -> (Vec<Frame>, Option<FileError>) {
+    let mut frames = Vec::new();
+    let opened = FileCapture::from_reader("test".to_owned(), Box::new(io::Cursor::new(bytes.to_vec())));
+    let mut capture = match opened {
+        Ok(capture) => capture,
+        Err(error) => return (frames, Some(error)),
+    };
+    loop {
+        match capture.next() {
+            Ok(Some(frame)) => frames.push(frame),
+            Ok(None) => return (frames, None),
+            Err(error) => {
+                assert!(matches!(capture.next(), Ok(None)), "an error is told once");
+                return (frames, Some(error));
+            }
+        }
+    }
+}
+
+const TCPDUMP: &[u8] = include_bytes!("../../../tests/data/vectors/gcm128-16.pcap");
+
+fn frame(at_ns: u64, interface: &str, direction: Option<Direction>, bytes: &[u8]) -> Frame {
+    Frame {
+        at_ns,
+        interface: interface.into(),
+        link: LinkType::Ethernet,
+        direction,
+        vlan: None,
+        wire_length: bytes.len() + 3,
+        bytes: bytes.into(),
+    }
+}
+
+fn recorded(frames: &[Frame]) -> Vec<u8> {
+    let mut file = Vec::new();
+    let mut recorder = Recorder::new(&mut file).unwrap();
+    for frame in frames {
+        recorder.record(frame, "ESP ok").unwrap();
+    }
+    file
+}
+
+fn some_frames() -> Vec<Frame> {
+    vec![
+        frame(1_795_450_902_123_456_789, "veth0", Some(Direction::In), &[1; 61]),
+        frame(1_795_450_902_123_456_790, "lo", None, &[2; 64]),
+        frame(u64::MAX / 2, "veth0", Some(Direction::Out), &[]),
+    ]
+}
+
+#[test]
+fn what_tcpdump_wrote_is_read() {
+    let (frames, error) = read(TCPDUMP);
+    assert!(error.is_none() && !frames.is_empty());
+    assert!(frames.iter().all(|frame| frame.link == LinkType::Ethernet && !frame.is_cut()));
+    // Seconds and microseconds of the first record.
+    let field = |at: usize| u64::from(u32::from_le_bytes(TCPDUMP[at..at + 4].try_into().unwrap()));
+    assert_eq!(frames[0].at_ns, field(24) * 1_000_000_000 + field(28) * 1000);
+    assert_eq!(&*frames[0].bytes, &TCPDUMP[40..40 + frames[0].bytes.len()]);
+}
+
+#[test]
+fn both_byte_orders_and_nanoseconds() {
+    let mut file = vec![0xa1, 0xb2, 0x3c, 0x4d, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 101];
+    file.extend([0, 0, 0, 5, 0, 0, 0, 7, 0, 0, 0, 2, 0, 0, 0, 9, 0x45, 0x46]);
+    let (frames, error) = read(&file);
+    assert!(error.is_none());
+    assert_eq!((frames[0].at_ns, frames[0].link, frames[0].wire_length), (5_000_000_007, LinkType::RawIp, 9));
+    assert!(frames[0].is_cut());
+}
+
+#[test]
+fn what_is_recorded_is_read_again() {
+    let frames = some_frames();
+    let (again, error) = read(&recorded(&frames));
+    assert!(error.is_none(), "{error:?}");
+    assert_eq!(again, frames);
+}
+
+#[test]
+fn a_file_that_ends_too_soon_gives_all_before_and_says_where() {
+    let whole = recorded(&some_frames());
+    let (frames, error) = read(&whole[..whole.len() - 5]);
+    assert_eq!(frames, some_frames()[..2]);
+    let words = error.unwrap().to_string();
+    assert!(words.starts_with("test: the file ends in the middle of it (behind frame 2, at byte "), "{words}");
+    let (frames, error) = read(&TCPDUMP[..TCPDUMP.len() - 1]);
+    assert_eq!(error.unwrap().frame, frames.len() as u64);
+    let mut huge = TCPDUMP.to_vec();
+    huge[32..36].copy_from_slice(&u32::MAX.to_le_bytes());
+    assert_eq!(
+        read(&huge).1.unwrap().to_string(),
+        "test: a frame claims 4294967295 bytes (behind frame 0, at byte 24)"
+    );
+    assert!(read(b"#!/bin/sh\n").1.unwrap().to_string().contains("neither a pcap nor a pcapng file"));
+    assert!(read(b"").1.is_some());
+}
+
+proptest! {
+    #[test]
+    fn any_change_of_a_file_is_survived(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+        cut in any::<prop::sample::Index>(),
+        ours in any::<bool>(),
+    ) {
+        let mut file = if ours { recorded(&some_frames()) } else { TCPDUMP.to_vec() };
+        for (place, value) in changes {
+            let place = place.index(file.len());
+            file[place] = value;
+        }
+        file.truncate(cut.index(file.len()) + 1);
+        read(&file);
+    }
+
+    #[test]
+    fn any_bytes_behind_a_magic_are_survived(
+        magic in prop::sample::select(vec![
+            vec![0x0a, 0x0d, 0x0d, 0x0a, 28, 0, 0, 0, 0x4d, 0x3c, 0x2b, 0x1a],
+            vec![0xd4, 0xc3, 0xb2, 0xa1],
+        ]),
+        bytes in prop::collection::vec(any::<u8>(), 0..200),
+    ) {
+        read(&[magic, bytes].concat());
+    }
+}

@@ -1,0 +1,116 @@
+//! Frames into a pcapng file, with interface names, directions, and a comment for each.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::Frame;
+use crate::packet::{Direction, LinkType};
+
+/// A capture file being written. What was not finished is written when it goes.
+pub struct Recorder<W: Write> {
+    out: W,
+    /// In the order of their numbers in the file.
+    interfaces: Vec<(Arc<str>, LinkType)>,
+}
+
+impl Recorder<BufWriter<File>> {
+    /// Makes a file that its owner alone may read; one that is there already is not overwritten.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn create(path: &Path) -> io::Result<Self> {
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        Self::new(BufWriter::new(file))
+    }
+}
+
+impl<W: Write> Recorder<W> {
+    /// Begins a file.
+    ///
+    /// # Errors
+    /// When the output does not take it.
+    pub fn new(mut out: W) -> io::Result<Self> {
+        // Byte order, version 1.0, a section of unknown length.
+        let mut body = 0x1a2b_3c4d_u32.to_le_bytes().to_vec();
+        body.extend([1, 0, 0, 0]);
+        body.extend([0xff; 8]);
+        write_block(&mut out, 0x0a0d_0d0a, &body)?;
+        Ok(Self { out, interfaces: Vec::new() })
+    }
+
+    /// Writes a frame with a comment; an empty one is left out.
+    ///
+    /// # Errors
+    /// When the output does not take it.
+    pub fn record(&mut self, frame: &Frame, comment: &str) -> io::Result<()> {
+        let place = (Arc::clone(&frame.interface), frame.link);
+        let interface = match self.interfaces.iter().position(|other| *other == place) {
+            Some(interface) => interface,
+            None => self.describe(place)?,
+        };
+        let number = |length: usize| u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes();
+        let mut body = number(interface).to_vec();
+        let [h @ .., _, _, _, _] = frame.at_ns.to_be_bytes();
+        let [_, _, _, _, l @ ..] = frame.at_ns.to_be_bytes();
+        body.extend(u32::from_be_bytes(h).to_le_bytes());
+        body.extend(u32::from_be_bytes(l).to_le_bytes());
+        body.extend(number(frame.bytes.len()));
+        body.extend(number(frame.wire_length.min(u32::MAX as usize)));
+        body.extend(&frame.bytes);
+        pad(&mut body);
+        let flags: u32 = match frame.direction {
+            Some(Direction::In) => 1,
+            Some(Direction::Out) => 2,
+            None => 0,
+        };
+        if !comment.is_empty() {
+            option(&mut body, 1, comment.as_bytes());
+        }
+        option(&mut body, 2, &flags.to_le_bytes());
+        option(&mut body, 0, &[]);
+        write_block(&mut self.out, 6, &body)
+    }
+
+    fn describe(&mut self, place: (Arc<str>, LinkType)) -> io::Result<usize> {
+        let link = place.1.to_pcap().to_le_bytes();
+        let mut body = vec![link[0], link[1], 0, 0, 0, 0, 0, 0];
+        option(&mut body, 2, place.0.as_bytes());
+        // Nanoseconds.
+        option(&mut body, 9, &[9]);
+        option(&mut body, 0, &[]);
+        write_block(&mut self.out, 1, &body)?;
+        self.interfaces.push(place);
+        Ok(self.interfaces.len() - 1)
+    }
+
+    /// Hands everything to the system.
+    ///
+    /// # Errors
+    /// When the output does not take it.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+fn pad(bytes: &mut Vec<u8>) {
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+}
+
+fn option(body: &mut Vec<u8>, code: u16, value: &[u8]) {
+    let length = u16::try_from(value.len()).unwrap_or(u16::MAX);
+    body.extend(code.to_le_bytes());
+    body.extend(length.to_le_bytes());
+    body.extend(value.iter().take(length.into()));
+    pad(body);
+}
+
+fn write_block(out: &mut impl Write, kind: u32, body: &[u8]) -> io::Result<()> {
+    let length = u32::try_from(body.len() + 12).map_err(io::Error::other)?.to_le_bytes();
+    out.write_all(&kind.to_le_bytes())?;
+    out.write_all(&length)?;
+    out.write_all(body)?;
+    out.write_all(&length)
+}
