@@ -150,6 +150,8 @@ pub enum Reason {
     Loopback,
     /// A part of a packet: an ICV covers the whole.
     Fragment,
+    /// A part of a TCP stream that carries IKE and ESP (RFC 9329): where a message begins is not known.
+    StreamPiece,
     /// Bytes are missing at the frame's end, so no ICV can be checked.
     Cut,
 }
@@ -223,6 +225,9 @@ impl fmt::Display for Reason {
             ),
             Self::Loopback => f.write_str("loopback is exempt from policies"),
             Self::Fragment => f.write_str("a part of a packet: the ICV covers the whole"),
+            Self::StreamPiece => {
+                f.write_str("a part of a stream of IKE and ESP in TCP, which is not put together here")
+            }
             Self::Cut => f.write_str("the capture cut the frame: the ICV cannot be checked"),
         }
     }

@@ -19,7 +19,7 @@ const MOST_INTERFACES: usize = 65_536;
 
 /// Why a file cannot be read, or not any further.
 #[derive(Debug, thiserror::Error)]
-#[error("{name}: {problem}{}", place(.frame, .byte))]
+#[error("{name}: {problem}{}", place(*.frame, *.byte))]
 pub struct FileError {
     /// The file.
     pub name: String,
@@ -31,7 +31,7 @@ pub struct FileError {
     pub problem: String,
 }
 
-fn place(frame: &u64, byte: &u64) -> String {
+fn place(frame: u64, byte: u64) -> String {
     match byte {
         0 => String::new(),
         byte => format!(" (behind frame {frame}, at byte {byte})"),
@@ -114,7 +114,7 @@ impl FileCapture {
     ///
     /// # Errors
     /// Once, where the file is broken or ends too soon; after that it is at its end.
-    pub fn next(&mut self) -> Result<Option<Frame>, FileError> {
+    pub fn next_frame(&mut self) -> Result<Option<Frame>, FileError> {
         if self.broken {
             return Ok(None);
         }

@@ -1,13 +1,15 @@
 //! Frames as they come, judged by the kernel's own SAs and policies: what `packets` and `check` watch with.
 
 use std::collections::HashSet;
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::capture::{self, Frame, Interface, LiveCapture};
+use crate::capture::{self, FileCapture, Frame, Interface, LiveCapture};
 use crate::console::state::packets::{Seen, sight};
+use crate::dialect::key_file::KeyRow;
 use crate::evidence::{Judge, Policies, Sight};
 use crate::kernel::{Follower, Update, XfrmKernel};
-use crate::model::{KernelEvent, PolicyDefaults, Spd};
+use crate::model::{KernelEvent, PolicyDefaults, Sa, SaFlags, SaSpec, Spd};
 use crate::packet::{Dissection, dissect};
 
 /// What the kernel may keep of frames that were not fetched yet.
@@ -29,9 +31,17 @@ impl Observed {
     }
 }
 
-/// Watches an interface and the kernel's databases together.
+/// Where frames come from.
+enum Source {
+    Live(LiveCapture),
+    File(FileCapture),
+}
+
+/// Watches an interface and the kernel's databases together, or reads a file.
 pub(super) struct Observer {
-    capture: LiveCapture,
+    source: Source,
+    /// Keys from a file, which are tried where the kernel has no SA.
+    keys: Vec<KeyRow>,
     follower: Option<Follower>,
     /// What frames are judged by.
     pub(super) judge: Judge,
@@ -60,7 +70,8 @@ impl Observer {
             Err(error) => (None, Some(error.to_string())),
         };
         let mut observer = Self {
-            capture: LiveCapture::open(&name, BUFFER)?,
+            source: Source::Live(LiveCapture::open(&name, BUFFER)?),
+            keys: Vec::new(),
             follower,
             judge: Judge::default(),
             spd: Spd::default(),
@@ -74,6 +85,36 @@ impl Observer {
         Ok((observer, complaint))
     }
 
+    /// Begins to read a file. Which policies held where it was recorded nobody knows.
+    pub(super) fn read(path: &Path) -> anyhow::Result<Self> {
+        Ok(Self {
+            source: Source::File(FileCapture::open(path)?),
+            keys: Vec::new(),
+            follower: None,
+            judge: Judge::default(),
+            spd: Spd::default(),
+            defaults: None,
+            interfaces: Vec::new(),
+            looked: Instant::now(),
+            dropped: 0,
+        })
+    }
+
+    /// Adds keys from a file.
+    pub(super) fn add_keys(&mut self, keys: Vec<KeyRow>) {
+        for row in &keys {
+            if let KeyRow::Sa(sa) = row {
+                self.judge.memory.learn(sa, 0);
+            }
+        }
+        self.keys = keys;
+    }
+
+    /// Whether there is nothing more to come.
+    pub(super) fn is_file(&self) -> bool {
+        matches!(self.source, Source::File(_))
+    }
+
     fn look_at_interfaces(&mut self) {
         self.looked = Instant::now();
         self.interfaces = capture::interfaces();
@@ -83,12 +124,21 @@ impl Observer {
 
     /// The name of the interface.
     pub(super) fn interface(&self) -> &str {
-        self.capture.interface()
+        match &self.source {
+            Source::Live(capture) => capture.interface(),
+            Source::File(_) => "the file",
+        }
     }
 
-    /// Waits for frames, but not longer than `patience`, and judges them.
+    /// Waits for frames, but not longer than `patience`, and judges them. At the end of a file there are none.
     pub(super) fn next(&mut self, patience: Duration) -> anyhow::Result<Vec<Observed>> {
-        let batch = self.capture.next(patience)?;
+        let batch = match &mut self.source {
+            Source::Live(capture) => capture.next(patience)?,
+            Source::File(file) => {
+                let frame = file.next_frame()?;
+                return Ok(frame.into_iter().map(|frame| self.judge_frame(frame)).collect());
+            }
+        };
         if self.looked.elapsed() >= LOOK_EVERY {
             // Addresses come and go: what is for this host is judged by other policies than what is passed on.
             self.look_at_interfaces();
@@ -101,10 +151,28 @@ impl Observer {
 
     fn judge_frame(&mut self, frame: Frame) -> Observed {
         let dissection = dissect(frame.link, &frame.bytes);
+        self.try_keys(&dissection);
         let place = self.interfaces.iter().find(|interface| interface.name == *frame.interface);
         let sight = Sight { loopback: place.is_some_and(|place| place.is_loopback), ..sight(&frame) };
         let evidence = self.judge.judge(sight, &dissection, place.map_or(0, |place| place.index));
         Observed { seen: Seen { frame, evidence }, dissection }
+    }
+
+    /// A row of a key file may be for many SAs: the one that a frame names is made of it.
+    fn try_keys(&mut self, dissection: &Dissection) {
+        for header in dissection.ipsec() {
+            let fits = |row: &&KeyRow| row.is_for(header.protocol, header.spi, header.source, header.destination);
+            if let Some(row @ KeyRow::Pattern(_)) = self.keys.iter().find(fits)
+                && !self.judge.memory.names(header.destination, header.protocol, header.spi)
+            {
+                let mut spec = SaSpec::new(header.source, header.destination, header.protocol, header.spi);
+                spec.algorithms = row.algorithms().clone();
+                if row.has_extended_sequence() {
+                    spec.flags = SaFlags(SaFlags::ESN);
+                }
+                self.judge.memory.learn(&Sa::from_spec(&spec, 0), 0);
+            }
+        }
     }
 
     /// Takes in what the kernel has said since the last time.

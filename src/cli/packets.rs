@@ -1,16 +1,21 @@
 //! `espial packets`: frames without a screen.
 
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
+use zeroize::Zeroizing;
 
 use super::observer::{Observed, Observer};
+use crate::capture::Recorder;
 use crate::console::clock::Clock;
 use crate::console::state::packets::{Seen, fits};
+use crate::dialect::key_file::{KeyRow, key_file};
 use crate::evidence::{Judge, Known};
 use crate::packet::{Filter, Header, Summary};
 
@@ -18,6 +23,15 @@ use crate::packet::{Filter, Header, Summary};
 #[derive(Clone, Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct Arguments {
+    /// Read a pcap or pcapng file instead of an interface
+    #[arg(short, long, value_name = "FILE")]
+    read: Option<PathBuf>,
+    /// Keys beside the kernel's: a setkey script, the output of `ip xfrm state`, or Wireshark's esp_sa
+    #[arg(short, long, value_name = "FILE")]
+    keys: Option<PathBuf>,
+    /// Record the packets that fit in a pcapng file, each with its verdict as a comment
+    #[arg(short, long, value_name = "FILE")]
+    write: Option<PathBuf>,
     /// Stop after so many packets
     #[arg(short, long, value_name = "N")]
     count: Option<u64>,
@@ -49,32 +63,68 @@ const SCHEMA: u32 = 1;
 pub fn run(arguments: &Arguments, interface: Option<&str>) -> anyhow::Result<ExitCode> {
     let text = arguments.filter.join(" ");
     let filter = Filter::parse(&text).with_context(|| format!("the filter {text:?}"))?;
-    let (mut observer, complaint) = Observer::open(interface)?;
-    if let Some(complaint) = complaint {
-        writeln!(io::stderr(), "espial: {complaint}")?;
-    }
+    let keys = arguments.keys.as_deref().map(read_keys).transpose()?;
+    let mut observer = match &arguments.read {
+        Some(path) => Observer::read(path)?,
+        None => {
+            let (observer, complaint) = Observer::open(interface)?;
+            if let Some(complaint) = complaint {
+                writeln!(io::stderr(), "espial: {complaint}")?;
+            }
+            observer
+        }
+    };
+    observer.add_keys(keys.unwrap_or_default());
+    let recorder = |path: &PathBuf| Recorder::create(path).with_context(|| format!("making {}", path.display()));
+    let mut recorder = arguments.write.as_ref().map(recorder).transpose()?;
     let clock = Clock::local();
     let mut out = io::stdout().lock();
     let mut number = 0;
     let mut told = 0;
     loop {
-        for observed in observer.next(Duration::from_millis(200))? {
+        let batch = observer.next(Duration::from_millis(200))?;
+        if batch.is_empty() && observer.is_file() {
+            return finish(recorder.as_mut());
+        }
+        for observed in batch {
             number += 1;
             if filter.as_ref().is_none_or(|filter| fits(filter, &observed.seen, &observed.dissection, &observer.judge))
             {
+                if let Some(recorder) = &mut recorder {
+                    recorder.record(&observed.seen.frame, &observed.seen.evidence.verdict.to_string())?;
+                }
                 print(&mut out, arguments.json, number, &observed, &observer.judge, &clock)?;
                 told += 1;
                 if arguments.count.is_some_and(|count| told >= count) {
-                    return Ok(ExitCode::SUCCESS);
+                    return finish(recorder.as_mut());
                 }
             }
         }
         out.flush()?;
+        if let Some(recorder) = &mut recorder {
+            recorder.flush()?;
+        }
         if observer.dropped > 0 {
             let dropped = std::mem::take(&mut observer.dropped);
             writeln!(io::stderr(), "espial: {dropped} frames came too fast and were dropped by the capture")?;
         }
     }
+}
+
+/// What was recorded is on its way to the disk, or it is an error.
+fn finish(recorder: Option<&mut Recorder<BufWriter<File>>>) -> anyhow::Result<ExitCode> {
+    recorder.map_or(Ok(()), Recorder::flush).context("recording")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The keys of a file, which is wiped from memory when it was read.
+fn read_keys(path: &Path) -> anyhow::Result<Vec<KeyRow>> {
+    let name = path.display();
+    let text = Zeroizing::new(std::fs::read_to_string(path).with_context(|| format!("reading {name}"))?);
+    key_file(&text).map_err(|errors| {
+        let words: Vec<String> = errors.iter().map(|error| format!("{name}: {error}")).collect();
+        anyhow::anyhow!("{}", words.join("\n"))
+    })
 }
 
 fn print(

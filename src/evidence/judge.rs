@@ -107,6 +107,9 @@ impl Judge {
         if headers().any(protected) {
             return self.weigh_protected(sight, direction, dissection, interface);
         }
+        if headers().any(|header| *header == Header::TcpStreamPiece) {
+            return plain(Verdict::Unproven, vec![Reason::StreamPiece]);
+        }
         let tail_of = |header: &Header| matches!(header, Header::FragmentTail(Protocol::Esp | Protocol::Ah));
         if headers().any(tail_of) {
             if direction == Some(Direction::In) {

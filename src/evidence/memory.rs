@@ -202,6 +202,14 @@ impl SaMemory {
         self.known.get(&serial)
     }
 
+    /// Whether an SA of this name is known, at whatever time.
+    pub fn names(&self, destination: IpAddr, protocol: IpsecProtocol, spi: Spi) -> bool {
+        let serials = self.by_spi.get(&spi).into_iter().flatten();
+        serials
+            .filter_map(|serial| self.known.get(serial))
+            .any(|known| known.id.destination == destination && known.id.protocol == protocol)
+    }
+
     /// The SAs that a packet of this time can belong to, the newest first.
     pub(super) fn of_packet(
         &self,

@@ -4,6 +4,7 @@
 mod console;
 mod crypto;
 mod evidence;
+mod files;
 mod headless;
 mod keys;
 mod setkey;

@@ -13,11 +13,11 @@ fn read(bytes: &[u8]) -> (Vec<Frame>, Option<FileError>) {
         Err(error) => return (frames, Some(error)),
     };
     loop {
-        match capture.next() {
+        match capture.next_frame() {
             Ok(Some(frame)) => frames.push(frame),
             Ok(None) => return (frames, None),
             Err(error) => {
-                assert!(matches!(capture.next(), Ok(None)), "an error is told once");
+                assert!(matches!(capture.next_frame(), Ok(None)), "an error is told once");
                 return (frames, Some(error));
             }
         }

@@ -1,0 +1,93 @@
+//! `espial packets` on files: captures that others made, with keys that others wrote.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/vectors");
+
+fn packets(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_espial")).arg("packets").args(arguments).output().unwrap()
+}
+
+fn lines(output: &Output) -> Vec<Value> {
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn vector(name: &str) -> String {
+    format!("{VECTORS}/{name}")
+}
+
+#[test]
+fn wiresharks_keys_open_another_machines_captures() {
+    for name in ["3des-sha1", "aes128-sha1", "aes256-sha256_128", "aesctr-sha1", "gcm256-16", "udp-aes128-sha1"] {
+        let output = packets(&["-r", &vector(&format!("{name}.pcap")), "--keys", &vector("esp_sa"), "--json"]);
+        let packets = lines(&output);
+        assert!(output.status.success() && !packets.is_empty(), "{name}: {output:?}");
+        for packet in packets {
+            assert_eq!(packet["verdict"], "ESP ok", "{name}: {packet:#}");
+            let inner = &packet["inner"];
+            assert!(["ICMP", "UDP", "IPv4/ICMP", "TCP"].iter().any(|word| inner["protocol"] == *word), "{packet:#}");
+        }
+    }
+}
+
+#[test]
+fn without_keys_nothing_is_claimed() {
+    let packets = lines(&packets(&["-r", &vector("gcm128-16.pcap"), "--json"]));
+    assert!(packets.iter().all(|packet| packet["verdict"] == "NO SA" && packet["inner"].is_null()));
+}
+
+#[test]
+fn a_filter_may_look_inside() {
+    let (file, keys) = (vector("linux-all.pcap"), vector("linux-all.sas"));
+    let count = |filter: &str| lines(&packets(&["-r", &file, "--keys", &keys, "--json", filter])).len();
+    assert_eq!((count("text \"hello world\""), count("text \"goodbye\"")), (277, 0));
+    assert_eq!(count("verdict bad"), 0);
+    assert!(count("ah and esp") >= 4);
+}
+
+#[test]
+fn what_is_recorded_holds_verdicts_and_no_keys_and_is_its_owners_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("record.pcapng");
+    let (file, keys, record) = (vector("linux-all.pcap"), vector("linux-all.sas"), path.to_str().unwrap());
+    let first = packets(&["-r", &file, "--keys", &keys, "--json", "-w", record]);
+    assert!(first.status.success());
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let bytes = fs::read(&path).unwrap();
+    let has = |part: &[u8]| bytes.windows(part.len()).any(|window| window == part);
+    assert!(has(b"ESP+AH ok") && !has(b"26313c47525d68737e89949faab5c0cb"));
+    let again = packets(&["-r", record, "--keys", &keys, "--json"]);
+    let verdicts = |output: &Output| lines(output).iter().map(|packet| packet["verdict"].clone()).collect::<Vec<_>>();
+    assert_eq!(verdicts(&again), verdicts(&first));
+    let once_more = packets(&["-r", &file, "-w", record]);
+    assert!(!once_more.status.success(), "a file that is there is not overwritten");
+}
+
+#[test]
+fn a_broken_file_shows_what_came_before_and_says_where_it_broke() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cut.pcap");
+    let whole = fs::read(vector("gcm128-16.pcap")).unwrap();
+    fs::write(&path, &whole[..whole.len() - 7]).unwrap();
+    let output = packets(&["-r", path.to_str().unwrap(), "--json"]);
+    let words = String::from_utf8(output.stderr.clone()).unwrap();
+    let before = lines(&output).len();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(before > 0 && words.contains(&format!("behind frame {before}, at byte ")), "{words}");
+}
+
+#[test]
+fn a_wrong_key_file_is_refused_with_its_place_and_without_its_keys() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys");
+    fs::write(&path, "add 10.0.0.1 10.0.0.2 esp 0x1001 -E aes-cbc 0xdeadbeefdeadbeef -Z;\n").unwrap();
+    let output = packets(&["-r", &vector("gcm128-16.pcap"), "--keys", path.to_str().unwrap()]);
+    let words = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && words.contains("line 1, column "), "{words}");
+    assert!(!words.contains("deadbeef"), "{words}");
+}
