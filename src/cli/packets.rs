@@ -26,7 +26,7 @@ pub struct Arguments {
     /// Read a pcap or pcapng file instead of an interface
     #[arg(short, long, value_name = "FILE")]
     read: Option<PathBuf>,
-    /// Keys beside the kernel's: a setkey script, the output of `ip xfrm state`, or Wireshark's esp_sa
+    /// Keys beside the kernel's: a setkey script, the output of `ip xfrm state`, or Wireshark's table of ESP SAs
     #[arg(short, long, value_name = "FILE")]
     keys: Option<PathBuf>,
     /// Record the packets that fit in a pcapng file, each with its verdict as a comment
@@ -64,15 +64,14 @@ pub fn run(arguments: &Arguments, interface: Option<&str>) -> anyhow::Result<Exi
     let text = arguments.filter.join(" ");
     let filter = Filter::parse(&text).with_context(|| format!("the filter {text:?}"))?;
     let keys = arguments.keys.as_deref().map(read_keys).transpose()?;
-    let mut observer = match &arguments.read {
-        Some(path) => Observer::read(path)?,
-        None => {
-            let (observer, complaint) = Observer::open(interface)?;
-            if let Some(complaint) = complaint {
-                writeln!(io::stderr(), "espial: {complaint}")?;
-            }
-            observer
+    let mut observer = if let Some(path) = &arguments.read {
+        Observer::read(path)?
+    } else {
+        let (observer, complaint) = Observer::open(interface)?;
+        if let Some(complaint) = complaint {
+            writeln!(io::stderr(), "espial: {complaint}")?;
         }
+        observer
     };
     observer.add_keys(keys.unwrap_or_default());
     let recorder = |path: &PathBuf| Recorder::create(path).with_context(|| format!("making {}", path.display()));
