@@ -119,7 +119,7 @@ fn write_lines(sas: &[Sa], words: impl Fn(&SaSpec) -> Zeroizing<String>, out: &m
             }
             let line = words(&sa.to_spec());
             // Without its keys it is nothing to be carried out.
-            let mark = if line.contains(HIDDEN_KEY) { "# " } else { "" };
+            let mark = if line.contains(HIDDEN_KEY) && !line.starts_with('#') { "# " } else { "" };
             writeln!(out, "{mark}{}", *line)?;
         }
     }
