@@ -8,7 +8,7 @@ use clap::Args;
 use super::json::PolicyList;
 use super::list::{self, Form};
 use crate::console::columns::{Column, PolicyColumn};
-use crate::dialect::{iproute2, setkey};
+use crate::dialect::{iproute2, left_out_of_policy, setkey};
 use crate::kernel::{Kernel, XfrmKernel};
 use crate::model::spd::matching_order;
 use crate::model::{Policy, PolicySpec};
@@ -72,6 +72,10 @@ pub fn print(arguments: &Arguments, kernel: &mut dyn Kernel, out: &mut dyn Write
 fn write_line(policy: &Policy, words: fn(&PolicySpec) -> String, out: &mut dyn Write) -> io::Result<()> {
     if policy.is_of_socket() {
         return writeln!(out, "# a policy of a program's socket, which only the program can make ({})", policy.id());
+    }
+    let left_out = left_out_of_policy(policy).join(", ");
+    if !left_out.is_empty() {
+        writeln!(out, "# {}: what follows leaves out its {left_out}", policy.id())?;
     }
     writeln!(out, "{}", words(&policy.to_spec()))
 }

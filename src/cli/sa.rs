@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::json::SaList;
 use super::list::{self, Form};
 use crate::console::columns::{SaColumn, SaRow};
-use crate::dialect::{HIDDEN_KEY, iproute2, setkey};
+use crate::dialect::{HIDDEN_KEY, iproute2, left_out_of_sa, setkey};
 use crate::kernel::namespace::local_addresses;
 use crate::kernel::{Kernel, XfrmKernel};
 use crate::model::{Sa, SaDirection, SaSpec};
@@ -110,10 +110,16 @@ fn write_lines(sas: &[Sa], words: impl Fn(&SaSpec) -> Zeroizing<String>, out: &m
     for sa in sas {
         if sa.is_larval() {
             writeln!(out, "# {} reserves its SPI and has no keys yet", sa.id())?;
+        } else if sa.is_made_by_kernel() {
+            writeln!(out, "# {} comes and goes with an IPComp SA: the kernel makes it", sa.id())?;
         } else {
+            let left_out = left_out_of_sa(sa).join(", ");
+            if !left_out.is_empty() {
+                writeln!(out, "# {}: what follows leaves out its {left_out}", sa.id())?;
+            }
             let line = words(&sa.to_spec());
             // Without its keys it is nothing to be carried out.
-            let mark = if line.contains(HIDDEN_KEY) { "# " } else { "" };
+            let mark = if line.contains(HIDDEN_KEY) && !line.starts_with('#') { "# " } else { "" };
             writeln!(out, "{mark}{}", *line)?;
         }
     }

@@ -106,8 +106,18 @@ pub fn policy(spec: &PolicySpec) -> String {
 
 fn write_selector(text: &mut String, selector: &Selector) {
     let _ = write!(text, " src {} dst {}", selector.source, selector.destination);
+    if selector.interface != 0 {
+        // Its name belongs to a namespace; `ip` takes this for the index.
+        let _ = write!(text, " dev if{}", selector.interface);
+    }
     if selector.protocol != UpperProtocol::ANY {
         let _ = write!(text, " proto {}", upper(selector.protocol));
+    }
+    if selector.protocol == UpperProtocol::GRE && !(selector.source_port.is_any() && selector.destination_port.is_any())
+    {
+        let (high, low) = (selector.source_port.value, selector.destination_port.value);
+        let _ = write!(text, " key {}", u32::from(high) << 16 | u32::from(low));
+        return;
     }
     // One word for each of the kinds of things that the kernel keeps in the port fields.
     let (source, destination) = match selector.protocol {
@@ -161,5 +171,47 @@ fn write_template(text: &mut String, template: &Template) {
     }
     if template.level == Level::Use {
         text.push_str(" level use");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{PortMatch, Prefix};
+
+    fn check(fill: fn(&mut Selector), expected: &str) {
+        let network = |text: &str| text.parse::<Prefix>().unwrap();
+        let mut selector = Selector::between(network("10.1.0.0/16"), network("10.2.0.0/16"));
+        fill(&mut selector);
+        let line = policy(&PolicySpec::new(PolicyDirection::Out, selector));
+        assert_eq!(line, format!("ip xfrm policy add src 10.1.0.0/16 dst 10.2.0.0/16{expected} dir out priority 0"));
+    }
+
+    #[test]
+    fn every_part_of_a_selector_has_ips_word() {
+        check(|_| {}, "");
+        check(|selector| selector.interface = 7, " dev if7");
+        check(
+            |selector| {
+                selector.protocol = UpperProtocol::TCP;
+                selector.destination_port = PortMatch::exactly(443);
+            },
+            " proto tcp dport 443",
+        );
+        check(
+            |selector| {
+                selector.protocol = UpperProtocol::ICMP;
+                (selector.source_port, selector.destination_port) = (PortMatch::exactly(8), PortMatch::exactly(0));
+            },
+            " proto icmp type 8 code 0",
+        );
+        check(|selector| selector.protocol = UpperProtocol::GRE, " proto 47");
+        check(
+            |selector| {
+                selector.protocol = UpperProtocol::GRE;
+                (selector.source_port, selector.destination_port) = (PortMatch::exactly(1), PortMatch::exactly(2));
+            },
+            " proto 47 key 65538",
+        );
     }
 }

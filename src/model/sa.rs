@@ -285,6 +285,12 @@ impl Sa {
 }
 
 impl Sa {
+    /// Whether the kernel made it by itself: IP in IP, beside an IPComp SA in tunnel mode, for packets that were not
+    /// worth compressing (`ipcomp_tunnel_create`, `net/ipv4/ipcomp.c`). Nobody else can.
+    pub fn is_made_by_kernel(&self) -> bool {
+        matches!(self.protocol, IpsecProtocol::Other(4 | 41))
+    }
+
     /// The SA that a kernel would tell right after `spec` was written at `now` (seconds since the epoch): what tests
     /// and the scripted kernel start from.
     pub fn from_spec(spec: &SaSpec, now: u64) -> Self {

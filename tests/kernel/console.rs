@@ -6,6 +6,8 @@ use crate::world::{feed, ip};
 
 pub const TESTS: &[Test] = &[
     ("an_aes_gcm_sa_is_added_by_form_seen_by_ip_deleted_and_flushed", add_delete_flush),
+    ("a_policy_is_added_by_form_refused_twice_deleted_and_flushed", policies),
+    ("read_only_on_another_host_changes_nothing", read_only_elsewhere),
     ("packets_are_tied_to_their_sas", packets),
     ("without_capabilities_it_opens_and_says_what_is_missing", without_capabilities),
 ];
@@ -78,5 +80,60 @@ fn without_capabilities() {
     session.press("3");
     must(session.sees("CAP_NET_RAW"));
     session.press("q");
+    session.ends(0).unwrap();
+}
+
+fn policies() {
+    let mut session = Session::espial();
+    must(session.sees("Policies 0"));
+    session.press("2");
+    must(session.sees("2 Policies 0"));
+    // Direction, source and destination; what comes behind has a default.
+    let form = "a\t10.1.0.0/24\t10.2.0.0/24\x13";
+    session.press(form);
+    must(session.sees("added policy out 10.1.0.0/24 10.2.0.0/24"));
+    must(session.sees("Policies 1"));
+    let listed = ip("xfrm policy");
+    assert!(listed.contains("src 10.1.0.0/24 dst 10.2.0.0/24 dir out priority 2147483648 "), "{listed}");
+    assert!(listed.contains("proto esp reqid 0 mode transport"), "{listed}");
+    session.press(form);
+    must(session.sees("exists already (EEXIST)"));
+    session.press("\x1b");
+    must(session.until("the form's end", |screen| !screen.contents().contains("Add a policy")));
+    ip("xfrm policy add src 10.3.0.0/24 dst 10.2.0.0/24 dir in action block");
+    must(session.sees("Policies 2"));
+    session.press("F");
+    must(session.sees("These 2 go"));
+    session.press("n");
+    must(session.until("the question's end", |screen| !screen.contents().contains("These 2 go")));
+    assert_eq!(ip("xfrm policy").matches("src 10.").count(), 2, "a no deletes nothing");
+    session.press("gd");
+    must(session.sees("Delete this policy?"));
+    session.press("y");
+    must(session.sees("Policies 1"));
+    assert!(!ip("xfrm policy").contains("dir out"));
+    session.press("F");
+    must(session.sees("These 1 go"));
+    session.press("y");
+    must(session.sees("Policies 0"));
+    assert_eq!(ip("xfrm policy"), "");
+    session.press("q");
+    session.ends(0).unwrap();
+}
+
+/// On the other host, and only looking.
+fn read_only_elsewhere() {
+    let add = "xfrm state add src 10.9.0.1 dst 10.9.0.2 proto esp spi 0x2001";
+    ip(&format!("-n reblochon {add} aead rfc4106(gcm(aes)) {KEY} 128"));
+    let arguments = ["--config", "/dev/null", "--netns", "reblochon", "--read-only"];
+    let mut session = Session::start(env!("CARGO_BIN_EXE_espial"), &arguments);
+    must(session.sees("espial reblochon"));
+    must(session.sees("SAs 1"));
+    must(session.sees("Enter details  r keys"));
+    // The help comes behind whatever these would do.
+    session.press("dyFy?");
+    must(session.sees("Keys"));
+    assert!(ip("-n reblochon xfrm state").contains("spi 0x00002001"));
+    session.press("\x03");
     session.ends(0).unwrap();
 }

@@ -4,8 +4,10 @@
 //! --` does the same. Every test begins with empty databases on both hosts, so they run one after the other.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that fails should say where")]
 
+mod acquire;
 mod console;
 mod evidence;
+mod printed;
 mod reads;
 #[path = "../terminal/session.rs"]
 #[allow(dead_code, reason = "the terminal tests use all of it")]
@@ -30,9 +32,11 @@ fn main() {
     }
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let groups: [(&str, &[Test]); 5] = [
+    let groups: [(&str, &[Test]); 7] = [
         ("writes", writes::TESTS),
         ("reads", reads::TESTS),
+        ("printed", printed::TESTS),
+        ("acquire", acquire::TESTS),
         ("wire", wire::TESTS),
         ("evidence", evidence::TESTS),
         ("console", console::TESTS),

@@ -15,7 +15,7 @@ pub const TESTS: &[Test] = &[
     ("policies_with_everything", policies_with_everything),
     ("another_namespace", another_namespace),
     ("events", events),
-    ("nothing_is_taken_from_a_key_manager", nothing_is_taken_from_a_key_manager),
+    ("changes_and_expiries", changes_and_expiries),
     ("counters_of_lost_packets", counters),
     ("without_capabilities", without_capabilities),
 ];
@@ -151,15 +151,38 @@ fn events() {
     ip("xfrm policy setdefault fwd accept");
 }
 
-/// Whoever listens for ACQUIRE is taken for a key manager: the kernel then makes half an SA and waits for it to be
-/// completed. espial only looks on, and must not be waited for.
-fn nothing_is_taken_from_a_key_manager() {
-    let _watch = kernel().watch().unwrap();
-    ip("xfrm policy add src 10.9.0.1 dst 10.9.0.2 proto udp dport 9 dir out tmpl proto esp mode transport");
-    let socket = UdpSocket::bind("10.9.0.1:0").unwrap();
-    // It is dropped, which is not always told.
-    let _ = socket.send_to(b"hello world", "10.9.0.2:9");
-    assert_eq!(ip("xfrm state"), "", "no larval SA");
+fn changes_and_expiries() {
+    let mut watch = kernel().watch().unwrap();
+    let watch = watch.as_mut();
+    let sa = format!("src 10.9.0.1 dst 10.9.0.2 proto esp spi 0x1001 aead rfc4106(gcm(aes)) {GCM_KEY} 128");
+    ip(&format!("xfrm state add {sa}"));
+    ip(&format!("xfrm state update {sa} limit time-soft 1 limit time-hard 3"));
+    until(
+        watch,
+        "the changed SA",
+        |event| matches!(event, KernelEvent::SaUpdated(sa) if sa.spi.0 == 0x1001 && sa.limits.since_added_secs.hard == Some(3)),
+    );
+    until(
+        watch,
+        "its warning",
+        |event| matches!(event, KernelEvent::SaExpired { id, hard: false } if id.spi.0 == 0x1001),
+    );
+    assert!(ip("xfrm state").contains("spi 0x00001001"), "a soft limit only warns");
+    let policy = "src 10.1.0.0/16 dst 10.2.0.0/16 dir out";
+    ip(&format!("xfrm policy add {policy}"));
+    ip(&format!("xfrm policy update {policy} priority 9"));
+    until(
+        watch,
+        "the changed policy",
+        |event| matches!(event, KernelEvent::PolicyUpdated(policy) if policy.priority == 9),
+    );
+    ip(&format!("xfrm policy update {policy} limit time-hard 1"));
+    until(
+        watch,
+        "its expiry",
+        |event| matches!(event, KernelEvent::PolicyExpired { id, hard: true } if id.selector.source.to_string() == "10.1.0.0/16"),
+    );
+    assert_eq!(ip("xfrm policy"), "");
 }
 
 fn counters() {

@@ -76,15 +76,17 @@ fn recorded(work: impl FnOnce()) -> Vec<u8> {
     let mut first = [0; 1];
     tcpdump.stderr.as_mut().unwrap().read_exact(&mut first).unwrap();
     let mut output = tcpdump.stdout.take().unwrap();
-    let mut header = [0; 24];
-    output.read_exact(&mut header).unwrap();
     work();
-    // What is on its way to tcpdump.
-    thread::sleep(Duration::from_millis(300));
-    let pid = rustix::process::Pid::from_child(&tcpdump);
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    let mut pcap = header.to_vec();
-    output.read_to_end(&mut pcap).unwrap();
+    // Between the networks behind the hosts nothing is protected. When this has come, all before it has.
+    let the_end = b"here the recording ends";
+    UdpSocket::bind("10.1.0.1:0").unwrap().send_to(the_end, "10.2.0.1:9").unwrap();
+    let (mut pcap, mut buffer) = (Vec::new(), [0; 4096]);
+    while !contains(&pcap, the_end) {
+        let read = output.read(&mut buffer).unwrap();
+        assert!(read > 0, "tcpdump has ended after {} bytes", pcap.len());
+        pcap.extend_from_slice(&buffer[..read]);
+    }
+    tcpdump.kill().unwrap();
     tcpdump.wait().unwrap();
     pcap
 }
@@ -93,12 +95,13 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|window| window == part)
 }
 
-/// tcpdump's lines for the IP packets of a recording.
+/// tcpdump's lines for the IP packets between the hosts in a recording.
 fn lines(pcap: &[u8]) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("wire.pcap");
     std::fs::write(&path, pcap).unwrap();
-    let text = Command::new("tcpdump").args(["-nn", "-r", path.to_str().unwrap(), "ip"]).output().unwrap();
+    let text =
+        Command::new("tcpdump").args(["-nn", "-r", path.to_str().unwrap(), "ip and host", REBLOCHON]).output().unwrap();
     String::from_utf8(text.stdout).unwrap().lines().map(str::to_owned).collect()
 }
 

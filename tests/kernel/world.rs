@@ -2,10 +2,14 @@
 
 use std::ffi::OsStr;
 use std::io::Write;
+use std::net::UdpSocket;
+use std::os::fd::AsRawFd;
 use std::process::{Command, Output, Stdio};
 
 use espial::kernel::namespace::Namespace;
 use espial::kernel::{Kernel, XfrmKernel};
+use netlink_packet_core::Emitable;
+use netlink_packet_xfrm::UserPolicyInfo;
 
 /// The article's hosts.
 pub const GOUDA: &str = "10.9.0.1";
@@ -57,6 +61,11 @@ pub fn feed(program: &str, arguments: &[&str], input: &str) -> Output {
     child.wait_with_output().unwrap()
 }
 
+/// A key of so many bytes, as `ip` reads and shows it.
+pub fn key(bytes: usize) -> String {
+    (0..bytes).fold("0x".to_owned(), |text, byte| format!("{text}{byte:02x}"))
+}
+
 /// The kernel's databases of gouda.
 pub fn kernel() -> XfrmKernel {
     XfrmKernel::open().unwrap()
@@ -72,6 +81,24 @@ pub fn reset() {
     for host in ["gouda", "reblochon"] {
         ip(&format!("-n {host} xfrm state flush"));
         ip(&format!("-n {host} xfrm policy flush"));
+        ip(&format!("-n {host} xfrm policy flush ptype sub"));
     }
-    assert_eq!(kernel().sas().unwrap(), [], "ip has flushed");
+    assert_eq!((kernel().sas().unwrap(), kernel().policies().unwrap()), (Vec::new(), Vec::new()), "ip has flushed");
+}
+
+/// A socket with a policy of its own, as key managers have them: what comes in may come in clear.
+pub fn socket_with_a_policy() -> UdpSocket {
+    let socket = UdpSocket::bind((GOUDA, 0)).unwrap();
+    let mut policy = UserPolicyInfo::default();
+    policy.selector.family = u16::try_from(libc::AF_INET).unwrap();
+    let mut bytes = vec![0; policy.buffer_len()];
+    policy.emit(&mut bytes);
+    let length = libc::socklen_t::try_from(bytes.len()).unwrap();
+    // SAFETY: the kernel reads so many bytes of a buffer that is as long.
+    #[allow(unsafe_code, reason = "no crate knows this option")]
+    let answer = unsafe {
+        libc::setsockopt(socket.as_raw_fd(), libc::IPPROTO_IP, libc::IP_XFRM_POLICY, bytes.as_ptr().cast(), length)
+    };
+    assert_eq!(answer, 0, "{}", std::io::Error::last_os_error());
+    socket
 }

@@ -10,8 +10,8 @@ use super::decode::newer;
 use crate::kernel::netlink::Request;
 use crate::model::sa::Encapsulation;
 use crate::model::{
-    AlgorithmName, IpsecProtocol, Level, LifetimeLimits, Mark, PolicyAction, PolicyDefaults, PolicyDirection, PolicyId,
-    PolicyKind, PolicySpec, PortMatch, SaDirection, SaId, SaSpec, Selector, Template, Transform,
+    AlgorithmName, IpsecProtocol, Level, LifetimeLimits, Mark, PolicyAction, PolicyDefaults, PolicyId, PolicyKind,
+    PolicySpec, PortMatch, SaDirection, SaId, SaSpec, Selector, Template, Transform,
 };
 
 fn bytes_of(body: &impl Emitable) -> Vec<u8> {
@@ -209,15 +209,10 @@ pub(super) fn new_policy(spec: &PolicySpec) -> Request {
     with_mark(with_kind(request, spec.kind), spec.mark)
 }
 
-/// `XFRM_MSG_GETPOLICY` and `XFRM_MSG_DELPOLICY` of one policy: by its index if it belongs to a socket, by what it
-/// matches otherwise.
+/// `XFRM_MSG_GETPOLICY` and `XFRM_MSG_DELPOLICY` of one policy, by what it matches. One of a socket cannot be named at
+/// all: the kernel refuses its direction (`verify_policy_dir`, `net/xfrm/xfrm_user.c`).
 pub(super) fn policy_id(kind: u16, id: &PolicyId) -> Request {
-    let raw = match id.direction {
-        PolicyDirection::Socket(_) => {
-            x::UserPolicyId { index: id.socket_index, direction: id.direction.number(), ..x::UserPolicyId::default() }
-        }
-        _ => x::UserPolicyId { selector: selector(&id.selector), index: 0, direction: id.direction.number() },
-    };
+    let raw = x::UserPolicyId { selector: selector(&id.selector), index: 0, direction: id.direction.number() };
     let mut request = Request::new(kind).body(&bytes_of(&raw));
     if let Some(if_id) = id.if_id {
         request = request.attribute(c::XFRMA_IF_ID, &if_id.0.to_ne_bytes());
