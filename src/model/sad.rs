@@ -1,18 +1,17 @@
 //! The security association database (RFC 4301 section 4.4.2): a copy of the kernel's, kept true by its events.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::ops::Deref;
 
 use super::slots::{Slot, Slots};
 use super::{IpsecProtocol, Sa, SaId, Spi};
 
-/// SAs by identity, and by the number that packets name them by.
+/// SAs by identity, and which numbers are taken.
 #[derive(Clone, Debug, Default)]
 pub struct Sad {
     sas: Slots<SaId, Sa>,
-    /// Mostly one SA to an SPI; the rare others (two peers chose the same number) stand behind it.
-    by_spi: HashMap<Spi, Vec<Slot>>,
+    /// How many SAs have an SPI: mostly one, more where two peers chose the same number.
+    spis: HashMap<Spi, u32>,
 }
 
 impl Sad {
@@ -21,7 +20,7 @@ impl Sad {
         let spi = sa.spi;
         let (slot, before) = self.sas.insert(sa.id(), sa);
         if before.is_none() {
-            self.by_spi.entry(spi).or_default().push(slot);
+            *self.spis.entry(spi).or_default() += 1;
         }
         slot
     }
@@ -29,10 +28,10 @@ impl Sad {
     /// Takes an SA out.
     pub fn remove(&mut self, id: &SaId) -> Option<(Slot, Sa)> {
         let (slot, sa) = self.sas.remove(id)?;
-        if let Some(slots) = self.by_spi.get_mut(&id.spi) {
-            slots.retain(|other| *other != slot);
-            if slots.is_empty() {
-                self.by_spi.remove(&id.spi);
+        if let Some(count) = self.spis.get_mut(&id.spi) {
+            *count -= 1;
+            if *count == 0 {
+                self.spis.remove(&id.spi);
             }
         }
         Some((slot, sa))
@@ -50,18 +49,9 @@ impl Sad {
         self.sas.at_mut(slot)
     }
 
-    /// The SA that a packet names: the unmarked one, or else any with these addresses.
-    pub fn of_packet(&self, destination: IpAddr, protocol: IpsecProtocol, spi: Spi) -> Option<&Sa> {
-        self.get(&SaId { destination, protocol, spi, mark: None, acquire_sequence: 0 }).or_else(|| {
-            let slots = self.by_spi.get(&spi)?;
-            let mut found = slots.iter().filter_map(|slot| self.at(*slot));
-            found.find(|sa| sa.destination == destination && sa.protocol == protocol)
-        })
-    }
-
     /// Whether any SA uses this number.
     pub fn has_spi(&self, spi: Spi) -> bool {
-        self.by_spi.contains_key(&spi)
+        self.spis.contains_key(&spi)
     }
 }
 
@@ -102,22 +92,6 @@ mod tests {
         let id = sad.at(slot).unwrap().id();
         assert!(sad.has_spi(Spi(1)) && sad.remove(&id).is_some());
         assert!(!sad.has_spi(Spi(1)) && sad.remove(&id).is_none());
-    }
-
-    #[test]
-    fn a_packet_finds_its_sa_even_behind_a_mark() {
-        let mark = Some(Mark { value: 1, mask: 1 });
-        let sad: Sad = [
-            sa([10, 0, 0, 2], IpsecProtocol::Esp, 7, mark),
-            sa([10, 0, 0, 3], IpsecProtocol::Esp, 7, None),
-            sa([10, 0, 0, 2], IpsecProtocol::Ah, 7, None),
-        ]
-        .into_iter()
-        .collect();
-        let find = |last, protocol| sad.of_packet([10, 0, 0, last].into(), protocol, Spi(7)).map(|sa| sa.mark);
-        assert_eq!(find(2, IpsecProtocol::Esp), Some(mark));
-        assert_eq!(find(3, IpsecProtocol::Esp), Some(None));
-        assert_eq!(find(3, IpsecProtocol::Ah), None);
     }
 
     #[test]
