@@ -61,7 +61,20 @@ const PICTURES: &[Picture] = &[
         name: "packets",
         size: (120, 32),
         arguments: &["--profile", "article"],
-        steps: &[Sees("0x000007d1"), Press("3"), Sees("AH/ESP"), Wait(Duration::from_secs(4)), Press(" ")],
+        steps: &[
+            Sees("0x000007d1"),
+            Press("3"),
+            Sees("ESP+AH ok"),
+            Press("/text \"hello world\"\r"),
+            Wait(Duration::from_secs(5)),
+            Press(" "),
+        ],
+    },
+    Picture {
+        name: "check",
+        size: (120, 32),
+        arguments: &["--profile", "article"],
+        steps: &[Sees("0x000007d1"), Press("c"), Sees("10.9.0.2 encrypted?"), Wait(Duration::from_secs(11))],
     },
     Picture {
         name: "events",

@@ -127,6 +127,7 @@ fn selected(state: &State, theme: &Theme, cells: usize) -> Option<(String, Vec<L
             let looked = state.look_into(&row);
             let mut lines = packet::facts(&row, &looked).lines(theme, cells);
             lines.extend(packet::bytes(&row.frame.bytes, &looked, theme, cells));
+            lines.extend(packet::layers(&row, &looked).lines(theme, cells));
             (packet::title(number, &row, &state.clock), lines)
         }
         Screen::Events => {

@@ -10,7 +10,7 @@ use crate::console::theme::{Role, Theme};
 use crate::evidence::Looked;
 use crate::packet::{Dissection, Header, IpsecHeader, Layer, hexdump};
 
-/// The facts.
+/// What it proves, by which SAs, and what was inside.
 pub(super) fn facts(row: &PacketRow<'_>, looked: &Looked) -> Facts {
     let mut facts = Facts::default();
     let frame = row.frame;
@@ -27,12 +27,10 @@ pub(super) fn facts(row: &PacketRow<'_>, looked: &Looked) -> Facts {
     for (header, named) in &row.ipsec {
         say_sa(&mut facts, header, *named);
     }
-    say_layers(&mut facts, &row.dissection);
     for inside in &looked.insides {
         let protocol = protocol_word(inside.header.protocol);
         let text = format!("{protocol} {}: {} {}", inside.header.spi, inside.summary.protocol, inside.summary.info);
         facts.say_as("inside", text.trim().to_owned(), Role::Good);
-        say_layers(&mut facts, &inside.dissection);
     }
     if let Some(obstacle) = &looked.obstacle {
         facts.say("inside", obstacle.clone());
@@ -50,6 +48,17 @@ pub(super) fn title(number: u64, row: &PacketRow<'_>, clock: &Clock) -> String {
     let way = frame.direction.map_or(String::new(), |way| format!(" {way}"));
     let (bytes, interface) = (frame.bytes.len(), &frame.interface);
     format!("Packet {}: {date}.{nanoseconds:09}{way} {interface}, {bytes} bytes", number + 1)
+}
+
+/// The layers, those of what could be decrypted behind those of the wire.
+pub(super) fn layers(row: &PacketRow<'_>, looked: &Looked) -> Facts {
+    let mut facts = Facts::default();
+    say_layers(&mut facts, &row.dissection);
+    for inside in &looked.insides {
+        facts.say("decrypted", format!("{} {}:", protocol_word(inside.header.protocol), inside.header.spi));
+        say_layers(&mut facts, &inside.dissection);
+    }
+    facts
 }
 
 fn say_layers(facts: &mut Facts, dissection: &Dissection) {
