@@ -2,7 +2,13 @@
 //!
 //! Outside of the lab this program runs itself inside, once for all tests; as cargo's runner, `espial lab --profile none
 //! --` does the same. Every test begins with empty databases on both hosts, so they run one after the other.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that fails should say where")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::indexing_slicing,
+    reason = "a test that fails should say where"
+)]
 
 mod acquire;
 mod console;
@@ -17,10 +23,14 @@ mod world;
 mod writes;
 
 use std::process::Command;
+use std::time::Duration;
 
 use libtest_mimic::{Arguments, Trial};
 
 type Test = (&'static str, fn());
+
+/// Many times what all tests take together on a slow machine.
+const TOO_LONG: Duration = Duration::from_mins(12);
 
 fn main() {
     if std::env::var_os("ESPIAL_LAB").is_none() {
@@ -30,6 +40,12 @@ fn main() {
         let status = lab.status().unwrap();
         std::process::exit(status.code().unwrap_or(1));
     }
+    // A test that hangs must not hang whoever waits for it.
+    std::thread::spawn(|| {
+        std::thread::sleep(TOO_LONG);
+        eprintln!("the kernel tests have not ended after {TOO_LONG:?}: the last one that was begun hangs");
+        std::process::exit(1);
+    });
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
     let groups: [(&str, &[Test]); 7] = [

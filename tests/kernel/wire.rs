@@ -56,7 +56,9 @@ fn greet() {
     let mut buffer = [0; 64];
     assert_eq!(socket.recv(&mut buffer).unwrap(), HELLO.len());
     assert_eq!(&buffer[..HELLO.len()], HELLO);
-    let mut stream = TcpStream::connect((REBLOCHON, tcp_port)).unwrap();
+    let there_is = std::net::SocketAddr::new(REBLOCHON.parse().unwrap(), tcp_port);
+    let mut stream = TcpStream::connect_timeout(&there_is, PATIENCE).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.write_all(HELLO).unwrap();
     let mut hello = [0; HELLO.len()];
     stream.read_exact(&mut hello).unwrap();
@@ -77,14 +79,27 @@ fn recorded(work: impl FnOnce()) -> Vec<u8> {
     tcpdump.stderr.as_mut().unwrap().read_exact(&mut first).unwrap();
     let mut output = tcpdump.stdout.take().unwrap();
     work();
-    // Between the networks behind the hosts nothing is protected. When this has come, all before it has.
+    // Between the networks behind the hosts nothing is protected. When this has come, all before it has; it is said
+    // again and again, because a datagram may be lost.
     let the_end = b"here the recording ends";
-    UdpSocket::bind("10.1.0.1:0").unwrap().send_to(the_end, "10.2.0.1:9").unwrap();
-    let (mut pcap, mut buffer) = (Vec::new(), [0; 4096]);
+    let socket = UdpSocket::bind("10.1.0.1:0").unwrap();
+    let (sender, chunks) = std::sync::mpsc::channel();
+    thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(read @ 1..) = output.read(&mut buffer) {
+            if sender.send(buffer[..read].to_vec()).is_err() {
+                return;
+            }
+        }
+    });
+    let (mut pcap, start) = (Vec::new(), Instant::now());
     while !contains(&pcap, the_end) {
-        let read = output.read(&mut buffer).unwrap();
-        assert!(read > 0, "tcpdump has ended after {} bytes", pcap.len());
-        pcap.extend_from_slice(&buffer[..read]);
+        assert!(start.elapsed() < PATIENCE, "the end of the recording did not come; {} bytes did", pcap.len());
+        // A closed port may have been told about the one before.
+        let _ = socket.send_to(the_end, "10.2.0.1:9");
+        while let Ok(chunk) = chunks.recv_timeout(Duration::from_millis(200)) {
+            pcap.extend(chunk);
+        }
     }
     tcpdump.kill().unwrap();
     tcpdump.wait().unwrap();
