@@ -17,7 +17,7 @@ pub mod recorder;
 
 pub use file::FileCapture;
 pub use live::LiveCapture;
-pub use recorder::Recorder;
+pub use recorder::{KeyTable, Recorder};
 
 /// A frame with what the capture knows of it.
 #[derive(Clone, Debug, PartialEq, Eq)]

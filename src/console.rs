@@ -11,6 +11,7 @@ pub mod command;
 pub mod event;
 pub mod form;
 pub mod keymap;
+mod recording;
 pub mod runtime;
 pub mod state;
 pub mod terminal;

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::Frame;
+use crate::model::Secret;
 use crate::packet::{Direction, LinkType};
 
 /// A capture file being written. What was not finished is written when it goes.
@@ -22,8 +23,39 @@ impl Recorder<BufWriter<File>> {
     /// # Errors
     /// When it cannot be made.
     pub fn create(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-        Self::new(BufWriter::new(file))
+        Self::new(BufWriter::new(private_file(path)?))
+    }
+}
+
+/// Makes a file that its owner alone may read; one that is there already is not overwritten.
+fn private_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+}
+
+/// The file beside a recording with the keys of its SAs, for Wireshark; there is none unless the user asked for it.
+pub struct KeyTable(File);
+
+impl KeyTable {
+    /// Makes it, under the recording's name with `.esp_sa` behind it; one that is there already is not overwritten.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn create_beside(recording: &Path) -> io::Result<Self> {
+        let mut name = recording.as_os_str().to_owned();
+        name.push(".esp_sa");
+        private_file(Path::new(&name)).map(Self)
+    }
+
+    /// Adds rows. Nothing is gathered before it is written, so no copy of a key stays behind.
+    ///
+    /// # Errors
+    /// When the file does not take it.
+    pub fn add(&mut self, rows: &[Secret]) -> io::Result<()> {
+        for row in rows {
+            self.0.write_all(row.expose())?;
+            self.0.write_all(b"\n")?;
+        }
+        Ok(())
     }
 }
 

@@ -1,5 +1,6 @@
 //! `espial packets`: frames without a screen.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -12,11 +13,13 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::observer::{Observed, Observer};
-use crate::capture::Recorder;
+use crate::capture::{KeyTable, Recorder};
 use crate::console::clock::Clock;
 use crate::console::state::packets::{Seen, fits};
+use crate::dialect::esp_sa;
 use crate::dialect::key_file::{KeyRow, key_file};
 use crate::evidence::{Judge, Known};
+use crate::model::Secret;
 use crate::packet::{Filter, Header, Summary};
 
 /// Show packets as they come, with what each proves
@@ -32,6 +35,9 @@ pub struct Arguments {
     /// Record the packets that fit in a pcapng file, each with its verdict as a comment
     #[arg(short, long, value_name = "FILE")]
     write: Option<PathBuf>,
+    /// Write the keys of the recorded packets' SAs into `FILE.esp_sa`, for Wireshark's table of ESP SAs
+    #[arg(long, requires = "write")]
+    write_keys: bool,
     /// Stop after so many packets
     #[arg(short, long, value_name = "N")]
     count: Option<u64>,
@@ -76,6 +82,10 @@ pub fn run(arguments: &Arguments, interface: Option<&str>) -> anyhow::Result<Exi
     observer.add_keys(keys.unwrap_or_default());
     let recorder = |path: &PathBuf| Recorder::create(path).with_context(|| format!("making {}", path.display()));
     let mut recorder = arguments.write.as_ref().map(recorder).transpose()?;
+    let keys_path = arguments.write.as_ref().filter(|_| arguments.write_keys);
+    let mut key_table =
+        keys_path.map(|path| KeyTable::create_beside(path)).transpose().context("making the table of keys")?;
+    let mut keys_written = HashSet::new();
     let clock = Clock::local();
     let mut out = io::stdout().lock();
     let mut number = 0;
@@ -91,6 +101,11 @@ pub fn run(arguments: &Arguments, interface: Option<&str>) -> anyhow::Result<Exi
             {
                 if let Some(recorder) = &mut recorder {
                     recorder.record(&observed.seen.frame, &observed.seen.evidence.verdict.to_string())?;
+                }
+                if let Some(table) = &mut key_table {
+                    let sas = observer.judge.memory.named_first(&observed.seen.evidence, &mut keys_written);
+                    let rows: Vec<Secret> = sas.iter().map(|(sa, high)| esp_sa::line(sa, *high)).collect();
+                    table.add(&rows)?;
                 }
                 print(&mut out, arguments.json, number, &observed, &observer.judge, &clock)?;
                 told += 1;

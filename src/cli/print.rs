@@ -34,6 +34,7 @@ pub fn keys() -> String {
             Context::Events => "events",
             Context::Reading => "help, a row whole",
             Context::Whole => "an SA whole",
+            Context::Frame => "a packet whole",
             Context::Question => "a question",
             Context::Form => "a form",
             Context::Choice => "a list to choose from",

@@ -73,6 +73,26 @@ pub enum Action {
     GoToPolicy,
     /// Show only the packets of this one's SA.
     OnlyThisSa,
+    /// Show the packets of an SA.
+    ItsPackets,
+    /// Mark the bytes of the next layer.
+    NextLayer,
+    /// Mark the bytes of the layer before.
+    PreviousLayer,
+    /// To the next packet of the list.
+    NextPacket,
+    /// To the packet before in the list.
+    PreviousPacket,
+    /// To the next packet of the same SA.
+    NextOfSa,
+    /// To the packet before of the same SA.
+    PreviousOfSa,
+    /// Mark a packet, or not any more.
+    Mark,
+    /// To the next marked packet.
+    NextMarked,
+    /// Begin to write the listed packets to a file, or end it.
+    Record,
     /// Show the sums of each peer.
     Peers,
     /// Is the traffic with this peer encrypted?
@@ -138,6 +158,16 @@ impl Action {
             Self::GoToSa => "to the packet's SA",
             Self::GoToPolicy => "to the policy that decided over the packet",
             Self::OnlyThisSa => "only packets of this one's SA",
+            Self::ItsPackets => "the packets of this SA",
+            Self::NextLayer => "mark the bytes of the next layer",
+            Self::PreviousLayer => "mark the bytes of the layer before",
+            Self::NextPacket => "next packet of the list",
+            Self::PreviousPacket => "packet before",
+            Self::NextOfSa => "next packet of the same SA",
+            Self::PreviousOfSa => "packet before of the same SA",
+            Self::Mark => "mark the packet, or not any more",
+            Self::NextMarked => "to the next marked packet",
+            Self::Record => "record the listed packets in a file; end it",
             Self::Peers => "sums of each peer",
             Self::Check => "check: watch whether the traffic with this peer is encrypted",
             Self::NextField => "next field",
@@ -170,6 +200,12 @@ impl Action {
             Self::Clear => "forget",
             Self::Check => "check",
             Self::GoToSa => "its SA",
+            Self::NextLayer => "layer",
+            Self::NextPacket => "next",
+            Self::NextOfSa => "same SA",
+            Self::GoToPolicy => "its policy",
+            Self::ItsPackets => "packets",
+            Self::Record => "record",
             Self::Peers => "peers",
             Self::Generate => "random",
             Self::NextScreen => "screens",

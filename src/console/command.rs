@@ -2,8 +2,9 @@
 
 use std::fmt;
 
+use crate::capture::Frame;
 use crate::kernel::{KernelError, Operation};
-use crate::model::{IpsecProtocol, PolicyId, PolicyKind, PolicySpec, SaId, SaSpec};
+use crate::model::{IpsecProtocol, PolicyId, PolicyKind, PolicySpec, SaId, SaSpec, Secret};
 
 /// Something to be done outside of the state.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,12 +22,41 @@ pub enum Command {
         /// What its frames are to be marked with.
         generation: u64,
     },
+    /// Write packets into a file.
+    Record(Record),
     /// Use this theme.
     UseTheme(String),
     /// Draw every cell anew.
     Redraw,
     /// End the program.
     Quit,
+}
+
+/// A step of a recording. The next one comes when this one is said to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// Make the file, and another one beside it if the keys of the packets' SAs are wanted.
+    Begin {
+        /// Its path, as the user typed it.
+        path: String,
+        /// Whether keys are wanted.
+        with_keys: bool,
+    },
+    /// Write these.
+    Write(Vec<Recorded>),
+    /// That was all.
+    End,
+}
+
+/// A packet to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// The frame.
+    pub frame: Frame,
+    /// What it proved.
+    pub comment: String,
+    /// Rows for the file of keys: those of its SAs that are not in it yet.
+    pub keys: Vec<Secret>,
 }
 
 /// Which SAs' counters are wanted.

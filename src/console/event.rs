@@ -61,6 +61,8 @@ pub enum Event {
         /// What became of it.
         news: CaptureNews,
     },
+    /// The recording has come on, or ended.
+    Recorder(RecorderNews),
     /// The theme that was asked for cannot be used, and why.
     ThemeRefused(String),
     /// A second has passed.
@@ -100,6 +102,17 @@ pub struct Polled {
     pub statistics: Option<XfrmStatistics>,
     /// The interfaces of this host.
     pub interfaces: Vec<Interface>,
+}
+
+/// What becomes of a recording.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecorderNews {
+    /// What was there to be written last is written.
+    Written,
+    /// The file is whole.
+    Ended,
+    /// It cannot go on, and why.
+    Failed(String),
 }
 
 /// What becomes of a capture.

@@ -25,6 +25,8 @@ pub enum Context {
     Reading,
     /// The keys of an SA that is seen whole.
     Whole,
+    /// The keys of a packet that is seen whole.
+    Frame,
     /// A question.
     Question,
     /// A form.
@@ -125,6 +127,7 @@ pub static BINDINGS: &[Binding] = {
         hint(C::Sas, &[char('c')], A::Check),
         hint(C::Sas, &[char('s')], A::Sort),
         bind(C::Sas, &[char('S')], A::SortBackwards),
+        hint(C::Sas, &[char('p')], A::ItsPackets),
         hint(C::Policies, &[key(K::Enter)], A::Open),
         hint(C::Policies, &[char('a')], A::Add),
         hint(C::Policies, &[char('d'), key(K::Delete)], A::Delete),
@@ -141,6 +144,11 @@ pub static BINDINGS: &[Binding] = {
         hint(C::Packets, &[char('s')], A::GoToSa),
         bind(C::Packets, &[char('p')], A::GoToPolicy),
         bind(C::Packets, &[char('=')], A::OnlyThisSa),
+        bind(C::Packets, &[char('>')], A::NextOfSa),
+        bind(C::Packets, &[char('<')], A::PreviousOfSa),
+        bind(C::Packets, &[char('m')], A::Mark),
+        bind(C::Packets, &[char('M')], A::NextMarked),
+        hint(C::Packets, &[char('w')], A::Record),
         hint(C::Packets, &[char('x')], A::Clear),
         hint(C::Events, &[key(K::Enter)], A::Open),
         hint(C::Events, &[char('f')], A::Follow),
@@ -165,6 +173,15 @@ pub static BINDINGS: &[Binding] = {
         bind(C::Screen, &[char('G'), key(K::End)], A::Last),
         bind(C::Screen, &[ctrl('l')], A::Refresh),
         hint(C::Whole, &[char('r')], A::Reveal),
+        hint(C::Frame, &[key(K::Tab)], A::NextLayer),
+        bind(C::Frame, &[key(K::BackTab)], A::PreviousLayer),
+        hint(C::Frame, &[char('n')], A::NextPacket),
+        bind(C::Frame, &[char('N')], A::PreviousPacket),
+        hint(C::Frame, &[char('>')], A::NextOfSa),
+        bind(C::Frame, &[char('<')], A::PreviousOfSa),
+        hint(C::Frame, &[char('s')], A::GoToSa),
+        bind(C::Frame, &[char('p')], A::GoToPolicy),
+        bind(C::Frame, &[char('m')], A::Mark),
         hint(C::Reading, &[char('j'), key(K::Down)], A::Down),
         hint(C::Reading, &[char('k'), key(K::Up)], A::Up),
         bind(C::Reading, &[key(K::PageUp), ctrl('b'), ctrl('u')], A::PageUp),
@@ -223,6 +240,13 @@ mod tests {
             }
         }
         // Contexts that hold at the same time.
+        for special in [Context::Whole, Context::Frame] {
+            for binding in BINDINGS.iter().filter(|binding| binding.context == special) {
+                for key in binding.keys {
+                    assert!(!seen.contains(&(Context::Reading, *key)), "{key} in {special:?} hides a reader's key");
+                }
+            }
+        }
         for screen in [Context::Sas, Context::Policies, Context::Packets, Context::Events] {
             for binding in BINDINGS.iter().filter(|binding| binding.context == screen) {
                 for key in binding.keys {

@@ -10,6 +10,7 @@
 //! | `kernel-poll` | counters, once a second |
 //! | `signals` | ends the program when the loop cannot |
 //! | `capture` | frames, from the moment on that somebody wants to see them |
+//! | `record` | a recording into a file, while there is one |
 //!
 //! Frames have a channel of their own, so that no flood of them can hold up the kernel's events; what finds it full is
 //! dropped and counted.
@@ -33,8 +34,9 @@ use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::clock::Clock;
-use super::command::{Change, Command, Outcome, Wanted};
-use super::event::{CaptureNews, Event, Now, Polled};
+use super::command::{Change, Command, Outcome, Record, Wanted};
+use super::event::{CaptureNews, Event, Now, Polled, RecorderNews};
+use super::recording;
 use super::state::{Setting, State};
 use super::terminal::TakenTerminal;
 use super::theme::Theme;
@@ -175,6 +177,8 @@ struct World {
     polls: blocking::SyncSender<Wanted>,
     resync: blocking::Receiver<Resync>,
     following: Option<Resync>,
+    /// The recording that runs; its thread ends with it.
+    recorder: Option<blocking::Sender<Record>>,
     theme: Theme,
     theme_folder: Option<PathBuf>,
 }
@@ -208,6 +212,7 @@ impl World {
             polls,
             resync,
             following,
+            recorder: None,
             theme,
             theme_folder,
         })
@@ -239,6 +244,7 @@ impl World {
                 }
             }
             Command::Capture { interface, generation } => self.capture(interface, generation),
+            Command::Record(record) => self.record(record),
             Command::UseTheme(name) => match Theme::load(&name, self.theme_folder.as_deref()) {
                 Ok(theme) => self.theme = theme,
                 Err(error) => {
@@ -249,15 +255,41 @@ impl World {
         }
     }
 
-    /// Waits for the changes that were asked for, but not for ever: who confirms and leaves means both.
+    /// Waits for the changes that were asked for and for the rest of a recording, but not for ever: who confirms and
+    /// leaves means both.
     fn finish(&mut self, state: &mut State, clocks: &Clocks) {
         self.changes = None;
         let end = Instant::now() + LAST_WORDS;
-        while !self.changing.is_finished() && Instant::now() < end {
+        let mut commands = Vec::new();
+        state.end_recording(&mut commands);
+        while (!self.changing.is_finished() || state.packets.recording.is_some()) && Instant::now() < end {
+            for command in commands.drain(..) {
+                if matches!(command, Command::Record(_)) {
+                    self.carry_out(command);
+                }
+            }
             match self.events.try_recv() {
-                Ok(event) => state.update(event, clocks.now(), &mut Vec::new()),
+                Ok(event) => state.update(event, clocks.now(), &mut commands),
                 Err(_) => thread::sleep(Duration::from_millis(2)),
             }
+        }
+    }
+
+    fn record(&mut self, record: Record) {
+        let refused = match record {
+            Record::Begin { path, with_keys } => {
+                let (orders, wanted) = blocking::channel();
+                self.recorder = Some(orders);
+                let body = move |sender: &mpsc::Sender<Event>| recording::run(sender, &path, with_keys, &wanted);
+                spawn_mortal("record", &self.sender, body).err().map(|error| error.to_string())
+            }
+            record => {
+                let sent = self.recorder.as_ref().is_some_and(|recorder| recorder.send(record).is_ok());
+                (!sent).then(|| "the thread that records has ended".to_owned())
+            }
+        };
+        if let Some(reason) = refused {
+            let _ = self.sender.try_send(Event::Recorder(RecorderNews::Failed(reason)));
         }
     }
 

@@ -24,9 +24,11 @@ pub mod line;
 pub mod log;
 mod on_action;
 mod on_kernel;
+mod on_packet;
 pub mod packets;
 pub mod question;
 pub mod rates;
+pub mod recording;
 pub mod ring;
 pub mod table;
 
@@ -89,8 +91,8 @@ pub enum Layer {
     },
     /// The selected row, whole.
     Whole {
-        /// Lines above the window.
-        scroll: usize,
+        /// Lines above the window, if somebody scrolled; if not, what matters is shown.
+        scroll: Option<usize>,
     },
     /// Are you sure?
     Question(Question),
@@ -155,10 +157,19 @@ pub struct Drawn {
     pub usable: bool,
     /// Rows of the screen's table.
     pub rows: usize,
-    /// Lines of the uppermost layer's text.
-    pub layer_lines: usize,
-    /// Lines that this text has in all.
-    pub layer_length: usize,
+    /// The text of the uppermost layer.
+    pub reading: Reading,
+}
+
+/// A text in a window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// Lines above the window.
+    pub top: usize,
+    /// Lines in the window.
+    pub height: usize,
+    /// Lines in all.
+    pub length: usize,
 }
 
 /// How long a notice stays.
@@ -207,6 +218,8 @@ pub struct State {
     wanted_policy: Option<PolicyId>,
     /// The repetition that the last event is, and how often it came.
     repeated: Option<(u64, &'static str, u32)>,
+    /// Whether the user came here from a packet, to which one step back leads.
+    came_from_packet: bool,
     /// The threads that have ended and should not have.
     pub lost_threads: Vec<&'static str>,
 }
@@ -233,6 +246,7 @@ impl State {
             wanted_sa: None,
             wanted_policy: None,
             repeated: None,
+            came_from_packet: false,
             lost_threads: Vec::new(),
             setting,
         };
@@ -259,8 +273,12 @@ impl State {
             Event::Polled(polled) => self.on_polled(*polled, commands),
             Event::Supported(support) => self.on_support(support),
             Event::Done(outcome) => self.on_outcome(&outcome),
-            Event::Frames { generation, batch } => self.on_frames(generation, batch),
+            Event::Frames { generation, batch } => {
+                self.on_frames(generation, batch);
+                self.go_on_recording(commands);
+            }
             Event::Capture { generation, news } => self.on_capture_news(generation, news),
+            Event::Recorder(news) => self.on_recorder(news, commands),
             Event::Tick => self.on_tick(commands),
             Event::ThemeRefused(reason) => self.alarm(reason),
             Event::ThreadLost { name, reason } => {
@@ -282,6 +300,9 @@ impl State {
             None => vec![self.screen.context(), Context::Screen, Context::Always],
             Some(Layer::Whole { .. }) if self.screen == Screen::Sas => {
                 vec![Context::Whole, Context::Reading, Context::Always]
+            }
+            Some(Layer::Whole { .. }) if self.screen == Screen::Packets => {
+                vec![Context::Frame, Context::Reading, Context::Always]
             }
             Some(Layer::Help { .. } | Layer::Whole { .. } | Layer::Peers { .. } | Layer::Check(_)) => {
                 vec![Context::Reading, Context::Always]
@@ -410,6 +431,7 @@ impl State {
 
     fn on_tick(&mut self, commands: &mut Vec<Command>) {
         self.tell_of_packets();
+        self.go_on_recording(commands);
         commands.push(Command::Poll(self.wanted()));
     }
 

@@ -60,26 +60,18 @@ pub fn draw(frame: &mut Frame<'_>, state: &State, theme: &Theme) -> Drawn {
     head::draw(frame, head, state, theme);
     let mut drawn = Drawn { usable: true, ..Drawn::default() };
     if let Some(Layer::Whole { scroll }) = state.layers.iter().find(|layer| matches!(layer, Layer::Whole { .. })) {
-        let (lines, length) = detail::draw_whole(frame, middle, state, theme, *scroll);
-        (drawn.layer_lines, drawn.layer_length) = (lines, length);
+        drawn.reading = detail::draw_whole(frame, middle, state, theme, *scroll);
     } else {
         drawn.rows = draw_screen(frame, middle, state, theme);
     }
     match state.layers.last() {
         Some(Layer::Help { scroll, contexts }) => {
-            let (lines, length) = help::draw(frame, middle, state, theme, contexts, *scroll);
-            (drawn.layer_lines, drawn.layer_length) = (lines, length);
+            drawn.reading = help::draw(frame, middle, state, theme, contexts, *scroll);
         }
-        Some(Layer::Question(question)) => {
-            let (lines, length) = question::draw(frame, middle, state, theme, question);
-            (drawn.layer_lines, drawn.layer_length) = (lines, length);
-        }
+        Some(Layer::Question(question)) => drawn.reading = question::draw(frame, middle, state, theme, question),
         Some(Layer::Form(form)) => form::draw(frame, middle, state, theme, form),
         Some(Layer::Choice(choice)) => widget::draw_choice(frame, middle, theme, choice),
-        Some(Layer::Peers { scroll }) => {
-            let (lines, length) = check::draw_peers(frame, middle, state, theme, *scroll);
-            (drawn.layer_lines, drawn.layer_length) = (lines, length);
-        }
+        Some(Layer::Peers { scroll }) => drawn.reading = check::draw_peers(frame, middle, state, theme, *scroll),
         Some(Layer::Check(checking)) => check::draw(frame, middle, state, theme, checking),
         Some(Layer::Whole { .. } | Layer::Line(_)) | None => {}
     }

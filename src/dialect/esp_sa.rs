@@ -280,6 +280,14 @@ pub enum NoRow {
     KeyHidden,
 }
 
+/// An SA as a line of the table: its row, or a comment that says why there is none.
+pub fn line(sa: &SaSpec, sequence_high: Option<u32>) -> Secret {
+    match row(sa, sequence_high) {
+        Ok(row) => Secret::copy_from(row.as_bytes()),
+        Err(why) => Secret::copy_from(format!("# SA {}: {why}", sa.id()).as_bytes()),
+    }
+}
+
 /// An SA as a row, its keys in clear. An ICV that Wireshark cannot check is one that it leaves unchecked. With the upper
 /// half of the first sequence number the row has the ten cells that Wiresharks from 4.2 on understand.
 ///

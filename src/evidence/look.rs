@@ -27,6 +27,8 @@ pub struct Inside {
     pub summary: Summary,
     /// Where it stood in what it was inside of: the frame, or the plaintext before.
     pub outer: Range<usize>,
+    /// How far into `outer` its first byte stood, encrypted; none if its bytes are not those of the wire one by one.
+    pub ciphertext_at: Option<usize>,
 }
 
 /// A frame looked into.
@@ -36,6 +38,24 @@ pub struct Looked {
     pub insides: Vec<Inside>,
     /// Why it goes no deeper, if it should.
     pub obstacle: Option<String>,
+}
+
+impl Looked {
+    /// The bytes of the frame that hide these bytes of what was inside. Every cipher of ESP keeps bytes in their places;
+    /// compression does not, and then it is all that was compressed.
+    pub fn on_wire(&self, inside: usize, bytes: &Range<usize>) -> Option<Range<usize>> {
+        let mut found = bytes.clone();
+        for inside in self.insides.get(..=inside)?.iter().rev() {
+            found = match inside.ciphertext_at {
+                Some(at) => {
+                    let start = inside.outer.start + at;
+                    start + found.start..start + found.end
+                }
+                None => inside.outer.clone(),
+            };
+        }
+        Some(found)
+    }
 }
 
 impl Judge {
@@ -54,13 +74,15 @@ impl Judge {
                 break;
             }
             match self.open(header, outer.get(range.clone()).unwrap_or_default(), serial, sight.at_ns) {
-                Ok((plaintext, next_header)) => {
+                Ok(Opened { plaintext, next_header, ciphertext_at }) => {
                     let dissection = dissect_above_ip(next_header, &plaintext);
                     let summary = Summary::of(&dissection);
                     let ends = Some((header.source, header.destination));
                     next = closed(&dissection, ends).map(|(header, range)| (header, range, None));
                     outer.clone_from(&plaintext);
-                    looked.insides.push(Inside { header, plaintext, next_header, dissection, summary, outer: range });
+                    let outer = range;
+                    let inside = Inside { header, plaintext, next_header, dissection, summary, outer, ciphertext_at };
+                    looked.insides.push(inside);
                 }
                 Err(obstacle) => looked.obstacle = Some(obstacle),
             }
@@ -68,13 +90,7 @@ impl Judge {
         looked
     }
 
-    fn open(
-        &self,
-        header: IpsecHeader,
-        covered: &[u8],
-        serial: Option<u64>,
-        at_ns: u64,
-    ) -> Result<(Vec<u8>, u8), String> {
+    fn open(&self, header: IpsecHeader, covered: &[u8], serial: Option<u64>, at_ns: u64) -> Result<Opened, String> {
         let by_number = || self.memory.of_packet(header.destination, header.protocol, header.spi, at_ns).next();
         let known = serial.and_then(|serial| self.memory.get(serial)).or_else(by_number);
         let known = known.ok_or_else(|| "its SA is not known".to_owned())?;
@@ -88,16 +104,24 @@ impl Judge {
                     NotOpened::Malformed(why) => why.to_string(),
                 })?;
                 plaintext.truncate(opened.payload_length);
-                Ok((plaintext, opened.next_header))
+                let ciphertext_at = transform.layout(covered.len()).ok().map(|layout| layout.ciphertext.start);
+                Ok(Opened { plaintext, next_header: opened.next_header, ciphertext_at })
             }
             Prepared::Comp => {
                 let next_header = *covered.first().unwrap_or(&59);
                 let plaintext = ipcomp::inflate(covered.get(4..).unwrap_or_default()).map_err(|e| e.to_string())?;
-                Ok((plaintext, next_header))
+                Ok(Opened { plaintext, next_header, ciphertext_at: None })
             }
             Prepared::Ah(_) => Err("AH hides nothing".to_owned()),
         }
     }
+}
+
+/// An opened payload.
+struct Opened {
+    plaintext: Vec<u8>,
+    next_header: u8,
+    ciphertext_at: Option<usize>,
 }
 
 /// The header that hides what is behind it, with the bytes from it on.

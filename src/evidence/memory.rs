@@ -6,9 +6,10 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::net::IpAddr;
 
+use super::Evidence;
 use super::sequence::{Seen, Step};
 use crate::crypto::{AhTransform, EspTransform, Unready, ipcomp, sequence};
-use crate::model::{Algorithms, IpsecProtocol, Mode, Sa, SaId, Spi};
+use crate::model::{Algorithms, IpsecProtocol, Mode, Sa, SaId, SaSpec, Spi};
 
 /// How many SAs that are gone are remembered.
 const MOST_GONE: usize = 4096;
@@ -130,6 +131,19 @@ impl SaMemory {
         self.live.insert(known.id, serial);
         self.by_spi.entry(known.id.spi).or_default().push(serial);
         self.known.insert(serial, known);
+    }
+
+    /// The SAs that a frame names and that are not in `told` yet, with the upper half of their sequence numbers, if they
+    /// have one.
+    pub fn named_first(&self, evidence: &Evidence, told: &mut HashSet<u64>) -> Vec<(SaSpec, Option<u32>)> {
+        let news = evidence.sas.iter().flatten().filter(|serial| told.insert(**serial));
+        let spec = |known: &Known| {
+            let mut spec = SaSpec::new(known.source, known.id.destination, known.id.protocol, known.id.spi);
+            spec.mode = known.mode;
+            spec.algorithms = known.algorithms.clone();
+            (spec, known.extended.then(|| u32::try_from(known.counter >> 32).unwrap_or(u32::MAX)))
+        };
+        news.filter_map(|serial| self.known.get(serial)).map(spec).collect()
     }
 
     /// Renews what the kernel says of an SA's sequence numbers.

@@ -100,6 +100,26 @@ fn every_packet_that_linux_made_is_judged_and_read() {
 }
 
 #[test]
+fn what_was_inside_is_found_on_the_wire_again() {
+    let mut judge = judge_with(&linux_sas());
+    let (mut hidden, mut open) = (0, 0);
+    for frame in wire::frames(LINUX) {
+        let evidence = judged(&mut judge, sight(frame));
+        let looked = judge.look_into(sight(frame), &dissect(LinkType::Ethernet, frame), &evidence);
+        for (at, inside) in looked.insides.iter().enumerate() {
+            for layer in inside.dissection.layers() {
+                let found = looked.on_wire(at, &layer.range).unwrap();
+                let (wire, plain) = (&frame[found], &inside.plaintext[layer.range.clone()]);
+                let is_compressed = inside.header.protocol == IpsecProtocol::Comp;
+                assert!(is_compressed || wire.len() == plain.len());
+                if wire == plain { open += 1 } else { hidden += 1 }
+            }
+        }
+    }
+    assert!(hidden > 400 && open > 20, "{hidden} encrypted, {open} not (null, GMAC)");
+}
+
+#[test]
 fn a_changed_byte_another_key_and_no_sa_are_told_apart() {
     let sas = linux_sas();
     let frames = wire::frames(LINUX);

@@ -59,6 +59,7 @@ impl Column<PacketRow<'_>> for PacketColumn {
     fn text<'a>(self, row: &'a PacketRow<'_>) -> Cow<'a, str> {
         let end = |end: Option<Endpoint>| end.map_or_else(|| "-".to_owned(), |end| end.to_string());
         match self {
+            Self::Time if row.is_marked => format!("*{}", row.time).into(),
             Self::Time => row.time.as_str().into(),
             Self::Direction => row.frame.direction.map_or_else(|| "-".to_owned(), |way| way.to_string()).into(),
             Self::Source => end(row.summary.source).into(),

@@ -98,6 +98,32 @@ impl Feed {
         self.following = place == last;
     }
 
+    /// The rows from this number on.
+    pub fn from(&self, number: u64) -> impl Iterator<Item = u64> {
+        let start = self.visible.partition_point(|listed| *listed < number);
+        self.visible.range(start..).copied()
+    }
+
+    /// The rows before this number, the newest of them first.
+    pub fn back_from(&self, number: u64) -> impl Iterator<Item = u64> {
+        let end = self.visible.partition_point(|listed| *listed < number);
+        self.visible.range(..end).rev().copied()
+    }
+
+    /// The rows behind the selected one, or before it, the nearest first.
+    pub fn beyond(&self, forward: bool) -> Box<dyn Iterator<Item = u64> + '_> {
+        match (self.selected(), forward) {
+            (Some(number), true) => Box::new(self.from(number + 1)),
+            (Some(number), false) => Box::new(self.back_from(number)),
+            (None, _) => Box::new(std::iter::empty()),
+        }
+    }
+
+    /// Selects a row, and stays with it.
+    pub fn select(&mut self, number: u64) {
+        (self.cursor, self.following) = (number, false);
+    }
+
     /// The filter as it was typed.
     pub fn filter(&self) -> &str {
         &self.filter

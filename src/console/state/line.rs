@@ -36,6 +36,8 @@ pub enum Typed {
     Interface(String),
     /// A filter; without words, none.
     Filter(String),
+    /// The listed packets into this file, with the keys of their SAs beside it or without.
+    Record(String, bool),
     /// The kernel's databases once more.
     Refresh,
     /// The keys.
@@ -83,6 +85,18 @@ pub static COMMANDS: &[TypedCommand] = &[
         argument: "[WORDS]",
         help: "show only rows with all these words",
         make: |words| Typed::Filter(words.to_owned()),
+    },
+    TypedCommand {
+        names: &["record"],
+        argument: "FILE",
+        help: "write the listed packets, and those to come, into a file",
+        make: |path| Typed::Record(path.to_owned(), false),
+    },
+    TypedCommand {
+        names: &["record-keys"],
+        argument: "FILE",
+        help: "the same, with their SAs' KEYS in FILE.esp_sa for Wireshark",
+        make: |path| Typed::Record(path.to_owned(), true),
     },
     TypedCommand {
         names: &["refresh"],
@@ -141,11 +155,14 @@ mod tests {
         assert_eq!(parse("filter"), Ok(Typed::Filter(String::new())));
         assert_eq!(parse("filter esp 10.9"), Ok(Typed::Filter("esp 10.9".into())));
         assert_eq!(parse("theme"), Err("theme needs a NAME".into()));
-        assert_eq!(parse("q!"), Err(
-            "there is no command \"q!\"; there are sa, policy, packets, events, theme, interface, filter, refresh, \
-             help, q"
-                .into()
-        ));
+        assert_eq!(
+            parse("q!"),
+            Err(
+                "there is no command \"q!\"; there are sa, policy, packets, events, theme, interface, filter, record, \
+             record-keys, refresh, help, q"
+                    .into()
+            )
+        );
         assert_eq!(parse("help me"), Err("help takes nothing behind it, and \"me\" follows".into()));
         assert!(parse("").is_err());
     }

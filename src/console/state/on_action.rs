@@ -5,7 +5,7 @@ use crossterm::event::KeyEvent;
 use super::line::{self, Purpose, Typed};
 use super::question::{Deed, Question};
 use super::table::Move;
-use super::{Command, Layer, Line, REVEAL_MS, Screen, State};
+use super::{Command, Layer, Line, REVEAL_MS, Reading, Screen, State};
 use crate::console::action::Action;
 use crate::console::columns::{Column, PolicyColumn, SaColumn};
 use crate::console::form::{self, FieldId, Form, Kind};
@@ -61,7 +61,8 @@ impl State {
                 if self.screen == Screen::Packets {
                     self.packets.feed.follow(false);
                 }
-                self.layers.push(Layer::Whole { scroll: 0 });
+                self.packets.chosen_layer = None;
+                self.layers.push(Layer::Whole { scroll: None });
             }
             Action::Sort => self.sort(false),
             Action::SortBackwards => self.sort(true),
@@ -76,11 +77,11 @@ impl State {
             Action::Freeze => self.freeze(),
             Action::Interface => self.choose_interface(),
             Action::Clear => self.forget_packets(),
-            Action::GoToSa => self.go_to_sa(),
-            Action::GoToPolicy => self.go_to_policy(),
-            Action::OnlyThisSa => self.only_this_sa(),
+            Action::ItsPackets => self.go_to_packets(commands),
+            Action::Record => self.record(commands),
             Action::Peers => self.layers.push(Layer::Peers { scroll: 0 }),
             Action::Check => self.begin_check(commands),
+            _ if self.screen == Screen::Packets => self.on_packet_action(action),
             _ => {}
         }
     }
@@ -101,7 +102,7 @@ impl State {
     }
 
     fn show(&mut self, screen: Screen, commands: &mut Vec<Command>) {
-        self.screen = screen;
+        (self.screen, self.came_from_packet) = (screen, false);
         if screen == Screen::Packets {
             self.begin_capture(commands);
         }
@@ -112,11 +113,15 @@ impl State {
         if self.revealed.take().is_some() {
             return true;
         }
-        if self.filter().is_empty() {
-            return false;
+        if !self.filter().is_empty() {
+            self.set_filter("");
+            return true;
         }
-        self.set_filter("");
-        true
+        if std::mem::take(&mut self.came_from_packet) {
+            self.screen = Screen::Packets;
+            return true;
+        }
+        false
     }
 
     fn filter(&self) -> &str {
@@ -237,27 +242,32 @@ impl State {
     }
 
     fn on_reading_action(&mut self, action: Action) {
-        let (height, length) = (self.drawn.layer_lines, self.drawn.layer_length);
+        let Reading { top, height, length } = self.drawn.reading;
         match action {
+            Action::Back if self.packets.chosen_layer.is_some() && self.sees_packet_whole() => {
+                self.packets.chosen_layer = None;
+            }
             Action::Back => {
                 self.layers.pop();
             }
             Action::Reveal => self.reveal(),
+            _ if self.sees_packet_whole() && movement(action, height).is_none() => self.on_packet_action(action),
             _ => {
                 let movement = movement(action, height);
-                if let (
-                    Some(movement),
-                    Some(Layer::Help { scroll, .. } | Layer::Whole { scroll } | Layer::Peers { scroll }),
-                ) = (movement, self.layers.last_mut())
-                {
-                    *scroll = scrolled(*scroll, movement, height, length);
+                if let (Some(movement), Some(layer)) = (movement, self.layers.last_mut()) {
+                    let moved = scrolled(top, movement, height, length);
+                    match layer {
+                        Layer::Help { scroll, .. } | Layer::Peers { scroll } => *scroll = moved,
+                        Layer::Whole { scroll } => *scroll = Some(moved),
+                        _ => {}
+                    }
                 }
             }
         }
     }
 
     fn on_question_action(&mut self, action: Action, commands: &mut Vec<Command>) {
-        let (height, length) = (self.drawn.layer_lines, self.drawn.layer_length);
+        let Reading { height, length, .. } = self.drawn.reading;
         let movement = movement(action, height);
         let Some(Layer::Question(question)) = self.layers.last_mut() else {
             return;
@@ -373,6 +383,16 @@ impl State {
         }
     }
 
+    /// Whether a packet is seen whole, and nothing before it.
+    fn sees_packet_whole(&self) -> bool {
+        self.screen == Screen::Packets && matches!(self.layers.last(), Some(Layer::Whole { .. }))
+    }
+
+    /// Lets the user go on with a command.
+    pub(super) fn open_command_line(&mut self, text: &str) {
+        self.open_line(Purpose::Command, text);
+    }
+
     fn open_line(&mut self, purpose: Purpose, text: &str) {
         self.layers.push(Layer::Line(Line { purpose, field: TextField::with(text), error: None }));
     }
@@ -426,6 +446,7 @@ impl State {
                     self.warn(error);
                 }
             }
+            Typed::Record(path, with_keys) => self.begin_recording(path, with_keys, commands),
             Typed::Refresh => self.on_screen_action(Action::Refresh, commands),
             Typed::Help => self.on_screen_action(Action::Help, commands),
             Typed::Quit => commands.push(Command::Quit),

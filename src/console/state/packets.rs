@@ -1,9 +1,11 @@
 //! The screen of packets: frames as they come, and the SAs that they name.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::feed::Feed;
 use super::log::{Origin, Weight};
+use super::recording::Recording;
 use super::ring::{Ring, Weighed};
 use super::{Choice, Command, Layer, Screen, State};
 use crate::capture::{Batch, Frame, Interface, LinkState};
@@ -12,7 +14,7 @@ use crate::evidence::check::Check;
 use crate::evidence::{Evidence, Finding, Judge, Known, Looked, Policies, Reason, Sight, Verdict};
 use crate::model::Sa;
 use crate::packet::filter::{self, Subject};
-use crate::packet::{Dissection, Endpoint, Filter, IpsecHeader, Summary, dissect};
+use crate::packet::{self, Dissection, Endpoint, Filter, IpsecHeader, Summary, dissect};
 
 /// How many frames are kept.
 const MOST_FRAMES: usize = 200_000;
@@ -64,6 +66,19 @@ pub struct PacketRow<'a> {
     pub ipsec: Vec<(IpsecHeader, Named<'a>)>,
     /// Its time of day.
     pub time: String,
+    /// Whether the user marked it.
+    pub is_marked: bool,
+}
+
+/// The layers of a frame from the outermost on the wire to the innermost that could be decrypted, the latter with the
+/// place of what they were inside of.
+pub fn layers<'a>(
+    dissection: &'a Dissection,
+    looked: &'a Looked,
+) -> impl Iterator<Item = (Option<usize>, &'a packet::Layer)> {
+    let insides = looked.insides.iter().enumerate();
+    let decrypted = insides.flat_map(|(at, inside)| inside.dissection.layers().iter().map(move |l| (Some(at), l)));
+    dissection.layers().iter().map(|layer| (None, layer)).chain(decrypted)
 }
 
 /// A check that runs, or has ended.
@@ -113,6 +128,12 @@ pub struct Packets {
     pub frozen: Option<u64>,
     /// What frames are judged by.
     pub judge: Judge,
+    /// The layer whose bytes are marked where a packet is seen whole, counted as [`layers`] does.
+    pub chosen_layer: Option<usize>,
+    /// The packets that the user marked.
+    pub marked: BTreeSet<u64>,
+    /// The recording that runs.
+    pub recording: Option<Recording>,
     /// Whether the judge's policies are not those of the SPD any more.
     pub(super) policies_changed: bool,
     /// Frames that were in clear and must not, since that was last told; the first of them in words.
@@ -133,6 +154,9 @@ impl Default for Packets {
             dropped: 0,
             frozen: None,
             judge: Judge::default(),
+            chosen_layer: None,
+            marked: BTreeSet::new(),
+            recording: None,
             policies_changed: true,
             leaks: None,
             filter: None,
@@ -199,9 +223,16 @@ impl Packets {
         }
     }
 
+    /// Follows the ring in what it forgot.
+    fn forget_old(&mut self) {
+        let oldest = self.ring.forgotten();
+        self.feed.forget_before(oldest);
+        self.marked = self.marked.split_off(&oldest);
+    }
+
     fn clear(&mut self) {
         self.ring.clear();
-        self.feed.forget_before(self.ring.forgotten());
+        self.forget_old();
         self.judge.forget_totals();
         self.judge.memory.forget_gone_before(u64::MAX);
         (self.dropped, self.dropped_told) = (0, 0);
@@ -257,7 +288,8 @@ impl State {
         let ipsec = dissection.ipsec().zip(evidence.sas.iter().map(known)).collect();
         let summary = Summary::of(&dissection);
         let time = self.clock.time_of_day_ms(frame.at_ns / 1_000_000);
-        Some(PacketRow { frame, evidence, dissection, summary, ipsec, time })
+        let is_marked = self.packets.marked.contains(&number);
+        Some(PacketRow { frame, evidence, dissection, summary, ipsec, time, is_marked })
     }
 
     /// What was inside of a frame, as far as there are keys.
@@ -311,7 +343,7 @@ impl State {
             self.packets.take(frame, &self.facts.interfaces);
             self.take_into_check();
         }
-        self.packets.feed.forget_before(self.packets.ring.forgotten());
+        self.packets.forget_old();
         match batch.link {
             Some(LinkState::Down) => self.on_link(false),
             Some(LinkState::Up) => self.on_link(true),
@@ -376,46 +408,6 @@ impl State {
                 _ => None,
             },
             Screen::Events => None,
-        }
-    }
-
-    /// Shows the outermost SA of the selected packet that is still there.
-    pub(super) fn go_to_sa(&mut self) {
-        let row = self.packets.feed.selected().and_then(|number| self.packet_row(number));
-        let named = row.into_iter().flat_map(|row| row.ipsec).find_map(|(_, named)| match named {
-            Named::Sa(known) => self.facts.sad.slot(&known.id),
-            _ => None,
-        });
-        match named {
-            Some(slot) => {
-                self.screen = Screen::Sas;
-                self.set_filter("");
-                self.sas.select(slot);
-            }
-            None => self.warn("this packet names no SA that is there".to_owned()),
-        }
-    }
-
-    /// Shows the policy that decided over the selected packet.
-    pub(super) fn go_to_policy(&mut self) {
-        let number = self.packets.feed.selected();
-        let id = number.and_then(|number| self.packets.ring.get(number)).and_then(|seen| seen.evidence.policy());
-        match id.and_then(|id| self.facts.spd.slot(id)) {
-            Some(slot) => {
-                self.screen = Screen::Policies;
-                self.set_filter("");
-                self.policies.select(slot);
-            }
-            None => self.warn("no policy decided over this packet".to_owned()),
-        }
-    }
-
-    /// Leaves the packets of the selected one's outermost SA alone in the list.
-    pub(super) fn only_this_sa(&mut self) {
-        let row = self.packets.feed.selected().and_then(|number| self.packet_row(number));
-        match row.and_then(|row| row.ipsec.first().map(|(header, _)| header.spi)) {
-            Some(spi) => drop(self.filter_packets(&format!("spi {spi:#}"))),
-            None => self.warn("this packet has no SPI".to_owned()),
         }
     }
 

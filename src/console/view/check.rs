@@ -4,10 +4,10 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::Line;
 
-use super::detail::packet::bytes;
+use super::detail::bytes::{self, Marks};
 use super::widget::{draw_lines, draw_popup, wrap};
-use crate::console::state::State;
 use crate::console::state::packets::Checking;
+use crate::console::state::{Reading, State};
 use crate::console::theme::{Role, Theme};
 use crate::evidence::Sums;
 use crate::evidence::check::Answer;
@@ -40,7 +40,8 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme, che
     }
     if let Some(row) = checking.sample.and_then(|number| state.packet_row(number)) {
         lines.push(Line::default());
-        lines.extend(bytes(&row.frame.bytes, &state.look_into(&row), theme, cells));
+        let looked = state.look_into(&row);
+        lines.extend(bytes::draw(&row.frame.bytes, &looked, &Marks::default(), theme, cells).lines);
     }
     let height = u16::try_from(lines.len() + 2).unwrap_or(u16::MAX).max(6);
     let title = format!("Is the traffic with {} encrypted?", checking.peer);
@@ -48,8 +49,8 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme, che
     draw_lines(frame, inside, &lines, 0);
 }
 
-/// Draws the sums of each peer; returns how many lines there is room for, and how many there are.
-pub fn draw_peers(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme, scroll: usize) -> (usize, usize) {
+/// Draws the sums of each peer.
+pub fn draw_peers(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme, scroll: usize) -> Reading {
     let peers = state.packets.judge.totals.peers();
     let head = format!("{:<40}{:>10}{:>8}{:>9}{:>11}", "peer", "protected", "clear", "CLEAR !", "undecided");
     let mut lines = vec![Line::styled(head, theme.style(Role::Header))];
@@ -67,6 +68,6 @@ pub fn draw_peers(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Them
     }
     let height = u16::try_from(lines.len() + 2).unwrap_or(u16::MAX);
     let inside = draw_popup(frame, area, theme, "Frames with each peer", 84, height);
-    let room = draw_lines(frame, inside, &lines, scroll);
-    (room, lines.len())
+    let height = draw_lines(frame, inside, &lines, scroll);
+    Reading { top: scroll, height, length: lines.len() }
 }

@@ -7,10 +7,11 @@ use ratatui::text::{Line, Span};
 use super::draw_rule;
 use super::widget::{draw_lines, width_of, wrap};
 use crate::console::columns::SaRow;
-use crate::console::state::{Screen, State};
+use crate::console::state::{Reading, Screen, State};
 use crate::console::theme::{Role, Theme};
 
-pub(super) mod packet;
+pub(super) mod bytes;
+mod packet;
 mod policy;
 mod sa;
 
@@ -78,7 +79,7 @@ pub fn draw_selected(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &T
     if area.width == 0 || area.height < 2 {
         return;
     }
-    let Some((title, lines)) = selected(state, theme, area.width.into()) else {
+    let Some(Selected { title, lines, .. }) = selected(state, theme, area.width.into(), None) else {
         draw_rule(frame, area, theme, "nothing selected", "");
         return;
     };
@@ -93,24 +94,37 @@ pub fn draw_selected(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &T
     }
 }
 
-/// Draws all of it over the whole screen. Returns how many lines there is room for, and how many there are.
-pub fn draw_whole(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme, scroll: usize) -> (usize, usize) {
-    let Some((title, lines)) = selected(state, theme, area.width.into()) else {
+/// Draws all of it over the whole screen, from the line on that the user scrolled to.
+pub fn draw_whole(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme, scroll: Option<usize>) -> Reading {
+    let chosen = state.packets.chosen_layer;
+    let Some(Selected { title, lines, anchor }) = selected(state, theme, area.width.into(), chosen) else {
         draw_rule(frame, area, theme, "it is gone", "");
-        return (0, 0);
+        return Reading::default();
     };
     let inside = draw_rule(frame, area, theme, &title, "");
-    let room = draw_lines(frame, inside, &lines, scroll);
-    if lines.len() > room {
-        let last = (scroll + room).min(lines.len());
+    let height = usize::from(inside.height);
+    // Nobody scrolled: what matters is to be seen, with something before it.
+    let shown = || if anchor < height { 0 } else { anchor - height / 3 };
+    let top = scroll.unwrap_or_else(shown).min(lines.len().saturating_sub(height));
+    draw_lines(frame, inside, &lines, top);
+    if lines.len() > height {
+        let last = (top + height).min(lines.len());
         draw_rule(frame, area, theme, &title, &format!("lines to {last} of {}", lines.len()));
     }
-    (room, lines.len())
+    Reading { top, height, length: lines.len() }
+}
+
+/// The selected row, drawn.
+struct Selected {
+    title: String,
+    lines: Vec<Line<'static>>,
+    /// The line that should be in sight.
+    anchor: usize,
 }
 
 /// The selected row's title, and everything about it in lines of so many cells.
-fn selected(state: &State, theme: &Theme, cells: usize) -> Option<(String, Vec<Line<'static>>)> {
-    Some(match state.screen {
+fn selected(state: &State, theme: &Theme, cells: usize, chosen: Option<usize>) -> Option<Selected> {
+    let (title, lines) = match state.screen {
         Screen::Sas => {
             let row: SaRow<'_> = state.facts.sa_row(state.sas.selected()?)?;
             let reveal = state.reveals(&row.sa.id());
@@ -125,10 +139,8 @@ fn selected(state: &State, theme: &Theme, cells: usize) -> Option<(String, Vec<L
             let number = state.packets.feed.selected()?;
             let row = state.packet_row(number)?;
             let looked = state.look_into(&row);
-            let mut lines = packet::facts(&row, &looked).lines(theme, cells);
-            lines.extend(packet::bytes(&row.frame.bytes, &looked, theme, cells));
-            lines.extend(packet::layers(&row, &looked).lines(theme, cells));
-            (packet::title(number, &row, &state.clock), lines)
+            let (lines, anchor) = packet::lines(&row, &looked, chosen, theme, cells);
+            return Some(Selected { title: packet::title(number, &row, &state.clock), lines, anchor });
         }
         Screen::Events => {
             let entry = state.log.get(state.events.selected()?)?;
@@ -138,5 +150,6 @@ fn selected(state: &State, theme: &Theme, cells: usize) -> Option<(String, Vec<L
             facts.say("at", format!("{} {}", state.clock.date(entry.at_ms / 1000), entry.weight.word()));
             ("Event".to_owned(), facts.lines(theme, cells))
         }
-    })
+    };
+    Some(Selected { title, lines, anchor: 0 })
 }

@@ -6,11 +6,11 @@ use ratatui::text::{Line, Span};
 
 use super::widget::{draw_lines, draw_popup};
 use crate::console::keymap::{self, Context};
-use crate::console::state::State;
 use crate::console::state::line::COMMANDS;
+use crate::console::state::{Reading, State};
 use crate::console::theme::{Role, Theme};
 
-/// Draws what works in `contexts`; returns how many lines there is room for, and how many there are.
+/// Draws what works in `contexts`.
 pub fn draw(
     frame: &mut Frame<'_>,
     area: Rect,
@@ -18,7 +18,7 @@ pub fn draw(
     theme: &Theme,
     contexts: &[Context],
     scroll: usize,
-) -> (usize, usize) {
+) -> Reading {
     let mut lines = Vec::new();
     for binding in keymap::bindings(contexts, state.setting.read_only) {
         let keys: Vec<String> = binding.keys.iter().map(ToString::to_string).collect();
@@ -32,8 +32,8 @@ pub fn draw(
     }
     let height = u16::try_from(lines.len() + 2).unwrap_or(u16::MAX);
     let inside = draw_popup(frame, area, theme, "Keys", 66, height);
-    let room = draw_lines(frame, inside, &lines, scroll);
-    (room, lines.len())
+    let height = draw_lines(frame, inside, &lines, scroll);
+    Reading { top: scroll, height, length: lines.len() }
 }
 
 fn row<'a>(theme: &Theme, keys: &str, help: &'a str) -> Line<'a> {

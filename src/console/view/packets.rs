@@ -57,6 +57,9 @@ fn title(state: &State) -> String {
             title += &format!(", {} {word}", quantity(count));
         }
     }
+    if let Some(recording) = &packets.recording {
+        title += &format!(", RECORDING {} in {}", quantity(recording.written), recording.path);
+    }
     if packets.dropped > 0 {
         title += &format!(", {} DROPPED by capture", quantity(packets.dropped));
     }

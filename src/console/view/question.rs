@@ -5,12 +5,12 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 
 use super::widget::{cut, draw_lines, draw_popup, wrap};
-use crate::console::state::State;
 use crate::console::state::question::Question;
+use crate::console::state::{Reading, State};
 use crate::console::theme::{Role, Theme};
 
-/// Draws it; returns how many of the things that would go there is room for, and how many there are.
-pub fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme, question: &Question) -> (usize, usize) {
+/// Draws it.
+pub fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme, question: &Question) -> Reading {
     let deed = question.deed;
     let (count, _) = deed.victims(&state.facts.sad, &state.facts.spd, 0..0);
     let width = area.width.saturating_sub(4).min(100);
@@ -54,5 +54,5 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme, que
         answers.push(Span::styled(format!("    {more} more below: j"), theme.style(Role::Caution)));
     }
     frame.buffer_mut().set_line(answer.x, answer.y, &Line::from(answers), answer.width);
-    (room, count)
+    Reading { top: question.scroll, height: room, length: count }
 }

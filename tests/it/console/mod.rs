@@ -12,7 +12,7 @@ use espial::console::clock::Clock;
 use espial::console::command::{Change, Command, Outcome, Wanted};
 use espial::console::event::{Event, Now, Polled};
 use espial::console::state::{Setting, State};
-use espial::console::theme::Theme;
+use espial::console::theme::{Role, Theme};
 use espial::console::view;
 use espial::kernel::{Follower, Kernel, KernelError, ScriptedKernel, Support};
 use espial::model::{
@@ -217,6 +217,17 @@ impl Bench {
     pub fn sees(&mut self, part: &str) -> &mut Self {
         self.line(part);
         self
+    }
+
+    /// Whether a text stands there as what is selected looks.
+    pub fn is_selected(&mut self, part: &str) -> bool {
+        let (buffer, theme) = (self.draw(), Theme::default());
+        let selected = theme.style(Role::Selected);
+        let looks = |x, y| buffer[(x, y)].style().patch(selected) == buffer[(x, y)].style();
+        let row = |y| -> String {
+            (0..buffer.area.width).map(|x| if looks(x, y) { buffer[(x, y)].symbol() } else { "|" }).collect()
+        };
+        (0..buffer.area.height).any(|y| row(y).contains(part))
     }
 
     /// Asserts that a text is not on the screen.

@@ -1,8 +1,8 @@
 //! The screen of packets: frames in, rows and words out.
 
 use espial::capture::{Batch, Frame, LinkState};
-use espial::console::command::Command;
-use espial::console::event::{CaptureNews, Event};
+use espial::console::command::{Command, Record};
+use espial::console::event::{CaptureNews, Event, RecorderNews};
 use espial::kernel::Kernel;
 use espial::packet::{Direction, LinkType};
 
@@ -284,6 +284,83 @@ fn from_a_packet_to_its_sa_and_its_policy_and_back() {
     bench.keys("3").sees("Packet 4").keys("s").sees("names no SA that is there");
     bench.keys("gp").sees("no policy decided");
     bench.keys("j=").sees("with: spi 0x3e8").sees("Packets 1 of 7");
+}
+
+#[test]
+fn a_step_back_leads_to_the_packet_again() {
+    let mut bench = busy();
+    bench.keys("gj<enter>s").sees("SA ah 0x000003e8 to 10.9.0.2").keys("<esc>").sees("Packet 2:");
+    bench.keys("s1<esc>").misses("Packet 2:").sees("SAs 7");
+}
+
+#[test]
+fn an_sas_packets_are_one_key_away() {
+    let mut bench = busy();
+    bench.keys("1p").sees("with: spi 0x").sees("and dst 10.9.0.");
+}
+
+#[test]
+fn one_goes_along_the_packets_of_an_sa_and_from_mark_to_mark() {
+    let mut bench = busy();
+    bench.captured(frames());
+    bench.keys("gj>").sees("Packet 9:").keys(">").sees("no newer packet of ah 0x000003e8 to 10.9.0.2");
+    bench.keys("<").sees("Packet 2:").keys("m");
+    assert!(bench.line(">").contains(">*16:21:42.123 out 10.9.0.1"));
+    bench.keys("GmkkM").sees("Packet 14:").keys("M").sees("Packet 2:").keys("mM").sees("Packet 14:");
+    bench.keys("mM").sees("no packet of the list is marked");
+}
+
+#[test]
+fn a_layers_bytes_are_marked_and_the_next_packet_is_one_key_away() {
+    let mut bench = busy();
+    bench.keys("gjjj<enter><tab><tab>").sees(">IPv4").sees("10.9.0.1 > 10.9.0.2, ttl 64");
+    assert!(bench.is_selected("|45 00|") && bench.is_selected("|00 27 00 01") && !bench.is_selected("08 00"));
+    bench.keys("<tab>");
+    assert!(!bench.is_selected("45 00") && bench.is_selected("|a0 28 1e 61"));
+    bench.keys("n").sees("Packet 5:").keys("N").sees("Packet 4:").sees(">UDP");
+    bench.keys("<esc>").misses(">UDP").sees("Packet 4:").keys("<esc>").sees("Packets 7");
+    bench.keys("gj<enter>N").sees("Packet 1:").keys("N").sees("oldest packet of the list");
+}
+
+#[test]
+fn what_is_listed_is_recorded_in_portions_and_what_comes_to_it() {
+    let mut bench = busy();
+    bench.keys("/udp<enter>:record /tmp/x.pcapng<enter>");
+    let begun = Command::Record(Record::Begin { path: "/tmp/x.pcapng".to_owned(), with_keys: false });
+    assert_eq!(bench.asked, [begun]);
+    bench.sees("RECORDING 0 in /tmp/x.pcapng");
+    bench.event(Event::Recorder(RecorderNews::Written));
+    let Some(Command::Record(Record::Write(first))) = bench.asked.last().cloned() else { panic!("{:?}", bench.asked) };
+    let comments: Vec<&str> = first.iter().map(|recorded| recorded.comment.as_str()).collect();
+    assert_eq!(comments, ["CLEAR !", "BAD ICV", "IKE"]);
+    assert!(first.iter().all(|recorded| recorded.keys.is_empty()));
+    bench.captured(frames());
+    assert_eq!(bench.asked.len(), 2, "one portion at a time");
+    bench.event(Event::Recorder(RecorderNews::Written));
+    bench.sees("RECORDING 3 in");
+    bench.keys("w");
+    assert!(matches!(bench.asked.last(), Some(Command::Record(Record::Write(next))) if next.len() == 3));
+    bench.captured(frames());
+    bench.event(Event::Recorder(RecorderNews::Written));
+    assert_eq!(bench.asked.last(), Some(&Command::Record(Record::End)), "what came after the end is not written");
+    bench.event(Event::Recorder(RecorderNews::Ended));
+    bench.sees("recorded 6 packets in /tmp/x.pcapng").misses("RECORDING");
+}
+
+#[test]
+fn the_keys_of_recorded_packets_go_with_them_only_where_they_are_asked_for_and_once() {
+    let mut bench = busy();
+    bench.keys("w").sees(":record espial-veth0-20261123-162143.pcapng").keys("<esc>");
+    bench.keys("/esp<enter>:record-keys x<enter>");
+    bench.event(Event::Recorder(RecorderNews::Written));
+    let Some(Command::Record(Record::Write(portion))) = bench.asked.last() else { panic!("{:?}", bench.asked) };
+    let rows: Vec<usize> = portion.iter().map(|recorded| recorded.keys.len()).collect();
+    assert_eq!(rows, [2, 2, 0, 0], "AH around ESP, each way; no SA; an SA that is written already");
+    let row = String::from_utf8(portion[0].keys[1].expose().to_vec()).unwrap();
+    assert!(row.starts_with("\"IPv4\",\"10.9.0.1\",\"10.9.0.2\",\"0x000003e9\",\"TripleDES-CBC [RFC2451]\""), "{row}");
+    assert!(!format!("{portion:?}").contains("TripleDES"), "not in a log");
+    bench.event(Event::Recorder(RecorderNews::Failed("No space left on device".to_owned())));
+    bench.sees("recording in x: No space left on device").misses("RECORDING");
 }
 
 #[test]

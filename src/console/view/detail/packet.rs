@@ -2,13 +2,52 @@
 
 use ratatui::text::{Line, Span};
 
-use super::Facts;
+use super::bytes::{self, Bytes, Marks};
+use super::{Facts, LABEL_WIDTH, wrap};
 use crate::console::clock::Clock;
 use crate::console::columns::packet::{algorithms, protocol_word};
-use crate::console::state::packets::{Named, PacketRow};
+use crate::console::state::packets::{Named, PacketRow, layers};
 use crate::console::theme::{Role, Theme};
 use crate::evidence::Looked;
-use crate::packet::{Dissection, Header, IpsecHeader, Layer, hexdump};
+use crate::packet::{Header, IpsecHeader, Layer};
+
+/// From this width on, the layers stand at the left of the bytes.
+const WIDE: usize = 190;
+
+/// Everything about a frame in lines of so many cells, and which of them should be in sight: that of the chosen layer's
+/// first byte.
+pub(super) fn lines(
+    row: &PacketRow<'_>,
+    looked: &Looked,
+    chosen: Option<usize>,
+    theme: &Theme,
+    cells: usize,
+) -> (Vec<Line<'static>>, usize) {
+    let marks = chosen.map_or_else(Marks::default, |chosen| Marks::of_layer(row, looked, chosen));
+    let mut lines = facts(row, looked).lines(theme, cells);
+    if cells >= WIDE {
+        let left = cells - 2 * bytes::row_width(16) - 1;
+        let tree = tree(row, looked, chosen, theme, left);
+        let Bytes { lines: right, first_marked } = bytes::draw(&row.frame.bytes, looked, &marks, theme, cells - left);
+        let anchor = first_marked.map_or(0, |line| lines.len() + line);
+        lines.extend(bytes::beside(tree, right, left));
+        return (lines, anchor);
+    }
+    let Bytes { lines: hex, first_marked } = bytes::draw(&row.frame.bytes, looked, &marks, theme, cells);
+    let tree = tree(row, looked, chosen, theme, cells);
+    let Some((_, layer)) = chosen.and_then(|chosen| layers(&row.dissection, looked).nth(chosen)) else {
+        lines.extend(hex);
+        lines.extend(tree);
+        return (lines, 0);
+    };
+    // Who goes through the layers wants their bytes before everything else.
+    let mut all = layer_lines(layer, true, theme, cells);
+    let anchor = first_marked.map_or(0, |line| line + all.len());
+    all.extend(hex);
+    all.extend(tree);
+    all.extend(lines);
+    (all, anchor)
+}
 
 /// What it proves, by which SAs, and what was inside.
 pub(super) fn facts(row: &PacketRow<'_>, looked: &Looked) -> Facts {
@@ -50,25 +89,43 @@ pub(super) fn title(number: u64, row: &PacketRow<'_>, clock: &Clock) -> String {
     format!("Packet {}: {date}.{nanoseconds:09}{way} {interface}, {bytes} bytes", number + 1)
 }
 
-/// The layers, those of what could be decrypted behind those of the wire.
-pub(super) fn layers(row: &PacketRow<'_>, looked: &Looked) -> Facts {
-    let mut facts = Facts::default();
-    say_layers(&mut facts, &row.dissection);
-    for inside in &looked.insides {
-        facts.say("decrypted", format!("{} {}:", protocol_word(inside.header.protocol), inside.header.spi));
-        say_layers(&mut facts, &inside.dissection);
+/// The layers, those of what could be decrypted behind those of the wire; the chosen one is marked.
+fn tree(
+    row: &PacketRow<'_>,
+    looked: &Looked,
+    chosen: Option<usize>,
+    theme: &Theme,
+    cells: usize,
+) -> Vec<Line<'static>> {
+    let mut lines = Vec::new();
+    let mut before = None;
+    for (place, (inside, layer)) in layers(&row.dissection, looked).enumerate() {
+        if let Some(opened) = inside.filter(|_| inside != before).and_then(|inside| looked.insides.get(inside)) {
+            let head = format!(" decrypted from {} {}:", protocol_word(opened.header.protocol), opened.header.spi);
+            lines.push(Line::styled(head, theme.style(Role::Header)));
+        }
+        before = inside;
+        lines.extend(layer_lines(layer, chosen == Some(place), theme, cells));
     }
-    facts
+    lines
 }
 
-fn say_layers(facts: &mut Facts, dissection: &Dissection) {
-    for layer in dissection.layers() {
-        let text = format!("{} [{}..{}]", layer_words(layer), layer.range.start, layer.range.end);
-        facts.say(label(&layer.header), text.trim().to_owned());
-        if let Some(flaw) = layer.flaw {
-            facts.and(flaw.to_string(), Role::Caution);
-        }
+fn layer_lines(layer: &Layer, is_chosen: bool, theme: &Theme, cells: usize) -> Vec<Line<'static>> {
+    let style = theme.style(if is_chosen { Role::Selected } else { Role::Text });
+    let mut words = format!("{} [{}..{}]", layer_words(layer), layer.range.start, layer.range.end);
+    if let Some(flaw) = layer.flaw {
+        words += &format!("; {flaw}");
     }
+    let (mark, label) = (if is_chosen { ">" } else { " " }, label(&layer.header));
+    let parts = wrap(words.trim(), cells.saturating_sub(LABEL_WIDTH).max(8)).into_iter();
+    let line = |(place, part): (usize, String)| {
+        let (mark, label) = if place == 0 { (mark, label) } else { ("", "") };
+        let label_style = if is_chosen { style } else { theme.style(Role::Muted) };
+        let role = if layer.flaw.is_some() && !is_chosen { theme.style(Role::Caution) } else { style };
+        let label = Span::styled(format!("{:<LABEL_WIDTH$}", format!("{mark:<1}{label}")), label_style);
+        Line::from(vec![label, Span::styled(part, role)])
+    };
+    parts.enumerate().map(line).collect()
 }
 
 fn say_sa(facts: &mut Facts, header: &IpsecHeader, named: Named<'_>) {
@@ -175,56 +232,4 @@ fn layer_words(layer: &Layer) -> String {
         | Header::Data
         | Header::Padding => String::new(),
     }
-}
-
-/// The bytes of the wire: offset, hex, ASCII; and beside them, where there is room, those of the innermost packet that
-/// could be decrypted. Where there is no room they follow below.
-pub(in crate::console::view) fn bytes(wire: &[u8], looked: &Looked, theme: &Theme, cells: usize) -> Vec<Line<'static>> {
-    let Some(inside) = looked.insides.last() else {
-        let in_a_row = if cells >= row_width(16) { 16 } else { 8 };
-        return column(wire, in_a_row, theme);
-    };
-    let head = |text: &str| Line::styled(format!(" {text}"), theme.style(Role::Header));
-    let in_a_row = if cells >= 2 * row_width(16) { 16 } else { 8 };
-    let mut left = column(wire, in_a_row, theme);
-    let right = column(&inside.plaintext, in_a_row, theme);
-    let (on_wire, decrypted) = ("on the wire", "decrypted");
-    if cells < 2 * row_width(in_a_row) {
-        left.insert(0, head(on_wire));
-        left.push(head(decrypted));
-        left.extend(right);
-        return left;
-    }
-    let mut lines = vec![head(&format!("{on_wire:<width$}{decrypted}", width = row_width(in_a_row)))];
-    let mut right = right.into_iter();
-    let rows = left.len().max(right.len());
-    let mut left = left.into_iter();
-    for _ in 0..rows {
-        let mut line = left.next().unwrap_or_default();
-        let blanks = row_width(in_a_row).saturating_sub(line.width());
-        line.push_span(Span::raw(" ".repeat(blanks)));
-        line.spans.extend(right.next().unwrap_or_default().spans);
-        lines.push(line);
-    }
-    lines
-}
-
-/// The cells of a row of so many bytes.
-const fn row_width(in_a_row: usize) -> usize {
-    1 + 4 + 2 + in_a_row * 3 + in_a_row + 1
-}
-
-fn column(bytes: &[u8], in_a_row: usize, theme: &Theme) -> Vec<Line<'static>> {
-    let line = |row: hexdump::Row<'_>| {
-        let mut hex = String::with_capacity(in_a_row * 3);
-        for byte in row.bytes {
-            hex += &format!("{byte:02x} ");
-        }
-        Line::from(vec![
-            Span::styled(format!(" {:04x}  ", row.offset), theme.style(Role::Muted)),
-            Span::styled(format!("{hex:<width$}", width = in_a_row * 3), theme.style(Role::Text)),
-            Span::styled(row.ascii(), theme.style(Role::Text)),
-        ])
-    };
-    hexdump::rows(bytes, in_a_row).map(line).collect()
 }

@@ -1,0 +1,118 @@
+//! The bytes of a frame, and beside them what they say after decryption; those of one layer can be marked in both.
+
+use std::ops::Range;
+
+use ratatui::text::{Line, Span};
+
+use crate::console::state::packets::{PacketRow, layers};
+use crate::console::theme::{Role, Theme};
+use crate::evidence::Looked;
+use crate::packet::hexdump;
+
+/// The bytes to be marked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::console::view) struct Marks {
+    wire: Range<usize>,
+    /// Which of the decrypted payloads is shown, and the bytes of it; the innermost, if none is said.
+    inside: Option<(usize, Range<usize>)>,
+}
+
+impl Marks {
+    /// The bytes of a layer, counted from the outermost on the wire to the innermost that could be decrypted: where they
+    /// stand in clear, and those of the wire that hide them.
+    pub(super) fn of_layer(row: &PacketRow<'_>, looked: &Looked, place: usize) -> Self {
+        let Some((inside, layer)) = layers(&row.dissection, looked).nth(place) else {
+            return Self::default();
+        };
+        if let Some(inside) = inside {
+            let wire = looked.on_wire(inside, &layer.range).unwrap_or_default();
+            return Self { wire, inside: Some((inside, layer.range.clone())) };
+        }
+        let opened = looked.insides.first().filter(|inside| inside.outer == layer.range);
+        Self { wire: layer.range.clone(), inside: opened.map(|inside| (0, 0..inside.plaintext.len())) }
+    }
+}
+
+/// Bytes, drawn.
+pub(in crate::console::view) struct Bytes {
+    /// Offset, hex and ASCII in each.
+    pub(in crate::console::view) lines: Vec<Line<'static>>,
+    /// The first line with a marked byte of the wire.
+    pub(super) first_marked: Option<usize>,
+}
+
+/// The bytes of the wire, and beside them, where there is room, those that could be decrypted. Where there is no room
+/// they follow below.
+pub(in crate::console::view) fn draw(
+    wire: &[u8],
+    looked: &Looked,
+    marks: &Marks,
+    theme: &Theme,
+    cells: usize,
+) -> Bytes {
+    let line_of = |in_a_row: usize, heads: usize| (!marks.wire.is_empty()).then(|| marks.wire.start / in_a_row + heads);
+    let shown = marks.inside.as_ref().map_or(looked.insides.len().saturating_sub(1), |(inside, _)| *inside);
+    let Some(inside) = looked.insides.get(shown) else {
+        let in_a_row = if cells >= row_width(16) { 16 } else { 8 };
+        return Bytes { lines: column(wire, in_a_row, &marks.wire, theme), first_marked: line_of(in_a_row, 0) };
+    };
+    let head = |text: &str| Line::styled(format!(" {text}"), theme.style(Role::Header));
+    let in_a_row = if cells >= 2 * row_width(16) { 16 } else { 8 };
+    let mark = marks.inside.as_ref().map_or(0..0, |(_, bytes)| bytes.clone());
+    let mut left = column(wire, in_a_row, &marks.wire, theme);
+    let mut right = column(&inside.plaintext, in_a_row, &mark, theme);
+    left.insert(0, head("on the wire"));
+    right.insert(0, head("decrypted"));
+    let first_marked = line_of(in_a_row, 1);
+    if cells < 2 * row_width(in_a_row) {
+        left.extend(right);
+        return Bytes { lines: left, first_marked };
+    }
+    Bytes { lines: beside(left, right, row_width(in_a_row)), first_marked }
+}
+
+/// Two columns of lines beside one another, the left one so many cells wide.
+pub(super) fn beside(left: Vec<Line<'static>>, right: Vec<Line<'static>>, width: usize) -> Vec<Line<'static>> {
+    let rows = left.len().max(right.len());
+    let (mut left, mut right) = (left.into_iter(), right.into_iter());
+    let row = |_| {
+        let mut line = left.next().unwrap_or_default();
+        let blanks = width.saturating_sub(line.width());
+        line.push_span(Span::raw(" ".repeat(blanks)));
+        let right = right.next().unwrap_or_default();
+        line.spans.extend(right.spans.into_iter().map(|span| span.patch_style(right.style)));
+        line
+    };
+    (0..rows).map(row).collect()
+}
+
+/// The cells of a row of so many bytes.
+pub(super) const fn row_width(in_a_row: usize) -> usize {
+    1 + 4 + 2 + in_a_row * 3 + in_a_row + 1
+}
+
+fn column(bytes: &[u8], in_a_row: usize, marked: &Range<usize>, theme: &Theme) -> Vec<Line<'static>> {
+    let (plain, selected) = (theme.style(Role::Text), theme.style(Role::Selected));
+    let line = |row: hexdump::Row<'_>| {
+        // The row in three parts: before the mark, marked, behind it.
+        let clamp = |at: usize| at.clamp(row.offset, row.offset + row.bytes.len()) - row.offset;
+        let (start, end) = (clamp(marked.start), clamp(marked.end));
+        let parts = [(&row.bytes[..start], plain), (&row.bytes[start..end], selected), (&row.bytes[end..], plain)];
+        let mut line = Line::styled(format!(" {:04x}  ", row.offset), theme.style(Role::Muted));
+        for (bytes, style) in parts {
+            let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            if !hex.is_empty() {
+                line.push_span(Span::styled(hex.join(" "), style));
+                line.push_span(Span::raw(" "));
+            }
+        }
+        line.push_span(Span::raw("   ".repeat(in_a_row - row.bytes.len())));
+        let ascii = row.ascii();
+        for (range, style) in [(0..start, plain), (start..end, selected), (end..row.bytes.len(), plain)] {
+            // ASCII: a character is a byte.
+            line.push_span(Span::styled(ascii[range].to_owned(), style));
+        }
+        line
+    };
+    hexdump::rows(bytes, in_a_row).map(line).collect()
+}
