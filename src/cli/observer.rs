@@ -167,10 +167,12 @@ impl Observer {
             {
                 let mut spec = SaSpec::new(header.source, header.destination, header.protocol, header.spi);
                 spec.algorithms = row.algorithms().clone();
-                if row.has_extended_sequence() {
+                if row.sequence_high().is_some() {
                     spec.flags = SaFlags(SaFlags::ESN);
                 }
-                self.judge.memory.learn(&Sa::from_spec(&spec, 0), 0);
+                let mut sa = Sa::from_spec(&spec, 0);
+                sa.replay.sent = u64::from(row.sequence_high().unwrap_or(0)) << 32;
+                self.judge.memory.learn(&sa, 0);
             }
         }
     }

@@ -39,11 +39,14 @@ impl KeyRow {
         }
     }
 
-    /// Whether its sequence numbers have 64 bits.
-    pub fn has_extended_sequence(&self) -> bool {
+    /// The upper half of its sequence numbers, if they have 64 bits.
+    pub fn sequence_high(&self) -> Option<u32> {
         match self {
-            Self::Sa(sa) => sa.flags.esn(),
-            Self::Pattern(row) => row.sequence_high.is_some(),
+            Self::Sa(sa) => {
+                let counter = sa.replay.sent.max(sa.replay.received);
+                sa.flags.esn().then(|| u32::try_from(counter >> 32).unwrap_or(u32::MAX))
+            }
+            Self::Pattern(row) => row.sequence_high,
         }
     }
 }
@@ -173,10 +176,11 @@ mod tests {
 
     #[test]
     fn extended_sequence_numbers_are_told_in_each_language() {
-        let extended = |text: &str| key_file(text).unwrap()[0].has_extended_sequence();
+        let high = |text: &str| key_file(text).unwrap()[0].sequence_high();
         let row = "\"IPv4\",\"*\",\"*\",\"*\",\"NULL\",\"\",\"NULL\",\"\"";
-        assert!(!extended(row) && extended(&format!("{row},\"64-bit\",\"0\"")));
-        assert!(extended("src ::1 dst ::2 proto esp spi 9 flag esn") && !extended("src ::1 dst ::2 proto esp spi 9"));
+        assert_eq!((high(row), high(&format!("{row},\"64-bit\",\"7\""))), (None, Some(7)));
+        let sa = "src ::1 dst ::2 proto esp spi 9";
+        assert_eq!((high(sa), high(&format!("{sa} flag esn"))), (None, Some(0)));
     }
 
     #[test]

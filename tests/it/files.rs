@@ -69,6 +69,28 @@ fn what_is_recorded_holds_verdicts_and_no_keys_and_is_its_owners_alone() {
 }
 
 #[test]
+fn the_keys_beside_a_recording_open_it_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("record.pcapng");
+    let (file, keys, record) = (vector("linux-all.pcap"), vector("linux-all.sas"), path.to_str().unwrap());
+    let first = packets(&["-r", &file, "--keys", &keys, "--json", "-w", record, "--write-keys"]);
+    let table = folder.path().join("record.pcapng.esp_sa");
+    assert_eq!(fs::metadata(&table).unwrap().permissions().mode() & 0o777, 0o600);
+    let rows = fs::read_to_string(&table).unwrap();
+    let has_no_word = |spi: &Value| {
+        let comment = format!("# SA esp {} ", spi.as_str().unwrap());
+        rows.lines().any(|line| line.starts_with(&comment) && line.contains("Wireshark has no word for"))
+    };
+    let readable = |output: &Output| {
+        let is_readable = |packet: &&Value| packet["verdict"] == "ESP ok" && !packet["inner"].is_null();
+        lines(output).iter().filter(is_readable).filter(|packet| !has_no_word(&packet["spi"])).count()
+    };
+    let again = packets(&["-r", record, "--keys", table.to_str().unwrap(), "--json"]);
+    assert!(readable(&first) > 80, "{}", readable(&first));
+    assert_eq!(readable(&again), readable(&first));
+}
+
+#[test]
 fn a_broken_file_shows_what_came_before_and_says_where_it_broke() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("cut.pcap");

@@ -20,7 +20,7 @@ fn opened(pcap: &[u8], rows: &[KeyRow]) -> (Vec<Icv>, usize) {
         let is_for = |row: &&KeyRow| row.is_for(header.protocol, header.spi, header.source, header.destination);
         let row = rows.iter().find(is_for).unwrap_or_else(|| panic!("no row for {header:?}"));
         let layer = dissection.layers().iter().find(|layer| matches!(layer.header, Header::Esp(_))).unwrap();
-        let esp = EspTransform::new(row.algorithms(), row.has_extended_sequence()).unwrap();
+        let esp = EspTransform::new(row.algorithms(), row.sequence_high().is_some()).unwrap();
         let mut plaintext = Vec::new();
         let near = match row {
             KeyRow::Sa(sa) => sa.replay.sent,

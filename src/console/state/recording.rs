@@ -87,6 +87,8 @@ impl State {
             self.warn("espial was started read-only: it writes no keys".to_owned());
             return;
         }
+        let keys = if with_keys { format!(", their SAs' keys in {path}.esp_sa") } else { String::new() };
+        self.tell(Origin::Capture, Weight::Note, format!("the listed packets are recorded in {path}{keys}"));
         commands.push(Command::Record(Record::Begin { path: path.clone(), with_keys }));
         self.packets.recording = Some(Recording {
             path,
