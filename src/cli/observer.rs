@@ -171,7 +171,9 @@ impl Observer {
                     spec.flags = SaFlags(SaFlags::ESN);
                 }
                 let mut sa = Sa::from_spec(&spec, 0);
-                sa.replay.sent = u64::from(row.sequence_high().unwrap_or(0)) << 32;
+                // It is that of the first number, which is this one.
+                let high = u64::from(row.sequence_high().unwrap_or(0)) << 32;
+                sa.replay.sent = high | u64::from(header.sequence.unwrap_or(0));
                 self.judge.memory.learn(&sa, 0);
             }
         }

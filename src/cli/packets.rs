@@ -103,7 +103,8 @@ pub fn run(arguments: &Arguments, interface: Option<&str>) -> anyhow::Result<Exi
                     recorder.record(&observed.seen.frame, &observed.seen.evidence.verdict.to_string())?;
                 }
                 if let Some(table) = &mut key_table {
-                    let sas = observer.judge.memory.named_first(&observed.seen.evidence, &mut keys_written);
+                    let Observed { seen, dissection } = &observed;
+                    let sas = observer.judge.memory.named_first(&seen.evidence, dissection, &mut keys_written);
                     let rows: Vec<Secret> = sas.iter().map(|(sa, high)| esp_sa::line(sa, *high)).collect();
                     table.add(&rows)?;
                 }

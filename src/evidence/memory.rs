@@ -10,6 +10,7 @@ use super::Evidence;
 use super::sequence::{Seen, Step};
 use crate::crypto::{AhTransform, EspTransform, Unready, ipcomp, sequence};
 use crate::model::{Algorithms, IpsecProtocol, Mode, Sa, SaId, SaSpec, Spi};
+use crate::packet::{Dissection, IpsecHeader};
 
 /// How many SAs that are gone are remembered.
 const MOST_GONE: usize = 4096;
@@ -133,17 +134,24 @@ impl SaMemory {
         self.known.insert(serial, known);
     }
 
-    /// The SAs that a frame names and that are not in `told` yet, with the upper half of their sequence numbers, if they
-    /// have one.
-    pub fn named_first(&self, evidence: &Evidence, told: &mut HashSet<u64>) -> Vec<(SaSpec, Option<u32>)> {
-        let news = evidence.sas.iter().flatten().filter(|serial| told.insert(**serial));
-        let spec = |known: &Known| {
+    /// The SAs that a frame names and that are not in `told` yet, with the upper half of the sequence number that each
+    /// has in this frame, where it has one.
+    pub fn named_first(
+        &self,
+        evidence: &Evidence,
+        dissection: &Dissection,
+        told: &mut HashSet<u64>,
+    ) -> Vec<(SaSpec, Option<u32>)> {
+        let named = evidence.sas.iter().zip(dissection.ipsec());
+        let news = named.filter_map(|(serial, header)| Some(((*serial)?, header))).filter(|(s, _)| told.insert(*s));
+        let spec = |(known, header): (&Known, IpsecHeader)| {
             let mut spec = SaSpec::new(known.source, known.id.destination, known.id.protocol, known.id.spi);
             spec.mode = known.mode;
             spec.algorithms = known.algorithms.clone();
-            (spec, known.extended.then(|| u32::try_from(known.counter >> 32).unwrap_or(u32::MAX)))
+            let high = || u32::try_from(known.sequence(header.sequence.unwrap_or(0)) >> 32).unwrap_or(u32::MAX);
+            (spec, known.extended.then(high))
         };
-        news.filter_map(|serial| self.known.get(serial)).map(spec).collect()
+        news.filter_map(|(serial, header)| Some((self.known.get(&serial)?, header))).map(spec).collect()
     }
 
     /// Renews what the kernel says of an SA's sequence numbers.

@@ -77,9 +77,11 @@ fn the_keys_beside_a_recording_open_it_again() {
     let table = folder.path().join("record.pcapng.esp_sa");
     assert_eq!(fs::metadata(&table).unwrap().permissions().mode() & 0o777, 0o600);
     let rows = fs::read_to_string(&table).unwrap();
+    // Some have no row, and some one that says how long the ICV is but not how to check it.
     let has_no_word = |spi: &Value| {
-        let comment = format!("# SA esp {} ", spi.as_str().unwrap());
-        rows.lines().any(|line| line.starts_with(&comment) && line.contains("Wireshark has no word for"))
+        let spi = spi.as_str().unwrap();
+        let mut lines = rows.lines().filter(|line| line.contains(spi));
+        lines.any(|line| line.contains("Wireshark has no word for") || line.contains("[no checking]"))
     };
     let readable = |output: &Output| {
         let is_readable = |packet: &&Value| packet["verdict"] == "ESP ok" && !packet["inner"].is_null();

@@ -12,6 +12,7 @@ use crate::console::command::{Record, Recorded};
 use crate::console::event::RecorderNews;
 use crate::dialect::esp_sa;
 use crate::model::text::quantity;
+use crate::packet::dissect;
 
 /// The packets of one portion.
 const PORTION: usize = 256;
@@ -51,7 +52,10 @@ impl Packets {
             let Some(seen) = ring.get(number) else {
                 continue;
             };
-            let sas = recording.keyed.as_mut().map(|keyed| judge.memory.named_first(&seen.evidence, keyed));
+            let sas = recording.keyed.as_mut().map(|keyed| {
+                let dissection = dissect(seen.frame.link, &seen.frame.bytes);
+                judge.memory.named_first(&seen.evidence, &dissection, keyed)
+            });
             let keys = sas.map(|sas| sas.iter().map(|(sa, high)| esp_sa::line(sa, *high)).collect());
             let comment = seen.evidence.verdict.to_string();
             portion.push(Recorded { frame: seen.frame.clone(), comment, keys: keys.unwrap_or_default() });
