@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn the_first_word_tells_the_language() {
         assert_eq!(labels(ESP_SA)[0], "3des-cbc hmac-sha1-96");
-        assert_eq!(labels(STATE)[5], "aes-gcm-128 (aead)-128");
+        assert_eq!(labels(STATE)[5], "aes-gcm-128 aead-128");
         assert_eq!(
             labels(SETKEY),
             ["- hmac-md5-96", "- hmac-md5-96", "3des-cbc hmac-sha1-96", "3des-cbc hmac-sha1-96"]

@@ -100,10 +100,10 @@ impl Algorithms {
         self.compression.as_ref().map_or("-", AlgorithmName::label).to_owned()
     }
 
-    /// What proves the origin: `hmac-sha1-96`, `(aead)-128`, or `-`.
+    /// What proves the origin: `hmac-sha1-96`, `aead-128`, or `-`.
     pub fn authentication_label(&self) -> String {
         match (&self.aead, &self.authentication) {
-            (Some(aead), _) => format!("(aead)-{}", aead.icv_bits),
+            (Some(aead), _) => format!("aead-{}", aead.icv_bits),
             (None, Some(transform)) if transform.icv_bits == 0 => transform.name.label().to_owned(),
             (None, Some(transform)) => format!("{}-{}", transform.name.label(), transform.icv_bits),
             (None, None) => "-".to_owned(),
@@ -425,7 +425,7 @@ mod tests {
     #[test]
     fn labels_say_what_matters() {
         let gcm = Algorithms { aead: Some(transform("rfc4106(gcm(aes))", 20, 128)), ..Algorithms::default() };
-        assert_eq!((gcm.encryption_label(), gcm.authentication_label()), ("aes-gcm-128".into(), "(aead)-128".into()));
+        assert_eq!((gcm.encryption_label(), gcm.authentication_label()), ("aes-gcm-128".into(), "aead-128".into()));
         let article = Algorithms {
             encryption: Some(transform("cbc(des3_ede)", 24, 0)),
             authentication: Some(transform("hmac(sha1)", 20, 96)),

@@ -244,7 +244,7 @@ impl State {
     fn on_reading_action(&mut self, action: Action) {
         let Reading { top, height, length } = self.drawn.reading;
         match action {
-            Action::Back if self.packets.chosen_layer.is_some() && self.sees_packet_whole() => {
+            Action::Back if self.sees_packet_whole() && self.chosen_layer().is_some() => {
                 self.packets.chosen_layer = None;
             }
             Action::Back => {

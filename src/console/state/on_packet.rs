@@ -117,12 +117,8 @@ impl State {
 
     /// Chooses the next layer or the one before; behind the last one none is chosen.
     fn choose_layer(&mut self, forward: bool) {
-        let Some(row) = self.packets.feed.selected().and_then(|number| self.packet_row(number)) else {
-            return;
-        };
-        let count = layers(&row.dissection, &self.look_into(&row)).count();
-        let chosen = self.packets.chosen_layer.filter(|chosen| *chosen < count);
-        self.packets.chosen_layer = match (chosen, forward) {
+        let count = self.layer_count();
+        self.packets.chosen_layer = match (self.chosen_layer(), forward) {
             (None, true) => Some(0),
             (None, false) => count.checked_sub(1),
             (Some(chosen), true) => Some(chosen + 1).filter(|next| *next < count),
@@ -131,6 +127,16 @@ impl State {
         if let Some(Layer::Whole { scroll }) = self.layers.last_mut() {
             *scroll = None;
         }
+    }
+
+    /// The layer whose bytes are marked, if the selected packet has as many.
+    pub(super) fn chosen_layer(&self) -> Option<usize> {
+        self.packets.chosen_layer.filter(|chosen| *chosen < self.layer_count())
+    }
+
+    fn layer_count(&self) -> usize {
+        let row = self.packets.feed.selected().and_then(|number| self.packet_row(number));
+        row.map_or(0, |row| layers(&row.dissection, &self.look_into(&row)).count())
     }
 
     fn mark(&mut self) {

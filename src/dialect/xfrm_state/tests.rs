@@ -46,7 +46,7 @@ fn what_ip_prints_is_read() {
     assert_eq!((esn.flags, esn.replay.window, esn.replay.bitmap.len()), (SaFlags(128 | 32), 128, 4));
     assert_eq!((esn.reqid, esn.if_id, esn.mode), (ReqId(5), Some(IfId(7)), Mode::Tunnel));
     assert_eq!(esn.extras.as_ref().unwrap().output_mark, Some(Mark { value: 3, mask: u32::MAX }));
-    assert_eq!(labels(esn), ("aes-gcm-128".into(), "(aead)-128".into()));
+    assert_eq!(labels(esn), ("aes-gcm-128".into(), "aead-128".into()));
     assert_eq!((null.mark, labels(null)), (Some(Mark { value: 7, mask: 0xff }), ("null".into(), "null".into())));
 }
 
