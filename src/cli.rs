@@ -20,6 +20,7 @@ mod lab;
 mod list;
 mod observer;
 mod packets;
+pub mod pair;
 pub mod policy;
 pub mod print;
 mod probe;
@@ -115,6 +116,7 @@ enum Command {
     Sa(sa::Arguments),
     Policy(policy::Arguments),
     Apply(apply::Arguments),
+    Pair(pair::Arguments),
     Packets(packets::Arguments),
     Check(check::Arguments),
     Lab(lab::Arguments),
@@ -168,16 +170,26 @@ fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Some(Command::Sa(arguments)) => sa::run(&arguments),
         Some(Command::Policy(arguments)) => policy::run(&arguments),
         Some(Command::Apply(arguments)) => {
-            if !arguments.only_says() && Settings::gather(&common.flags(), &Environment::of_process())?.read_only {
-                anyhow::bail!("apply changes the kernel, and read-only forbids it (--dry-run does not)");
-            }
+            may_change("apply", arguments.only_says(), &common)?;
             apply::run(&arguments)
+        }
+        Some(Command::Pair(arguments)) => {
+            may_change("pair", arguments.only_says(), &common)?;
+            pair::run(&arguments)
         }
         Some(Command::Packets(arguments)) => packets::run(&arguments, common.interface.as_deref()),
         Some(Command::Check(arguments)) => check::run(&arguments, common.interface.as_deref()),
         Some(Command::Lab(arguments)) => Ok(lab::run(arguments, &common)),
         Some(Command::LabStage(stage)) => Ok(lab::run_stage(stage)),
     }
+}
+
+/// Whether a command may change the kernel.
+fn may_change(command: &str, only_says: bool, common: &Common) -> anyhow::Result<()> {
+    if !only_says && Settings::gather(&common.flags(), &Environment::of_process())?.read_only {
+        anyhow::bail!("{command} changes the kernel, and read-only forbids it (--dry-run does not)");
+    }
+    Ok(())
 }
 
 /// Whether the reader of our output has gone, as in `espial sa | head -1`: no error, it has seen enough.

@@ -6,6 +6,7 @@
 pub mod esp_sa;
 pub mod iproute2;
 pub mod key_file;
+pub mod script;
 pub mod setkey;
 mod xfrm_state;
 

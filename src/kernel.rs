@@ -17,6 +17,7 @@ pub mod namespace;
 pub mod netlink;
 pub mod scripted;
 pub mod support;
+pub mod together;
 pub mod xfrm;
 
 pub use error::{Cause, KernelError, Operation};

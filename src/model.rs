@@ -9,6 +9,7 @@ pub mod check;
 pub mod event;
 pub mod lifetime;
 pub mod number;
+pub mod pair;
 pub mod policy;
 pub mod prefix;
 pub mod protocol;

@@ -1,14 +1,14 @@
 //! Frames into a pcapng file, with interface names, directions, and a comment for each.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::Frame;
 use crate::model::Secret;
 use crate::packet::{Direction, LinkType};
+use crate::privilege::private_file;
 
 /// A capture file being written. What was not finished is written when it goes.
 pub struct Recorder<W: Write> {
@@ -25,11 +25,6 @@ impl Recorder<BufWriter<File>> {
     pub fn create(path: &Path) -> io::Result<Self> {
         Self::new(BufWriter::new(private_file(path)?))
     }
-}
-
-/// Makes a file that its owner alone may read; one that is there already is not overwritten.
-fn private_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
 /// The file beside a recording with the keys of its SAs, for Wireshark; there is none unless the user asked for it.

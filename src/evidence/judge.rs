@@ -8,8 +8,8 @@ use super::copies::Copies;
 use super::memory::Prepared;
 use super::sequence::Step;
 use super::{Evidence, Finding, Known, Policies, Reason, SaMemory, Sight, Totals, Verdict};
-use crate::crypto::{EspTransform, Icv, Malformed, NotOpened};
-use crate::model::{Flow, IpsecProtocol, Mode, UpperProtocol};
+use crate::crypto::{EspTransform, Icv, Malformed, NotOpened, ipcomp};
+use crate::model::{Flow, IpsecProtocol, UpperProtocol};
 use crate::packet::{Direction, Dissection, Header, IpsecHeader, Protocol, dissect_above_ip};
 
 /// Everything that frames are judged by, and what was found so far.
@@ -195,7 +195,7 @@ impl Judge {
             if !provable {
                 let mut known = self.memory.of_packet(header.destination, header.protocol, header.spi, sight.at_ns);
                 let known = known.next();
-                let is_tunnel = known.is_some_and(|known| known.mode == Mode::Tunnel);
+                let is_tunnel = known.is_some_and(|known| self.memory.may_carry_packets(known));
                 sas.push(known.map(|known| known.serial));
                 verdicts.push(Verdict::Unproven);
                 if is_tunnel && direction == Some(Direction::In) {
@@ -229,7 +229,8 @@ impl Judge {
         let mut best: Option<Opinion> = None;
         for known in memory.of_packet(header.destination, header.protocol, header.spi, at_ns) {
             let sequence = known.sequence(header.sequence.unwrap_or(0));
-            let copies = (direction == Some(Direction::In) && known.mode == Mode::Tunnel).then_some(&mut *copies);
+            let is_expected = direction == Some(Direction::In) && memory.may_carry_packets(known);
+            let copies = is_expected.then_some(&mut *copies);
             let finding = examine(known, place, sequence, copies, plaintext, at_ns);
             let is_authentic = matches!(finding, Finding::Authentic { .. });
             let opinion = Opinion { serial: Some(known.serial), sequence, findings: vec![finding] };
@@ -264,12 +265,21 @@ fn examine(
         }
     };
     match (prepared, copies) {
-        (Prepared::Comp, _) => Finding::Authentic { encrypted: false },
+        (Prepared::Comp, copies) => {
+            if let Some(copies) = copies {
+                expect_payload(copies, 108, place.covered, at_ns);
+            }
+            Finding::Authentic { encrypted: false }
+        }
         (Prepared::Ah(transform), copies) => match transform.verify(place.packet, place.at, high) {
             Ok(icv) => {
                 if let (Icv::Good, Some(copies)) = (icv, copies) {
                     let inner = place.covered.get(12 + transform.icv_length().next_multiple_of(4)..);
-                    expect(copies, inner.unwrap_or_default(), at_ns);
+                    let next_header = place.covered.first().copied().unwrap_or_default();
+                    // IPComp behind AH is a header that is seen by itself.
+                    if next_header != 108 {
+                        expect_payload(copies, next_header, inner.unwrap_or_default(), at_ns);
+                    }
                 }
                 of_icv(icv, false)
             }
@@ -286,9 +296,8 @@ fn examine(
             }
             match transform.open(place.covered, high, plaintext) {
                 Ok(opened) => {
-                    if matches!(opened.next_header, 4 | 41) {
-                        expect(copies, plaintext.get(..opened.payload_length).unwrap_or_default(), at_ns);
-                    }
+                    let payload = plaintext.get(..opened.payload_length).unwrap_or_default();
+                    expect_payload(copies, opened.next_header, payload, at_ns);
                     of_icv(opened.icv, encrypted)
                 }
                 Err(NotOpened::BadIcv) => Finding::WrongIcv,
@@ -302,6 +311,19 @@ fn verified(transform: &EspTransform, esp: &[u8], high: u32, encrypted: bool) ->
     match transform.verify(esp, high) {
         Ok(icv) => of_icv(icv, encrypted),
         Err(malformed) => Finding::Malformed(malformed),
+    }
+}
+
+/// What was in a payload the kernel will show once more if it is a packet, or was one before it was compressed.
+fn expect_payload(copies: &mut Copies, next_header: u8, payload: &[u8], at_ns: u64) {
+    match (next_header, payload) {
+        (4 | 41, packet) => expect(copies, packet, at_ns),
+        (108, [4 | 41, _, _, _, compressed @ ..]) => {
+            if let Ok(packet) = ipcomp::inflate(compressed) {
+                expect(copies, &packet, at_ns);
+            }
+        }
+        _ => {}
     }
 }
 

@@ -92,6 +92,8 @@ pub struct SaMemory {
     by_spi: HashMap<Spi, Vec<u64>>,
     live: HashMap<SaId, u64>,
     gone: VecDeque<u64>,
+    /// Whether there is or was an IPComp SA that makes tunnels.
+    compresses_tunnels: bool,
     next_serial: u64,
 }
 
@@ -129,6 +131,7 @@ impl SaMemory {
             prepared: OnceCell::new(),
             seen: Vec::new(),
         };
+        self.compresses_tunnels |= known.id.protocol == IpsecProtocol::Comp && known.mode == Mode::Tunnel;
         self.live.insert(known.id, serial);
         self.by_spi.entry(known.id.spi).or_default().push(serial);
         self.known.insert(serial, known);
@@ -217,6 +220,12 @@ impl SaMemory {
                 self.by_spi.remove(&known.id.spi);
             }
         }
+    }
+
+    /// Whether a packet of this SA may carry whole packets: the tunnel may be IPComp's, and ESP or AH in transport mode
+    /// around it.
+    pub(super) fn may_carry_packets(&self, known: &Known) -> bool {
+        known.mode == Mode::Tunnel || self.compresses_tunnels
     }
 
     /// The SA of this serial number, while it is remembered.

@@ -7,7 +7,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -16,6 +16,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use rustix::termios::tcgetattr;
 
 use super::{LabError, Request, terminal};
+use crate::privilege::private_file;
 
 /// The name of the hidden command that is the keeper.
 pub const COMMAND: &str = "lab-keeper";
@@ -87,8 +88,7 @@ fn private() -> fs::Permissions {
 }
 
 fn write_private(path: &Path, text: &str) -> io::Result<()> {
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(text.as_bytes())
+    private_file(path)?.write_all(text.as_bytes())
 }
 
 fn start_keeper(program: &Path, folder: &Path) -> Result<(Child, ChildStdin), LabError> {

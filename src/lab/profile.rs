@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::LabError;
 use super::hosts::Hosts;
-use crate::kernel::{Kernel, XfrmKernel};
-use crate::model::sa::Algorithms;
+use crate::kernel::{XfrmKernel, together};
+use crate::model::pair::{Half, PairPlan};
 use crate::model::{
     Algorithm, IpsecProtocol, Mode, PolicyDirection, PolicySpec, Prefix, ReqId, SaSpec, Secret, Selector, Spi,
     Template, Transform,
@@ -25,15 +25,6 @@ pub enum Profile {
     None,
 }
 
-/// What is put into a host's databases.
-#[derive(Debug, Default)]
-pub struct Content {
-    /// Its SAs; both hosts have the same.
-    pub sas: Vec<SaSpec>,
-    /// Its policies.
-    pub policies: Vec<PolicySpec>,
-}
-
 fn addresses() -> [std::net::IpAddr; 2] {
     [[10, 9, 0, 1].into(), [10, 9, 0, 2].into()]
 }
@@ -47,54 +38,22 @@ impl Profile {
     ///
     /// # Errors
     /// When the system has no random numbers for keys.
-    pub fn contents(self) -> Result<[Content; 2], LabError> {
-        let sas = match self {
-            Self::Article => article_sas(),
-            Self::Gcm => gcm_sas(Mode::Transport)?,
-            Self::Tunnel => gcm_sas(Mode::Tunnel)?,
-            Self::None => Vec::new(),
+    pub fn contents(self) -> Result<[Half; 2], LabError> {
+        let [gouda, reblochon] = addresses();
+        let plan = PairPlan::between(gouda, reblochon);
+        let plan = match self {
+            Self::Article => return Ok(article()),
+            Self::None => return Ok(<[Half; 2]>::default()),
+            Self::Gcm => plan,
+            Self::Tunnel => PairPlan { networks: Some(networks()), reqid: ReqId(1), ..plan },
         };
-        Ok([0, 1].map(|host| Content { sas: sas.clone(), policies: self.policies(host) }))
-    }
-
-    /// The policies of the host of this number.
-    fn policies(self, host: usize) -> Vec<PolicySpec> {
-        let (here, there) = (addresses()[host], addresses()[1 - host]);
-        let (own, far, templates): (Prefix, Prefix, Vec<(IpsecProtocol, Mode)>) = match self {
-            Self::Article => {
-                let transforms = [IpsecProtocol::Esp, IpsecProtocol::Ah].map(|protocol| (protocol, Mode::Transport));
-                (Prefix::host(here), Prefix::host(there), transforms.into())
-            }
-            Self::Gcm => (Prefix::host(here), Prefix::host(there), vec![(IpsecProtocol::Esp, Mode::Transport)]),
-            Self::Tunnel => (networks()[host], networks()[1 - host], vec![(IpsecProtocol::Esp, Mode::Tunnel)]),
-            Self::None => return Vec::new(),
+        let mut given = Vec::new();
+        let free_spi = |protocol| {
+            let spi = Spi::random(protocol, |spi| given.contains(&spi))?;
+            given.push(spi);
+            Ok(spi)
         };
-        // As setkey makes them: one for forwarding beside each of direction in.
-        [PolicyDirection::Out, PolicyDirection::In, PolicyDirection::Forward]
-            .into_iter()
-            .map(|direction| {
-                let out = direction == PolicyDirection::Out;
-                let selector = if out { Selector::between(own, far) } else { Selector::between(far, own) };
-                let mut spec = PolicySpec::new(direction, selector);
-                spec.priority = PolicySpec::SETKEY_PRIORITY;
-                for (protocol, mode) in &templates {
-                    let nowhere = [0, 0, 0, 0].into();
-                    let (source, destination) = match (mode, out) {
-                        (Mode::Tunnel, true) => (here, there),
-                        (Mode::Tunnel, false) => (there, here),
-                        _ => (nowhere, nowhere),
-                    };
-                    let mut template = Template::new(*protocol, *mode, source, destination);
-                    template.reqid = self.reqid();
-                    spec.templates.push(template);
-                }
-                spec
-            })
-            .collect()
-    }
-
-    fn reqid(self) -> ReqId {
-        ReqId(u32::from(self == Self::Tunnel))
+        plan.make(free_spi).map_err(|error| LabError::Inside(format!("the system gives no random numbers: {error}")))
     }
 
     /// Puts it into both hosts' kernels.
@@ -105,8 +64,7 @@ impl Profile {
         for (name, content) in names.into_iter().zip(self.contents()?) {
             hosts.on(name, move || {
                 let mut kernel = XfrmKernel::open()?;
-                content.sas.iter().try_for_each(|spec| kernel.add_sa(spec))?;
-                content.policies.iter().try_for_each(|spec| kernel.add_policy(spec))
+                together::add(&mut kernel, &content)
             })?;
         }
         Ok(())
@@ -133,44 +91,38 @@ impl Profile {
     }
 }
 
-fn transform(kernel_name: &str, key: Secret, icv_bits: u32) -> Option<Transform> {
-    Algorithm::by_kernel_name(kernel_name).map(|algorithm| Transform { name: algorithm.into(), key, icv_bits })
-}
-
-/// The article's SAs. "1234567890123456" and its like are its keys: nobody must use them anywhere else.
-fn article_sas() -> Vec<SaSpec> {
+/// The article's listing on both hosts. "1234567890123456" and its like are its keys: nobody must use them anywhere
+/// else.
+fn article() -> [Half; 2] {
     let [gouda, reblochon] = addresses();
     let mut sas = Vec::new();
     for (source, destination, spi) in [(gouda, reblochon, 1000), (reblochon, gouda, 2000)] {
         let mut ah = SaSpec::new(source, destination, IpsecProtocol::Ah, Spi(spi));
-        ah.algorithms.authentication = transform("hmac(md5)", Secret::copy_from(b"1234567890123456"), 96);
+        ah.algorithms.authentication = transform("hmac(md5)", b"1234567890123456", 96);
         let mut esp = SaSpec::new(source, destination, IpsecProtocol::Esp, Spi(spi + 1));
-        esp.algorithms = Algorithms {
-            encryption: transform("cbc(des3_ede)", Secret::copy_from(b"123456789012345678901234"), 0),
-            authentication: transform("hmac(sha1)", Secret::copy_from(b"12345678901234567890"), 96),
-            ..Algorithms::default()
-        };
+        esp.algorithms.encryption = transform("cbc(des3_ede)", b"123456789012345678901234", 0);
+        esp.algorithms.authentication = transform("hmac(sha1)", b"12345678901234567890", 96);
         sas.extend([ah, esp]);
     }
-    sas
+    [(gouda, reblochon), (reblochon, gouda)].map(|(here, there)| {
+        // As setkey makes them: one for forwarding beside each of direction in.
+        let directions = [PolicyDirection::Out, PolicyDirection::In, PolicyDirection::Forward];
+        let policy = |direction| {
+            let (from, to) = if direction == PolicyDirection::Out { (here, there) } else { (there, here) };
+            let mut policy = PolicySpec::new(direction, Selector::between(Prefix::host(from), Prefix::host(to)));
+            policy.priority = PolicySpec::SETKEY_PRIORITY;
+            let nowhere = [0, 0, 0, 0].into();
+            let template = |protocol| Template::new(protocol, Mode::Transport, nowhere, nowhere);
+            policy.templates = [IpsecProtocol::Esp, IpsecProtocol::Ah].map(template).into();
+            policy
+        };
+        Half { sas: sas.clone(), policies: directions.map(policy).into() }
+    })
 }
 
-fn gcm_sas(mode: Mode) -> Result<Vec<SaSpec>, LabError> {
-    let no_random = |error: getrandom::Error| LabError::Inside(format!("the system gives no random numbers: {error}"));
-    let [gouda, reblochon] = addresses();
-    let mut sas = Vec::new();
-    for (source, destination) in [(gouda, reblochon), (reblochon, gouda)] {
-        // Never one of the reserved, and the two never the same.
-        let side: u32 = if source == gouda { 0x1000_0000 } else { 0x2000_0000 };
-        let spi = Spi(side | (getrandom::u32().map_err(no_random)? & 0x0fff_ffff));
-        let mut spec = SaSpec::new(source, destination, IpsecProtocol::Esp, spi);
-        spec.mode = mode;
-        spec.reqid = ReqId(u32::from(mode == Mode::Tunnel));
-        spec.replay_window = 32;
-        spec.algorithms.aead = transform("rfc4106(gcm(aes))", Secret::random(20).map_err(no_random)?, 128);
-        sas.push(spec);
-    }
-    Ok(sas)
+fn transform(kernel_name: &str, key: &[u8], icv_bits: u32) -> Option<Transform> {
+    let algorithm = Algorithm::by_kernel_name(kernel_name)?;
+    Some(Transform { name: algorithm.into(), key: Secret::copy_from(key), icv_bits })
 }
 
 #[cfg(test)]
@@ -180,8 +132,8 @@ mod tests {
     use crate::model::check;
 
     /// What a script asks for.
-    fn script(text: &str) -> Content {
-        let mut content = Content::default();
+    fn script(text: &str) -> Half {
+        let mut content = Half::default();
         for statement in parse(text).unwrap().statements {
             match statement.deed {
                 Deed::AddSa(spec) => content.sas.push(*spec),

@@ -32,6 +32,23 @@ pub struct LifetimeLimits {
     pub since_used_secs: Limit,
 }
 
+/// Seconds as a person writes them: `86400`, `90m`, `8h`, `1d`.
+///
+/// # Errors
+/// What would be right.
+pub fn parse_seconds(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let seconds = match text.get(digits.len()..).unwrap_or_default() {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => 0,
+    };
+    let number = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(seconds)).filter(|number| *number > 0);
+    number.ok_or_else(|| "a time is a number of seconds, or a number with s, m, h or d behind it".to_owned())
+}
+
 impl LifetimeLimits {
     /// Whether nothing is limited.
     pub fn is_none(&self) -> bool {
@@ -126,5 +143,15 @@ mod tests {
         assert_eq!(limits.seconds_left(&used, 1020), Some(50));
         assert_eq!(limits.seconds_left(&used, 2000), Some(0));
         assert_eq!(LifetimeLimits::default().seconds_left(&used, 1020), None);
+    }
+
+    #[test]
+    fn times_are_written_with_or_without_a_unit() {
+        for (text, seconds) in [("86400", 86_400), ("90s", 90), ("90m", 5400), ("8h", 28_800), ("1d", 86_400)] {
+            assert_eq!(parse_seconds(text), Ok(seconds), "{text}");
+        }
+        for text in ["", "0", "h", "1w", "-1", "1h30m", "99999999999999999999", "9999999999999999d"] {
+            assert!(parse_seconds(text).is_err(), "{text}");
+        }
     }
 }

@@ -4,6 +4,8 @@ use std::fmt;
 use std::num::ParseIntError;
 use std::str::FromStr;
 
+use super::IpsecProtocol;
+
 /// A security parameters index (RFC 4301 section 4.1): with destination and protocol it names an SA.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Spi(pub u32);
@@ -12,6 +14,21 @@ impl Spi {
     /// RFC 4303 section 2.1: 0 is for local use and 1 to 255 are reserved; the kernel takes them, a peer may not.
     pub fn is_reserved(self) -> bool {
         self.0 < 256
+    }
+
+    /// A random number that no SA of the protocol has, from the range that `ip xfrm state allocspi` uses too; an
+    /// IPComp SA's has 16 bits.
+    ///
+    /// # Errors
+    /// When the system gives no random numbers.
+    pub fn random(protocol: IpsecProtocol, is_used: impl Fn(Self) -> bool) -> Result<Self, getrandom::Error> {
+        let most = if protocol == IpsecProtocol::Comp { 0xffff } else { 0x0fff_ffff };
+        loop {
+            let spi = Self(256 + getrandom::u32()? % (most - 255));
+            if !is_used(spi) {
+                return Ok(spi);
+            }
+        }
     }
 }
 
@@ -62,6 +79,16 @@ pub struct Mark {
     pub mask: u32,
 }
 
+impl FromStr for Mark {
+    type Err = ParseIntError;
+
+    /// `value/mask`; the mask is all bits where it is left out.
+    fn from_str(text: &str) -> Result<Self, ParseIntError> {
+        let (value, mask) = text.split_once('/').unwrap_or((text, "0xffffffff"));
+        Ok(Self { value: parse_u32(value)?, mask: parse_u32(mask)? })
+    }
+}
+
 impl fmt::Display for Mark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:#x}/{:#x}", self.value, self.mask)
@@ -93,6 +120,21 @@ mod tests {
         }
         assert_eq!("1000".parse(), Ok(Spi(1000)));
         assert_eq!(Spi(1000).to_string(), "0x000003e8");
+    }
+
+    #[test]
+    fn a_random_spi_is_free_and_not_reserved() {
+        for protocol in [IpsecProtocol::Esp, IpsecProtocol::Comp] {
+            let spi = Spi::random(protocol, |spi| spi.0 % 2 == 0).unwrap();
+            assert!(spi.0 % 2 == 1 && !spi.is_reserved() && (protocol == IpsecProtocol::Esp || spi.0 <= 0xffff));
+        }
+    }
+
+    #[test]
+    fn a_mark_without_a_mask_is_all_of_it() {
+        assert_eq!("0x7/0xff".parse(), Ok(Mark { value: 7, mask: 0xff }));
+        assert_eq!("7".parse(), Ok(Mark { value: 7, mask: u32::MAX }));
+        assert!("7/".parse::<Mark>().is_err());
     }
 
     #[test]

@@ -13,6 +13,7 @@
 mod acquire;
 mod console;
 mod evidence;
+mod pair;
 mod printed;
 mod reads;
 #[path = "../terminal/session.rs"]
@@ -48,9 +49,10 @@ fn main() {
     });
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let groups: [(&str, &[Test]); 7] = [
+    let groups: [(&str, &[Test]); 8] = [
         ("writes", writes::TESTS),
         ("reads", reads::TESTS),
+        ("pair", pair::TESTS),
         ("printed", printed::TESTS),
         ("acquire", acquire::TESTS),
         ("wire", wire::TESTS),

@@ -10,7 +10,7 @@ use crate::console::action::Action;
 use crate::console::columns::{Column, PolicyColumn, SaColumn};
 use crate::console::form::{self, FieldId, Form, Kind};
 use crate::console::text_field::TextField;
-use crate::model::{Secret, Spi};
+use crate::model::{IpsecProtocol, Secret, Spi};
 
 impl State {
     pub(super) fn on_action(&mut self, action: Action, commands: &mut Vec<Command>) {
@@ -332,8 +332,9 @@ impl State {
                 })
             }
             (_, FieldId::Spi) => {
-                let compression = form.value(FieldId::Protocol) == "ipcomp";
-                random_spi(compression, |spi| sad.has_spi(spi)).map(|spi| form.set(FieldId::Spi, &format!("{spi:#}")))
+                let is_comp = form.value(FieldId::Protocol) == "ipcomp";
+                let protocol = if is_comp { IpsecProtocol::Comp } else { IpsecProtocol::Esp };
+                Spi::random(protocol, |spi| sad.has_spi(spi)).map(|spi| form.set(FieldId::Spi, &format!("{spi:#}")))
             }
             _ => {
                 self.note("a random value can be made up for keys and for the SPI".to_owned());
@@ -525,16 +526,5 @@ fn scrolled(scroll: usize, movement: Move, height: usize, length: usize) -> usiz
         Move::By(lines) => scroll.min(most).saturating_add_signed(lines).min(most),
         Move::First => 0,
         Move::Last => most,
-    }
-}
-
-/// A number that no SA has, from the range that `ip xfrm state allocspi` uses too; 16 bits for IPComp.
-fn random_spi(compression: bool, is_used: impl Fn(Spi) -> bool) -> Result<Spi, getrandom::Error> {
-    let most = if compression { 0xffff } else { 0x0fff_ffff };
-    loop {
-        let spi = Spi(256 + getrandom::u32()? % (most - 255));
-        if !is_used(spi) {
-            return Ok(spi);
-        }
     }
 }

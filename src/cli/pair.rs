@@ -1,0 +1,220 @@
+//! `espial pair`: what protects the traffic with another host, made on this one, and the other one's script.
+
+use std::io::{self, Write};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::{Args, ValueEnum};
+
+use crate::dialect::Keys;
+use crate::dialect::script::{self, script};
+use crate::kernel::{Kernel, XfrmKernel, together};
+use crate::model::check::{self, Severity};
+use crate::model::lifetime::parse_seconds;
+use crate::model::number::parse_u32;
+use crate::model::pair::{Half, PairPlan, Protection, SUITES, Suite};
+use crate::model::{IfId, LifetimeLimits, Limit, Mark, PolicySpec, Prefix, ReqId, Spi};
+use crate::privilege::private_file;
+
+/// Protect the traffic with another host: SAs both ways, and policies
+///
+/// Makes this host's half with random keys, all of it or nothing, and gives the mirrored script for the other host.
+/// Traffic between them stops until that one has run there.
+#[derive(Clone, Debug, Args)]
+pub struct Arguments {
+    /// This host's address
+    here: IpAddr,
+    /// The other host's address
+    there: IpAddr,
+    /// Make a tunnel between the networks behind the two hosts instead of protecting the hosts' own traffic
+    #[arg(long, num_args = 2, value_names = ["OWN", "FAR"])]
+    networks: Option<Vec<Prefix>>,
+    /// What protects the packets
+    #[arg(long, value_enum, default_value_t = Protect::Esp)]
+    protect: Protect,
+    /// Compress packets first (IPComp)
+    #[arg(long)]
+    compress: bool,
+    /// The algorithms: aes-256-gcm, aes-128-gcm, chacha20-poly1305, aes-256-cbc-sha512, or 3des-sha1 (legacy)
+    #[arg(long, value_name = "NAME", default_value = SUITES[0].name, value_parser = suite)]
+    suite: &'static Suite,
+    /// How long the SAs live, as 8h or 86400; a hundredth of it before, the kernel begins to warn
+    #[arg(long, value_name = "TIME", value_parser = parse_seconds)]
+    lifetime: Option<u64>,
+    /// The number that ties SAs and policies together; one that is free if it is left out
+    #[arg(long, value_name = "N", value_parser = parse_u32)]
+    reqid: Option<u32>,
+    /// The policies' priority; the lowest is asked first
+    #[arg(long, value_name = "N", value_parser = parse_u32, default_value_t = PolicySpec::SETKEY_PRIORITY)]
+    priority: u32,
+    /// Only for packets with this mark, on this host
+    #[arg(long, value_name = "VALUE[/MASK]")]
+    mark: Option<Mark>,
+    /// Only for packets through this xfrm interface, on this host
+    #[arg(long, value_name = "N", value_parser = parse_u32)]
+    if_id: Option<u32>,
+    /// What the script is written in
+    #[arg(long, value_enum, default_value_t = Language::Ip)]
+    language: Language,
+    /// Write the other host's script into this file, which its owner alone may read, instead of printing it
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Change nothing: only show both halves, without keys
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Protect {
+    /// Encrypted and authentic
+    Esp,
+    /// Authentic with its header, but not encrypted
+    Ah,
+    /// Both
+    #[value(name = "esp+ah")]
+    EspAh,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Language {
+    /// Commands of `ip xfrm`
+    Ip,
+    /// Statements of setkey, which cannot say AES-GCM on Linux
+    Setkey,
+}
+
+fn suite(name: &str) -> Result<&'static Suite, String> {
+    let names: Vec<&str> = SUITES.iter().map(|suite| suite.name).collect();
+    Suite::named(name).ok_or_else(|| format!("there are {}", names.join(", ")))
+}
+
+impl Arguments {
+    /// Whether nothing is to be changed.
+    pub fn only_says(&self) -> bool {
+        self.dry_run
+    }
+
+    fn plan(&self, kernel: &mut dyn Kernel) -> anyhow::Result<PairPlan> {
+        let limits = self.lifetime.map_or_else(LifetimeLimits::default, |hard| {
+            let since_added_secs = Limit { soft: Some(hard - hard / 100), hard: Some(hard) };
+            LifetimeLimits { since_added_secs, ..LifetimeLimits::default() }
+        });
+        let reqid = match self.reqid {
+            Some(reqid) => reqid,
+            None => free_reqid(kernel)?,
+        };
+        Ok(PairPlan {
+            networks: self.networks.as_deref().and_then(|networks| networks.try_into().ok()),
+            protection: match self.protect {
+                Protect::Esp => Protection::Esp,
+                Protect::Ah => Protection::Ah,
+                Protect::EspAh => Protection::EspAh,
+            },
+            compress: self.compress,
+            suite: self.suite,
+            reqid: ReqId(reqid),
+            priority: self.priority,
+            limits,
+            mark: self.mark,
+            if_id: self.if_id.map(IfId),
+            ..PairPlan::between(self.here, self.there)
+        })
+    }
+}
+
+/// The lowest number that nothing in the kernel has.
+fn free_reqid(kernel: &mut dyn Kernel) -> anyhow::Result<u32> {
+    let of_sas: Vec<u32> = kernel.sas()?.iter().map(|sa| sa.reqid.0).collect();
+    let policies = kernel.policies()?;
+    let of_policies = policies.iter().flat_map(|policy| policy.templates.iter().map(|template| template.reqid.0));
+    let used: std::collections::HashSet<u32> = of_sas.into_iter().chain(of_policies).collect();
+    Ok((1..=u32::MAX).find(|number| !used.contains(number)).unwrap_or(1))
+}
+
+/// Makes the pair.
+///
+/// # Errors
+/// When the plan cannot be, the kernel refuses, or the script cannot be written. Then nothing has been changed.
+pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let (mut out, mut complaints) = (io::stdout().lock(), io::stderr().lock());
+    pair(arguments, &mut XfrmKernel::open()?, &mut out, &mut complaints)
+}
+
+/// Makes the pair in a kernel.
+///
+/// # Errors
+/// As for [`run`].
+pub fn pair(
+    arguments: &Arguments,
+    kernel: &mut dyn Kernel,
+    out: &mut dyn Write,
+    complaints: &mut dyn Write,
+) -> anyhow::Result<ExitCode> {
+    let plan = arguments.plan(kernel)?;
+    let used: Vec<(IpAddr, Spi)> = kernel.sas()?.iter().map(|sa| (sa.destination, sa.spi)).collect();
+    let mut given = Vec::new();
+    let free_spi = |protocol| {
+        let spi = Spi::random(protocol, |spi| given.contains(&spi) || used.iter().any(|(_, used)| *used == spi))?;
+        given.push(spi);
+        Ok(spi)
+    };
+    let halves = plan.make(free_spi).context("random numbers")?;
+    refuse_problems(&plan, &halves)?;
+    if plan.suite.legacy {
+        writeln!(complaints, "espial: {} is too weak for today (RFC 8221)", plan.suite.name)?;
+    }
+    let language = match arguments.language {
+        Language::Ip => script::Language::Ip,
+        Language::Setkey => script::Language::Setkey,
+    };
+    let keys = if arguments.dry_run { Keys::Hide } else { Keys::Show };
+    let text = |half, host: IpAddr| {
+        let heading = format!("IPsec between {} and {}: the half of {host}", plan.here, plan.there);
+        script(half, language, &heading, keys)
+            .with_context(|| format!("{} cannot say all of this; --language ip can", language.name()))
+    };
+    let [here, there] = &halves;
+    let mirrored = text(there, plan.there)?;
+    if arguments.dry_run {
+        write!(out, "{}\n{}", *text(here, plan.here)?, *mirrored)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(path) = &arguments.output {
+        // Before anything is changed: what the other host needs must not be lost.
+        write_script(path, mirrored.as_bytes()).with_context(|| format!("writing {}", path.display()))?;
+    }
+    if let Err(refusal) = together::add(kernel, here) {
+        if let Some(path) = &arguments.output {
+            let _ = std::fs::remove_file(path);
+        }
+        return Err(refusal).context("nothing has been changed");
+    }
+    match &arguments.output {
+        Some(path) => writeln!(complaints, "espial: now run {} on {}", path.display(), plan.there)?,
+        None => out.write_all(mirrored.as_bytes())?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn refuse_problems(plan: &PairPlan, halves: &[Half; 2]) -> anyhow::Result<()> {
+    let mut problems = plan.problems();
+    for half in halves {
+        let is_error = |severity| severity == Severity::Error;
+        problems.extend(half.sas.iter().flat_map(check::sa).filter(|p| is_error(p.severity)).map(|p| p.sentence));
+        problems
+            .extend(half.policies.iter().flat_map(check::policy).filter(|p| is_error(p.severity)).map(|p| p.sentence));
+    }
+    problems.dedup();
+    match problems.first() {
+        Some(problem) => bail!("{problem}"),
+        None => Ok(()),
+    }
+}
+
+fn write_script(path: &Path, text: &[u8]) -> io::Result<()> {
+    let mut file = private_file(path)?;
+    file.write_all(text)?;
+    file.sync_all()
+}
