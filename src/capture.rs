@@ -1,23 +1,97 @@
-//! Where frames come from.
+//! Where frames come from, and where they are kept.
 //!
-//! [`LiveCapture`] takes them from an interface with pnet, on sockets that are opened and prepared here. It waits in
-//! the calling thread and in no other; a frame carries all that is known of it, so that whoever looks at it needs to
-//! ask nothing more. What a frame means is not known here.
+//! Live frames come from a [`Source`], of which there are two: [`RingCapture`] reads a ring that the kernel fills,
+//! [`LiveCapture`] receives with pnet, on sockets that are opened and prepared here. Both wait in the calling thread and
+//! in no other; a frame carries all that is known of it, so that whoever looks at it needs to ask nothing more.
+//! [`FileCapture`] reads frames from a file, [`Recorder`] writes them to one. What a frame means is not known here.
 
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
 
 use crate::model::text::harmless;
+use crate::packet::filter::Instruction;
 use crate::packet::{Direction, LinkType};
 
 pub mod file;
 mod live;
 pub mod recorder;
+mod ring;
 
 pub use file::FileCapture;
 pub use live::LiveCapture;
 pub use recorder::{KeyTable, Recorder};
+pub use ring::RingCapture;
+
+/// The name that stands for all interfaces at once.
+pub const ANY: &str = "any";
+
+/// How live frames are taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// From a ring that the kernel fills.
+    #[default]
+    Ring,
+    /// With pnet: frame by frame, on one interface, without the tags that the device took off.
+    Pnet,
+}
+
+/// Something that live frames come from.
+pub trait Source: Send {
+    /// Waits for frames, and a moment for more of them. An empty batch after `patience` without any.
+    ///
+    /// # Errors
+    /// When the capture has ended for good.
+    fn next(&mut self, patience: Duration) -> Result<Batch, CaptureError>;
+
+    /// The name of the interface, or [`ANY`].
+    fn interface(&self) -> &str;
+}
+
+/// What is to be captured.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// How.
+    pub method: Method,
+    /// On the interface of this name, or on [`ANY`].
+    pub interface: String,
+    /// How many bytes the kernel keeps until they are fetched, about.
+    pub buffer: usize,
+    /// A program of [`crate::packet::Filter::for_kernel`]: the kernel drops what it drops.
+    pub filter: Vec<Instruction>,
+}
+
+impl Wanted {
+    /// A filter for the kernel: the steps before the wanted program decide whether it is asked at all.
+    fn program(&self, before: &[libc::sock_filter]) -> Vec<libc::sock_filter> {
+        let wanted = self.filter.iter().map(|i| step(i.code, i.number, i.if_so, i.if_not));
+        before.iter().copied().chain(wanted).chain([step(RETURN, u32::MAX, 0, 0)]).collect()
+    }
+}
+
+// Steps of the kernel's packet filter language (Documentation/networking/filter.rst).
+const LOAD_WORD: u16 = 0x20;
+const JUMP_IF_EQUAL: u16 = 0x15;
+const RETURN: u16 = 0x06;
+
+const fn step(code: u16, k: u32, jt: u8, jf: u8) -> libc::sock_filter {
+    libc::sock_filter { code, jt, jf, k }
+}
+
+/// Begins to take frames in the calling thread's namespace.
+///
+/// # Errors
+/// When there is no such interface, or the rights miss.
+pub fn open(wanted: Wanted) -> Result<Box<dyn Source>, CaptureError> {
+    Ok(match wanted.method {
+        Method::Ring => Box::new(RingCapture::open(wanted)?),
+        Method::Pnet => Box::new(LiveCapture::open(wanted)?),
+    })
+}
 
 /// A frame with what the capture knows of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,8 +104,6 @@ pub struct Frame {
     pub link: LinkType,
     /// Which way it went, if that is known; on loopback every frame arrives.
     pub direction: Option<Direction>,
-    /// The VLAN tag that the device took off before the frame was captured, if that is known.
-    pub vlan: Option<u16>,
     /// How long it was on the wire.
     pub wire_length: usize,
     /// Its bytes.
@@ -106,6 +178,55 @@ pub fn default_interface(interfaces: &[Interface]) -> Option<&Interface> {
     interfaces.iter().min_by_key(rank)
 }
 
+/// The interface of this name.
+fn find(name: &str) -> Result<Interface, CaptureError> {
+    let all = interfaces();
+    if let Some(interface) = all.iter().find(|interface| interface.name == name) {
+        return Ok(interface.clone());
+    }
+    let others = all.into_iter().map(|interface| interface.name).collect();
+    Err(CaptureError::Missing { name: name.to_owned(), others })
+}
+
+/// How often to look whether an interface is back.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// The time for which an interface is down or away.
+struct Absence {
+    /// When it was last looked for.
+    looked: Instant,
+}
+
+impl Absence {
+    fn begin() -> Self {
+        Self { looked: Instant::now() }
+    }
+
+    /// Waits for the interface of this name to be up, for `patience` at most, and opens it again. Made anew it has another
+    /// number.
+    fn end<T>(
+        &mut self,
+        name: &str,
+        patience: Duration,
+        open: impl FnOnce(&Interface) -> Result<T, CaptureError>,
+    ) -> Result<Option<T>, CaptureError> {
+        std::thread::sleep(patience.min(RETRY.saturating_sub(self.looked.elapsed())));
+        if self.looked.elapsed() < RETRY {
+            return Ok(None);
+        }
+        self.looked = Instant::now();
+        let Some(interface) = interfaces().into_iter().find(|interface| interface.name == name && interface.is_up)
+        else {
+            return Ok(None);
+        };
+        match open(&interface) {
+            // It went away again in this very moment.
+            Err(CaptureError::Refused { error, .. }) if error.raw_os_error() == Some(libc::ENODEV) => Ok(None),
+            opened => opened.map(Some),
+        }
+    }
+}
+
 /// Why nothing can be captured.
 #[derive(Debug, thiserror::Error)]
 pub enum CaptureError {
@@ -117,6 +238,9 @@ pub enum CaptureError {
         /// What there is.
         others: Vec<String>,
     },
+    /// pnet does not tell from which interface a frame is.
+    #[error("with pnet frames can be taken from one interface only: name it, or set capture = \"ring\"")]
+    OneAtATime,
     /// The kernel refuses.
     #[error("capturing on {interface}: {operation}: {error}{}", hint(.error))]
     Refused {
@@ -127,6 +251,10 @@ pub enum CaptureError {
         /// The refusal.
         error: io::Error,
     },
+}
+
+fn refused(interface: &str, operation: &'static str, error: impl Into<io::Error>) -> CaptureError {
+    CaptureError::Refused { interface: interface.to_owned(), operation, error: error.into() }
 }
 
 fn there_are(others: &[String]) -> String {

@@ -10,6 +10,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use self::observer::Place;
+use crate::capture::Method;
 use crate::settings::{Environment, Flags, Settings};
 
 pub mod apply;
@@ -58,9 +60,12 @@ pub struct Common {
     /// Change nothing: take every dangerous action out of the console
     #[arg(long, global = true, help_heading = CONSOLE)]
     read_only: bool,
-    /// The interface that packets are taken from
+    /// The interface that packets are taken from, or any for all of them
     #[arg(short, long, global = true, value_name = "NAME")]
     interface: Option<String>,
+    /// How packets are taken: from a ring shared with the kernel, or with pnet
+    #[arg(long, global = true, value_enum, value_name = "METHOD")]
+    capture: Option<Method>,
 }
 
 impl Common {
@@ -71,6 +76,7 @@ impl Common {
             theme: self.theme.clone(),
             read_only: self.read_only,
             interface: self.interface.clone(),
+            capture: self.capture,
         }
     }
 }
@@ -88,6 +94,9 @@ impl Common {
             if let Some(value) = value {
                 arguments.extend([OsString::from(flag), value]);
             }
+        }
+        if self.capture == Some(Method::Pnet) {
+            arguments.extend(["--capture".into(), "pnet".into()]);
         }
         if self.read_only {
             arguments.push("--read-only".into());
@@ -177,11 +186,17 @@ fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
             may_change("pair", arguments.only_says(), &common)?;
             pair::run(&arguments)
         }
-        Some(Command::Packets(arguments)) => packets::run(&arguments, common.interface.as_deref()),
-        Some(Command::Check(arguments)) => check::run(&arguments, common.interface.as_deref()),
+        Some(Command::Packets(arguments)) => packets::run(&arguments, &place(&common)?),
+        Some(Command::Check(arguments)) => check::run(&arguments, &place(&common)?),
         Some(Command::Lab(arguments)) => Ok(lab::run(arguments, &common)),
         Some(Command::LabStage(stage)) => Ok(lab::run_stage(stage)),
     }
+}
+
+/// Where packets are to be taken, and how.
+fn place(common: &Common) -> anyhow::Result<Place> {
+    let settings = Settings::gather(&common.flags(), &Environment::of_process())?;
+    Ok(Place { interface: settings.interface, method: settings.capture })
 }
 
 /// Whether a command may change the kernel.

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use directories::ProjectDirs;
 use serde::Deserialize;
 
+use crate::capture::Method;
+
 /// The configuration file that says what holds without one; `espial --print-config-template` prints it.
 pub const TEMPLATE: &str = include_str!("settings/template.toml");
 
@@ -21,6 +23,8 @@ pub struct Settings {
     pub read_only: bool,
     /// The interface that packets are taken from; the first that fits where `None`.
     pub interface: Option<String>,
+    /// How packets are taken from it.
+    pub capture: Method,
     /// The folder of the user's own themes, where there is one.
     pub theme_folder: Option<PathBuf>,
     /// Whether colours were asked for in spite of `NO_COLOR`.
@@ -38,6 +42,8 @@ pub struct Flags {
     pub read_only: bool,
     /// `--interface`
     pub interface: Option<String>,
+    /// `--capture`
+    pub capture: Option<Method>,
 }
 
 /// What the environment says.
@@ -95,6 +101,7 @@ struct File {
     theme: Option<String>,
     read_only: Option<bool>,
     interface: Option<String>,
+    capture: Option<Method>,
 }
 
 /// The theme that holds where nobody asks for one.
@@ -131,6 +138,7 @@ impl Settings {
         Ok(Self {
             read_only: flags.read_only || file.read_only.unwrap_or(false),
             interface: flags.interface.clone().or(file.interface),
+            capture: flags.capture.or(file.capture).unwrap_or_default(),
             theme_folder: environment.folder.as_ref().map(|folder| folder.join("themes")),
             force_colour: no_colour && theme != MONO_THEME,
             theme,
@@ -179,7 +187,8 @@ mod tests {
         let uncommented: String =
             TEMPLATE.lines().map(|line| line.strip_prefix("#! ").unwrap_or(line)).collect::<Vec<_>>().join("\n");
         let (_folder, all) = folder_with(&uncommented);
-        assert_eq!(Settings::gather(&Flags::default(), &all).unwrap().interface.as_deref(), Some("eth0"));
+        let settings = Settings::gather(&Flags::default(), &all).unwrap();
+        assert_eq!((settings.interface.as_deref(), settings.capture), (Some("eth0"), Method::Pnet));
     }
 
     #[test]
@@ -207,6 +216,7 @@ mod tests {
         let cases = [
             ("theme = 3\n", "config.toml: TOML parse error at line 1, column 9"),
             ("colour = \"red\"\n", "unknown field `colour`"),
+            ("capture = \"tcpdump\"\n", "unknown variant `tcpdump`, expected `ring` or `pnet`"),
             ("theme = \"dark\n", "line 1"),
         ];
         for (text, expected) in cases {

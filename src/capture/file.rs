@@ -216,7 +216,6 @@ impl FileCapture {
             interface: described.map_or_else(|| Arc::from("-"), |described| Arc::clone(&described.name)),
             link: described.map_or(LinkType::Unknown(0), |described| described.link),
             direction,
-            vlan: None,
             wire_length: usize::try_from(wire_length).unwrap_or(usize::MAX).max(bytes.len()),
             bytes: bytes.into(),
         }

@@ -20,7 +20,10 @@ use pnet::datalink::{Channel, DataLinkReceiver, NetworkInterface, linux};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with, sockopt};
 
-use super::{Batch, CaptureError, Frame, Interface, LinkState, interfaces};
+use super::{
+    ANY, Absence, Batch, CaptureError, Frame, Interface, JUMP_IF_EQUAL, LOAD_WORD, LinkState, RETURN, Source, Wanted,
+    find, refused, step,
+};
 use crate::packet::{Direction, LinkType};
 use crate::sys;
 
@@ -32,53 +35,52 @@ const GATHER: Duration = Duration::from_millis(20);
 const MOST_FRAMES: usize = 256;
 /// The most bytes in a batch.
 const MOST_BYTES: usize = 4 * 1024 * 1024;
-/// How often to look whether an interface is back.
-const RETRY: Duration = Duration::from_millis(500);
 
 /// A capture on one interface.
 pub struct LiveCapture {
-    name: String,
-    buffer: usize,
-    sockets: Option<Vec<Socket>>,
-    /// When the interface was last looked for, while it is down.
-    looked: Instant,
+    wanted: Wanted,
+    sockets: Result<Vec<Socket>, Absence>,
 }
 
 impl LiveCapture {
-    /// Begins to take frames from the interface of this name in the calling thread's namespace. The kernel keeps up to
-    /// `buffer` bytes of them for each direction; without `CAP_NET_ADMIN`, what `net.core.rmem_max` allows.
+    /// Begins to take frames in the calling thread's namespace. The kernel keeps up to the wanted bytes of them for each
+    /// direction; without `CAP_NET_ADMIN`, what `net.core.rmem_max` allows.
     ///
     /// # Errors
-    /// When there is none, or the rights miss.
-    pub fn open(name: &str, buffer: usize) -> Result<Self, CaptureError> {
-        let all = interfaces();
-        let Some(interface) = all.iter().find(|interface| interface.name == name) else {
-            let others = all.into_iter().map(|interface| interface.name).collect();
-            return Err(CaptureError::Missing { name: name.to_owned(), others });
-        };
-        let sockets = Some(open_sockets(interface, buffer)?);
-        Ok(Self { name: name.to_owned(), buffer, sockets, looked: Instant::now() })
+    /// When there is no such interface, or all are meant, or the rights miss.
+    pub fn open(wanted: Wanted) -> Result<Self, CaptureError> {
+        if wanted.interface == ANY {
+            return Err(CaptureError::OneAtATime);
+        }
+        let sockets = Ok(open_sockets(&find(&wanted.interface)?, &wanted)?);
+        Ok(Self { wanted, sockets })
+    }
+}
+
+impl Source for LiveCapture {
+    fn interface(&self) -> &str {
+        &self.wanted.interface
     }
 
-    /// The name of the interface.
-    pub fn interface(&self) -> &str {
-        &self.name
-    }
-
-    /// Waits for frames, and then a moment for more. An empty batch after `patience` without any.
-    ///
-    /// # Errors
-    /// When the capture has ended for good.
-    pub fn next(&mut self, patience: Duration) -> Result<Batch, CaptureError> {
-        let Some(sockets) = &mut self.sockets else {
-            return self.wait_for_the_interface(patience);
+    fn next(&mut self, patience: Duration) -> Result<Batch, CaptureError> {
+        let wanted = &self.wanted;
+        let sockets = match &mut self.sockets {
+            Ok(sockets) => sockets,
+            Err(absence) => {
+                let opened = absence.end(&wanted.interface, patience, |interface| open_sockets(interface, wanted))?;
+                let Some(sockets) = opened else {
+                    return Ok(Batch::default());
+                };
+                self.sockets = Ok(sockets);
+                return Ok(Batch { link: Some(LinkState::Up), ..Batch::default() });
+            }
         };
         let mut batch = Batch::default();
         let mut deadline = Instant::now() + patience;
         let mut bytes = 0;
         while batch.frames.len() < MOST_FRAMES && bytes < MOST_BYTES {
             let readiness = wait(sockets, deadline.saturating_duration_since(Instant::now()))
-                .map_err(|error| refused(&self.name, "waiting for frames", error))?;
+                .map_err(|error| refused(&wanted.interface, "waiting for frames", error))?;
             if readiness.iter().all(PollFlags::is_empty) {
                 break;
             }
@@ -100,37 +102,10 @@ impl LiveCapture {
         batch.dropped = sockets.iter().map(Socket::dropped).sum();
         if batch.link.is_some() {
             // An interface made anew under the same name has another number: sockets come again with it.
-            self.sockets = None;
+            self.sockets = Err(Absence::begin());
         }
         Ok(batch)
     }
-
-    fn wait_for_the_interface(&mut self, patience: Duration) -> Result<Batch, CaptureError> {
-        std::thread::sleep(patience.min(RETRY.saturating_sub(self.looked.elapsed())));
-        if self.looked.elapsed() < RETRY {
-            return Ok(Batch::default());
-        }
-        self.looked = Instant::now();
-        let is_back = |interface: &Interface| interface.name == self.name && interface.is_up;
-        let Some(interface) = interfaces().into_iter().find(is_back) else {
-            return Ok(Batch::default());
-        };
-        match open_sockets(&interface, self.buffer) {
-            Ok(sockets) => {
-                self.sockets = Some(sockets);
-                Ok(Batch { link: Some(LinkState::Up), ..Batch::default() })
-            }
-            // It went away again in this very moment.
-            Err(CaptureError::Refused { error, .. }) if error.raw_os_error() == Some(libc::ENODEV) => {
-                Ok(Batch::default())
-            }
-            Err(error) => Err(error),
-        }
-    }
-}
-
-fn refused(interface: &str, operation: &'static str, error: impl Into<io::Error>) -> CaptureError {
-    CaptureError::Refused { interface: interface.to_owned(), operation, error: error.into() }
 }
 
 /// Waits until a socket has something to say; which, and what.
@@ -163,22 +138,22 @@ struct Socket {
     link: LinkType,
 }
 
-fn open_sockets(interface: &Interface, buffer: usize) -> Result<Vec<Socket>, CaptureError> {
+fn open_sockets(interface: &Interface, wanted: &Wanted) -> Result<Vec<Socket>, CaptureError> {
     let directions: &[Direction] =
         if interface.is_loopback { &[Direction::In] } else { &[Direction::In, Direction::Out] };
-    directions.iter().map(|direction| Socket::open(interface, *direction, buffer)).collect()
+    directions.iter().map(|direction| Socket::open(interface, *direction, wanted)).collect()
 }
 
 impl Socket {
-    fn open(interface: &Interface, direction: Direction, buffer: usize) -> Result<Self, CaptureError> {
+    fn open(interface: &Interface, direction: Direction, wanted: &Wanted) -> Result<Self, CaptureError> {
         let name = interface.name.as_str();
         let step = |operation| move |error| refused(name, operation, error);
         // Without a protocol it receives nothing until pnet binds it, and by then the filter is in place.
         let socket = socket_with(AddressFamily::PACKET, SocketType::RAW, SocketFlags::CLOEXEC, None)
             .map_err(|error| refused(name, "opening a packet socket", error))?;
-        sys::attach_filter(socket.as_fd(), &only(direction)).map_err(step("attaching a filter"))?;
-        if sockopt::set_socket_recv_buffer_size_force(&socket, buffer).is_err() {
-            sockopt::set_socket_recv_buffer_size(&socket, buffer)
+        sys::attach_filter(socket.as_fd(), &wanted.program(&only(direction))).map_err(step("attaching a filter"))?;
+        if sockopt::set_socket_recv_buffer_size_force(&socket, wanted.buffer).is_err() {
+            sockopt::set_socket_recv_buffer_size(&socket, wanted.buffer)
                 .map_err(|error| refused(name, "enlarging the buffer", error))?;
         }
         // The first question begins the stamping; there is no frame to answer it with.
@@ -220,7 +195,6 @@ impl Socket {
                 interface: Arc::clone(&self.interface),
                 link: self.link,
                 direction: Some(self.direction),
-                vlan: None,
                 // pnet does not tell how long it was; a full buffer means longer.
                 wire_length: if bytes.len() == LARGEST_FRAME { usize::MAX } else { bytes.len() },
                 bytes: bytes.into(),
@@ -250,22 +224,15 @@ fn to_pnet(interface: &Interface) -> NetworkInterface {
     }
 }
 
-/// A filter in the kernel's packet filter language (Documentation/networking/filter.rst): keep the frame if its type is
-/// `PACKET_OUTGOING`, or if it is not.
-fn only(direction: Direction) -> [libc::sock_filter; 4] {
-    const LOAD_WORD: u16 = 0x20;
-    const JUMP_IF_EQUAL: u16 = 0x15;
-    const RETURN: u16 = 0x06;
-    let step = |code, k, jt, jf| libc::sock_filter { code, jt, jf, k };
-    let frame_type = (libc::SKF_AD_OFF + libc::SKF_AD_PKTTYPE).cast_unsigned();
+/// Steps that drop the frame unless it goes this way (its type is `PACKET_OUTGOING`, or is not); others follow.
+fn only(direction: Direction) -> [libc::sock_filter; 3] {
     let (if_outgoing, if_not) = match direction {
-        Direction::Out => (u32::MAX, 0),
-        Direction::In => (0, u32::MAX),
+        Direction::Out => (1, 0),
+        Direction::In => (0, 1),
     };
     [
-        step(LOAD_WORD, frame_type, 0, 0),
-        step(JUMP_IF_EQUAL, libc::PACKET_OUTGOING.into(), 0, 1),
-        step(RETURN, if_outgoing, 0, 0),
-        step(RETURN, if_not, 0, 0),
+        step(LOAD_WORD, (libc::SKF_AD_OFF + libc::SKF_AD_PKTTYPE).cast_unsigned(), 0, 0),
+        step(JUMP_IF_EQUAL, libc::PACKET_OUTGOING.into(), if_outgoing, if_not),
+        step(RETURN, 0, 0, 0),
     ]
 }

@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use clap::Args;
 
-use super::observer::Observer;
+use super::observer::{Observer, Place};
 use super::probe::{Probe, Sender};
 use crate::evidence::check::{Answer, Check};
+use crate::model::Prefix;
+use crate::packet::filter::{End, Filter, Test};
 
 /// Watch the traffic with a peer and say whether it is encrypted
 ///
@@ -37,8 +39,9 @@ const PROBE_TEXT: &str = "espial probe: if you can read this on the wire, it is 
 ///
 /// # Errors
 /// When nothing can be captured, or the probe cannot be sent.
-pub fn run(arguments: &Arguments, interface: Option<&str>) -> anyhow::Result<ExitCode> {
-    let (mut observer, complaint) = Observer::open(interface)?;
+pub fn run(arguments: &Arguments, place: &Place) -> anyhow::Result<ExitCode> {
+    let with_peer = Filter::Is(Test::Net(End::Either, Prefix::host(arguments.peer)));
+    let (mut observer, complaint) = Observer::open(place, Some(&with_peer))?;
     let mut err = io::stderr().lock();
     if let Some(complaint) = complaint {
         writeln!(err, "espial: {complaint}")?;

@@ -39,7 +39,7 @@ pub fn run(common: &Common) -> anyhow::Result<ExitCode> {
         interface: settings.interface,
         complaints,
     };
-    let options = Options { setting, theme, theme_folder: settings.theme_folder, support };
+    let options = Options { setting, theme, theme_folder: settings.theme_folder, capture: settings.capture, support };
     runtime::run(options).context("the terminal")?;
     Ok(ExitCode::SUCCESS)
 }

@@ -4,13 +4,13 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::capture::{self, FileCapture, Frame, Interface, LiveCapture};
+use crate::capture::{self, FileCapture, Frame, Interface, Method, Wanted};
 use crate::console::state::packets::{Seen, sight};
 use crate::dialect::key_file::KeyRow;
 use crate::evidence::{Judge, Policies, Sight};
 use crate::kernel::{Follower, Update, XfrmKernel};
 use crate::model::{KernelEvent, PolicyDefaults, Sa, SaFlags, SaSpec, Spd};
-use crate::packet::{Dissection, dissect};
+use crate::packet::{Dissection, Filter, dissect};
 
 /// What the kernel may keep of frames that were not fetched yet.
 const BUFFER: usize = 16 * 1024 * 1024;
@@ -31,9 +31,18 @@ impl Observed {
     }
 }
 
+/// Where live frames are taken, and how.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The interface; the one that is most likely meant where `None`.
+    pub interface: Option<String>,
+    /// How.
+    pub method: Method,
+}
+
 /// Where frames come from.
 enum Source {
-    Live(LiveCapture),
+    Live(Box<dyn capture::Source>),
     File(FileCapture),
 }
 
@@ -56,21 +65,25 @@ pub(super) struct Observer {
 impl Observer {
     /// Begins to watch an interface, or the one that is most likely meant. Without the right to read the kernel's
     /// databases frames are shown, but nothing is proven; the complaint says so.
-    pub(super) fn open(interface: Option<&str>) -> anyhow::Result<(Self, Option<String>)> {
+    ///
+    /// `filter` spares the kernel what it can: plain frames that certainly do not fit may be missing.
+    pub(super) fn open(place: &Place, filter: Option<&Filter>) -> anyhow::Result<(Self, Option<String>)> {
         let interfaces = capture::interfaces();
-        let name = match interface {
-            Some(name) => name.to_owned(),
+        let interface = match &place.interface {
+            Some(name) => name.clone(),
             None => match capture::default_interface(&interfaces) {
                 Some(interface) => interface.name.clone(),
                 None => anyhow::bail!("this network namespace has no interface"),
             },
         };
+        let filter = filter.and_then(Filter::for_kernel).unwrap_or_default();
+        let wanted = Wanted { method: place.method, interface, buffer: BUFFER, filter };
         let (follower, complaint) = match XfrmKernel::open().and_then(|kernel| Follower::new(Box::new(kernel))) {
             Ok(follower) => (Some(follower), None),
             Err(error) => (None, Some(error.to_string())),
         };
         let mut observer = Self {
-            source: Source::Live(LiveCapture::open(&name, BUFFER)?),
+            source: Source::Live(capture::open(wanted)?),
             keys: Vec::new(),
             follower,
             judge: Judge::default(),

@@ -12,7 +12,7 @@ use clap::Args;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::observer::{Observed, Observer};
+use super::observer::{Observed, Observer, Place};
 use crate::capture::{KeyTable, Recorder};
 use crate::console::clock::Clock;
 use crate::console::state::packets::{Seen, fits};
@@ -66,14 +66,14 @@ const SCHEMA: u32 = 1;
 ///
 /// # Errors
 /// When the filter cannot be understood, or nothing can be captured.
-pub fn run(arguments: &Arguments, interface: Option<&str>) -> anyhow::Result<ExitCode> {
+pub fn run(arguments: &Arguments, place: &Place) -> anyhow::Result<ExitCode> {
     let text = arguments.filter.join(" ");
     let filter = Filter::parse(&text).with_context(|| format!("the filter {text:?}"))?;
     let keys = arguments.keys.as_deref().map(read_keys).transpose()?;
     let mut observer = if let Some(path) = &arguments.read {
         Observer::read(path)?
     } else {
-        let (observer, complaint) = Observer::open(interface)?;
+        let (observer, complaint) = Observer::open(place, filter.as_ref())?;
         if let Some(complaint) = complaint {
             writeln!(io::stderr(), "espial: {complaint}")?;
         }

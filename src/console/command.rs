@@ -5,6 +5,7 @@ use std::fmt;
 use crate::capture::Frame;
 use crate::kernel::{KernelError, Operation};
 use crate::model::{IpsecProtocol, PolicyId, PolicyKind, PolicySpec, SaId, SaSpec, Secret};
+use crate::packet::Filter;
 
 /// Something to be done outside of the state.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub enum Command {
     Capture {
         /// The interface's name.
         interface: Option<String>,
+        /// Plain packets that do not fit need not come.
+        filter: Option<Filter>,
         /// What its frames are to be marked with.
         generation: u64,
     },

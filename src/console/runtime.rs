@@ -41,9 +41,10 @@ use super::state::{Setting, State};
 use super::terminal::TakenTerminal;
 use super::theme::Theme;
 use super::view;
-use crate::capture::{self, Batch, LiveCapture};
+use crate::capture::{self, Batch, Method};
 use crate::kernel::follow::{Follower, Resync};
 use crate::kernel::{Kernel, KernelError, Support, XfrmKernel};
+use crate::packet::Filter;
 
 /// No picture comes sooner than this after the last.
 const FRAME: Duration = Duration::from_millis(33);
@@ -51,8 +52,8 @@ const FRAME: Duration = Duration::from_millis(33);
 const QUEUE: usize = 256;
 /// How many batches of frames wait at most.
 const FRAMES_QUEUE: usize = 32;
-/// What the kernel may keep of frames that were not fetched yet, for each direction.
-const CAPTURE_BUFFER: usize = 16 * 1024 * 1024;
+/// What the kernel may keep of frames that were not fetched yet.
+const CAPTURE_BUFFER: usize = 64 * 1024 * 1024;
 /// How long a thread waits for news before it looks whether it is still wanted.
 const PATIENCE: Duration = Duration::from_millis(250);
 /// How long a change may take after the user has left.
@@ -70,6 +71,8 @@ pub struct Options {
     pub theme: Theme,
     /// Where the user's themes are.
     pub theme_folder: Option<PathBuf>,
+    /// How frames are taken.
+    pub capture: Method,
     /// Finds out what the kernel can do; started by the caller, whose rights it may need.
     pub support: JoinHandle<Support>,
 }
@@ -103,7 +106,7 @@ impl Clocks {
 async fn run_loop(options: Options, terminal: &mut TakenTerminal) -> io::Result<()> {
     let clocks = Clocks { start: Instant::now() };
     watch_for_signals()?;
-    let mut world = World::start(options.theme, options.theme_folder, options.support)?;
+    let mut world = World::start(options.theme, options.theme_folder, options.capture, options.support)?;
     let mut state = State::new(options.setting, Clock::local(), clocks.now());
     let mut keys = EventStream::new();
     let mut signals =
@@ -171,6 +174,7 @@ struct World {
     frames_sender: mpsc::Sender<Event>,
     /// The capture that is wanted; all others end.
     generation: Arc<AtomicU64>,
+    method: Method,
     changes: Option<blocking::Sender<Change>>,
     /// The thread that carries changes out; none is abandoned halfway.
     changing: JoinHandle<()>,
@@ -184,7 +188,12 @@ struct World {
 }
 
 impl World {
-    fn start(theme: Theme, theme_folder: Option<PathBuf>, support: JoinHandle<Support>) -> io::Result<Self> {
+    fn start(
+        theme: Theme,
+        theme_folder: Option<PathBuf>,
+        method: Method,
+        support: JoinHandle<Support>,
+    ) -> io::Result<Self> {
         let (sender, events) = mpsc::channel(QUEUE);
         let (frames_sender, frames) = mpsc::channel(FRAMES_QUEUE);
         let generation = Arc::default();
@@ -207,6 +216,7 @@ impl World {
             frames,
             frames_sender,
             generation,
+            method,
             changes: Some(changes),
             changing,
             polls,
@@ -243,7 +253,7 @@ impl World {
                     resync.ask();
                 }
             }
-            Command::Capture { interface, generation } => self.capture(interface, generation),
+            Command::Capture { interface, filter, generation } => self.capture(interface, filter.as_ref(), generation),
             Command::Record(record) => self.record(record),
             Command::UseTheme(name) => match Theme::load(&name, self.theme_folder.as_deref()) {
                 Ok(theme) => self.theme = theme,
@@ -293,11 +303,18 @@ impl World {
         }
     }
 
-    fn capture(&self, interface: Option<String>, generation: u64) {
+    fn capture(&self, interface: Option<String>, filter: Option<&Filter>, generation: u64) {
         self.generation.store(generation, Ordering::Relaxed);
         let wanted = Arc::clone(&self.generation);
         let frames = self.frames_sender.clone();
-        let body = move |sender: &mpsc::Sender<Event>| capture(sender, &frames, interface, generation, &wanted);
+        let filter = filter.and_then(Filter::for_kernel).unwrap_or_default();
+        let place = capture::Wanted {
+            method: self.method,
+            interface: interface.unwrap_or_default(),
+            buffer: CAPTURE_BUFFER,
+            filter,
+        };
+        let body = move |sender: &mpsc::Sender<Event>| capture(sender, &frames, place, generation, &wanted);
         if let Err(error) = spawn_mortal("capture", &self.sender, body) {
             let news = CaptureNews::Failed(format!("the capture cannot begin: {error}"));
             let _ = self.sender.try_send(Event::Capture { generation, news });
@@ -447,20 +464,21 @@ fn read_counters(kernel: &mut XfrmKernel, wanted: &Wanted) -> Polled {
 fn capture(
     sender: &mpsc::Sender<Event>,
     frames: &mpsc::Sender<Event>,
-    interface: Option<String>,
+    mut place: capture::Wanted,
     generation: u64,
     wanted: &AtomicU64,
 ) {
     let tell = |news| sender.blocking_send(Event::Capture { generation, news }).is_ok();
-    let name = interface.or_else(|| {
+    if place.interface.is_empty() {
         let all = capture::interfaces();
-        capture::default_interface(&all).map(|interface| interface.name.clone())
-    });
-    let Some(name) = name else {
-        tell(CaptureNews::Failed("this network namespace has no interface".to_owned()));
-        return;
-    };
-    let opened = LiveCapture::open(&name, CAPTURE_BUFFER);
+        let Some(interface) = capture::default_interface(&all) else {
+            tell(CaptureNews::Failed("this network namespace has no interface".to_owned()));
+            return;
+        };
+        place.interface.clone_from(&interface.name);
+    }
+    let name = place.interface.clone();
+    let opened = capture::open(place);
     let mut live = match opened {
         Ok(live) if tell(CaptureNews::Started(name)) => live,
         Ok(_) => return,

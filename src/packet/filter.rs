@@ -14,11 +14,15 @@
 //! As in tcpdump, `port 80 or 443` repeats the words before the value, and a bare address means `host`. Unlike there,
 //! a protocol or an address is looked for in every layer that can be read, tunnels included.
 
+mod kernel;
+
 use std::net::IpAddr;
 
 use super::{Direction, Dissection, Header};
 use crate::model::text::harmless;
 use crate::model::{Prefix, Spi, UpperProtocol};
+
+pub use kernel::Instruction;
 
 /// Deeper brackets are a slip, or meant to harm.
 const DEEPEST: usize = 64;

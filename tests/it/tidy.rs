@@ -20,7 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("packet", &["model"]),
     ("model", &[]),
     ("privilege", &[]),
-    ("settings", &[]),
+    ("settings", &["capture"]),
     ("sys", &[]),
 ];
 

@@ -32,7 +32,6 @@ fn frame(at_ns: u64, interface: &str, direction: Option<Direction>, bytes: &[u8]
         interface: interface.into(),
         link: LinkType::Ethernet,
         direction,
-        vlan: None,
         wire_length: bytes.len() + 3,
         bytes: bytes.into(),
     }

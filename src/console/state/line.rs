@@ -36,6 +36,8 @@ pub enum Typed {
     Interface(String),
     /// A filter; without words, none.
     Filter(String),
+    /// A filter for plain packets to be captured; without words, none.
+    Capture(String),
     /// The listed packets into this file, with the keys of their SAs beside it or without.
     Record(String, bool),
     /// The kernel's databases once more.
@@ -85,6 +87,12 @@ pub static COMMANDS: &[TypedCommand] = &[
         argument: "[WORDS]",
         help: "show only rows with all these words",
         make: |words| Typed::Filter(words.to_owned()),
+    },
+    TypedCommand {
+        names: &["capture"],
+        argument: "[WORDS]",
+        help: "capture plain packets only if they fit; IPsec always",
+        make: |words| Typed::Capture(words.to_owned()),
     },
     TypedCommand {
         names: &["record"],
@@ -158,8 +166,8 @@ mod tests {
         assert_eq!(
             parse("q!"),
             Err(
-                "there is no command \"q!\"; there are sa, policy, packets, events, theme, interface, filter, record, \
-             record-keys, refresh, help, q"
+                "there is no command \"q!\"; there are sa, policy, packets, events, theme, interface, filter, capture, \
+             record, record-keys, refresh, help, q"
                     .into()
             )
         );

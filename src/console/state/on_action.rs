@@ -447,6 +447,7 @@ impl State {
                     self.warn(error);
                 }
             }
+            Typed::Capture(words) => self.capture_only(&words, commands),
             Typed::Record(path, with_keys) => self.begin_recording(path, with_keys, commands),
             Typed::Refresh => self.on_screen_action(Action::Refresh, commands),
             Typed::Help => self.on_screen_action(Action::Help, commands),

@@ -8,7 +8,7 @@ use super::log::{Origin, Weight};
 use super::recording::Recording;
 use super::ring::{Ring, Weighed};
 use super::{Choice, Command, Layer, Screen, State};
-use crate::capture::{Batch, Frame, Interface, LinkState};
+use crate::capture::{ANY, Batch, Frame, Interface, LinkState};
 use crate::console::event::CaptureNews;
 use crate::evidence::check::Check;
 use crate::evidence::{Evidence, Finding, Judge, Known, Looked, Policies, Reason, Sight, Verdict};
@@ -139,6 +139,8 @@ pub struct Packets {
     /// Frames that were in clear and must not, since that was last told; the first of them in words.
     leaks: Option<(u64, String)>,
     filter: Option<Filter>,
+    /// What plain packets must fit to be captured at all, as it was typed.
+    pub only: Option<(String, Filter)>,
     /// Tells the capture that was asked for last from those before it.
     generation: u64,
     /// What `dropped` was when it was last told among the events.
@@ -160,6 +162,7 @@ impl Default for Packets {
             policies_changed: true,
             leaks: None,
             filter: None,
+            only: None,
             generation: 0,
             dropped_told: 0,
         }
@@ -312,7 +315,7 @@ impl State {
     /// Takes packets from an interface that the user named; if there is none, the capture that runs goes on.
     pub(super) fn capture_on_named(&mut self, name: String, commands: &mut Vec<Command>) {
         let known = &self.facts.interfaces;
-        if !known.is_empty() && !known.iter().any(|interface| interface.name == name) {
+        if name != ANY && !known.is_empty() && !known.iter().any(|interface| interface.name == name) {
             let names: Vec<&str> = known.iter().map(|interface| interface.name.as_str()).collect();
             self.warn(format!("there is no interface {name:?}; there are {}", names.join(", ")));
             return;
@@ -320,10 +323,28 @@ impl State {
         self.capture_on(Some(name), commands);
     }
 
+    /// Captures anew, of plain packets only those that fit; without words, all.
+    pub(super) fn capture_only(&mut self, words: &str, commands: &mut Vec<Command>) {
+        match Filter::parse(words) {
+            Ok(filter) => self.packets.only = filter.map(|filter| (words.to_owned(), filter)),
+            Err(error) => {
+                self.warn(error.to_string());
+                return;
+            }
+        }
+        self.screen = Screen::Packets;
+        let interface = match &self.packets.capture {
+            CaptureState::Running(name) | CaptureState::Down(name) => Some(name.clone()),
+            _ => self.setting.interface.clone(),
+        };
+        self.capture_on(interface, commands);
+    }
+
     pub(super) fn capture_on(&mut self, interface: Option<String>, commands: &mut Vec<Command>) {
         self.packets.generation += 1;
         self.packets.capture = CaptureState::Starting;
-        commands.push(Command::Capture { interface, generation: self.packets.generation });
+        let filter = self.packets.only.as_ref().map(|(_, filter)| filter.clone());
+        commands.push(Command::Capture { interface, filter, generation: self.packets.generation });
     }
 
     pub(super) fn on_frames(&mut self, generation: u64, batch: Batch) {
@@ -483,8 +504,9 @@ impl State {
             CaptureState::Running(name) | CaptureState::Down(name) => Some(name),
             _ => None,
         };
-        let cursor = interfaces.iter().position(|interface| Some(&interface.name) == running).unwrap_or(0);
-        let options = interfaces.iter().map(|interface| (interface.name.clone(), about(interface))).collect();
+        let each = interfaces.iter().map(|interface| (interface.name.clone(), about(interface)));
+        let options: Vec<_> = each.chain([(ANY.to_owned(), "all of them".to_owned())]).collect();
+        let cursor = options.iter().position(|(name, _)| Some(name) == running).unwrap_or(0);
         self.layers.push(Layer::Choice(Choice { title: "Take packets from", options, cursor }));
     }
 }

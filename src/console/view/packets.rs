@@ -44,6 +44,10 @@ fn title(state: &State) -> String {
         CaptureState::Down(name) => format!(" on {name}, which is DOWN"),
         CaptureState::Idle | CaptureState::Starting | CaptureState::Failed(_) => String::new(),
     };
+    let place = match &packets.only {
+        Some((words, _)) => format!("{place}, plain ones only with: {words}"),
+        None => place,
+    };
     let frozen = packets.frozen.map_or_else(String::new, |unseen| format!("FROZEN, {} not shown: ", quantity(unseen)));
     let all = packets.ring.len();
     let mut title = match packets.feed.filter() {

@@ -32,7 +32,6 @@ fn frame(direction: Direction, ether_type: u16, payload: &[u8]) -> Frame {
         interface: "veth0".into(),
         link: LinkType::Ethernet,
         direction: Some(direction),
-        vlan: None,
         wire_length: bytes.len(),
         bytes: bytes.into(),
     }
@@ -122,7 +121,7 @@ fn capture_begins_when_somebody_wants_to_see_packets_and_only_once() {
     assert_eq!(bench.asked, []);
     bench.keys("3").sees("The capture begins");
     bench.keys("13");
-    assert_eq!(bench.asked, [Command::Capture { interface: Some("eth1".to_owned()), generation: 1 }]);
+    assert_eq!(bench.asked, [Command::Capture { interface: Some("eth1".to_owned()), filter: None, generation: 1 }]);
 }
 
 #[test]
@@ -226,7 +225,8 @@ fn the_interface_is_chosen_from_a_list_or_by_name() {
     bench.keys("j<enter>");
     bench.keys(":interface l<tab><enter>");
     bench.keys(":interface nope<enter>").sees("there is no interface \"nope\"; there are lo, veth0, spare");
-    let capture = |name: &str, generation| Command::Capture { interface: Some(name.to_owned()), generation };
+    let capture =
+        |name: &str, generation| Command::Capture { interface: Some(name.to_owned()), filter: None, generation };
     assert_eq!(bench.asked, [capture("spare", 2), capture("lo", 3)]);
     bench.captured(frames());
     bench.sees("Packets 7").misses("Packets 14");
@@ -235,6 +235,19 @@ fn the_interface_is_chosen_from_a_list_or_by_name() {
     bench.keys("x").sees("The capture begins").sees("packets forgotten");
     bench.event(Event::Capture { generation: 3, news });
     bench.sees("No packets: capturing on lo: opening a packet socket: EPERM.");
+}
+
+#[test]
+fn plain_packets_can_be_left_to_the_kernel_and_the_title_says_so() {
+    let mut bench = busy();
+    bench.keys(":capture host 10.9.0.7<enter>").sees("plain ones only with: host 10.9.0.7");
+    let Some(Command::Capture { filter: Some(filter), generation: 2, .. }) = bench.asked.last() else {
+        panic!("{:?}", bench.asked)
+    };
+    assert!(filter.for_kernel().is_some());
+    bench.keys(":capture nonsense<enter>").sees("column 1: expected a condition").sees("only with: host 10.9.0.7");
+    bench.keys(":capture<enter>").misses("plain ones only");
+    bench.keys("i").sees("any").sees("all of them");
 }
 
 #[test]
