@@ -4,9 +4,15 @@
 
 CARGO ?= cargo
 PACKAGES := user-mode-linux kmod iproute2 tcpdump
+TOOLS := linux.uml modprobe ip tcpdump cc
+# What only the tests compare with.
+test bench: PACKAGES += tshark
+test bench: TOOLS += tshark
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # A User-Mode Linux kernel and modprobe for the lab; ip and tcpdump are what the kernel tests compare with.
-MISSING = $(shell PATH="$$PATH:/usr/sbin:/sbin"; for t in linux.uml modprobe ip tcpdump cc; do command -v $$t >/dev/null || echo $$t; done)
+MISSING = $(shell PATH="$$PATH:/usr/sbin:/sbin"; for t in $(TOOLS); do command -v $$t >/dev/null || echo $$t; done)
+DEBS = $(PACKAGES) $(if $(filter cc,$(MISSING)),gcc libc6-dev)
+NO_APT = Missing: $(MISSING). Install what your system calls $(PACKAGES) and a C linker (User-Mode Linux is Debian's package user-mode-linux).
 
 .PHONY: lab test packages lint docs bench screenshots fuzz
 
@@ -21,11 +27,9 @@ test: packages
 	$(CARGO) test --locked
 
 packages:
-ifneq ($(MISSING),)
-	@command -v apt-get >/dev/null || { echo "Missing: $(MISSING). Install what your system calls $(PACKAGES) and a C linker (User-Mode Linux is Debian's package user-mode-linux)." >&2; exit 1; }
-	$(AS_ROOT) apt-get update -q
-	$(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(PACKAGES) $(if $(filter cc,$(MISSING)),gcc libc6-dev)
-endif
+	@$(if $(MISSING),command -v apt-get >/dev/null || { echo "$(NO_APT)" >&2; exit 1; },:)
+	$(if $(MISSING),$(AS_ROOT) apt-get update -q)
+	$(if $(MISSING),$(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(DEBS))
 
 docs:
 	$(CARGO) doc --locked --no-deps --open

@@ -338,10 +338,14 @@ fn encryption_text(cipher: &Transform) -> Result<&'static str, NoRow> {
     let found = ENCRYPTION
         .iter()
         .find(|(_, kernel, icv_bits)| *kernel == cipher.name.kernel() && u32::from(*icv_bits) == cipher.icv_bits);
-    let only_128 = matches!(cipher.name.kernel(), "cbc(cast5)" | "cbc(blowfish)");
-    let fits = cipher.name.known().is_some_and(|known| known.key_bits.allow(cipher.key.bits()));
+    let bits = cipher.key.bits();
+    let fits = match cipher.name.kernel() {
+        "cbc(cast5)" | "cbc(blowfish)" => bits == 128,
+        "cbc(twofish)" => bits == 128 || bits == 256,
+        _ => cipher.name.known().is_some_and(|known| known.key_bits.allow(bits)),
+    };
     match found {
-        Some((text, ..)) if fits && (!only_128 || cipher.key.bits() == 128) => Ok(text),
+        Some((text, ..)) if fits => Ok(text),
         _ => Err(no_word(cipher)),
     }
 }

@@ -9,3 +9,4 @@ mod headless;
 mod keys;
 mod setkey;
 mod tidy;
+mod tshark;
