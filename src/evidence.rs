@@ -10,11 +10,12 @@ use std::fmt;
 use std::net::IpAddr;
 
 use crate::crypto::{Malformed, Unready};
-use crate::model::{IpsecProtocol, PolicyId, Spi};
+use crate::model::{IpsecProtocol, Mode, PolicyId, ReqId, Spi};
 use crate::packet::{Direction, LinkType};
 
 pub mod check;
 mod copies;
+mod demand;
 mod judge;
 mod look;
 mod memory;
@@ -68,6 +69,8 @@ pub enum Verdict {
     Old,
     /// Authentic, but so many sequence numbers before it were not seen.
     Gap(u32),
+    /// Authentic, but a policy demands more than that.
+    Weak,
     /// In clear, though a policy demands protection or forbids it altogether.
     ClearForbidden,
     /// In clear, and that is allowed.
@@ -83,12 +86,17 @@ pub enum Verdict {
 impl Verdict {
     /// Whether protection was seen and proven.
     pub fn is_protected(self) -> bool {
-        matches!(self, Self::EspOk | Self::AhOk | Self::EspAhOk | Self::Gap(_))
+        matches!(self, Self::EspOk | Self::AhOk | Self::EspAhOk | Self::Gap(_) | Self::Weak)
     }
 
     /// Whether somebody must look at it now.
     pub fn is_alarm(self) -> bool {
-        matches!(self, Self::BadIcv | Self::ClearForbidden)
+        matches!(self, Self::BadIcv | Self::ClearForbidden | Self::Weak)
+    }
+
+    /// Whether it went against a policy.
+    pub fn is_forbidden(self) -> bool {
+        matches!(self, Self::ClearForbidden | Self::Weak)
     }
 }
 
@@ -105,6 +113,7 @@ impl fmt::Display for Verdict {
             Self::Replay => f.pad("REPLAY"),
             Self::Old => f.pad("OLD"),
             Self::Gap(missing) => f.pad(&format!("GAP {missing}")),
+            Self::Weak => f.pad("WEAK !"),
             Self::ClearForbidden => f.pad("CLEAR !"),
             Self::Clear => f.pad("CLEAR"),
             Self::Copy => f.pad("COPY"),
@@ -128,6 +137,17 @@ pub enum Reason {
     },
     /// A policy demands protection, and there is none.
     Demanded(Box<PolicyId>),
+    /// A policy demands this beside what there is.
+    Short {
+        /// Which.
+        policy: Box<PolicyId>,
+        /// The transform that is missing.
+        protocol: IpsecProtocol,
+        /// How it should wrap the packet.
+        mode: Mode,
+        /// The number that its SA should have; 0 for any.
+        reqid: ReqId,
+    },
     /// A policy lets nothing of this kind pass.
     Blocked(Box<PolicyId>),
     /// No policy is about it, and what no policy is about is dropped.
@@ -210,6 +230,11 @@ impl fmt::Display for Reason {
                 }
             }
             Self::Demanded(policy) => write!(f, "a policy demands protection: {policy}"),
+            Self::Short { policy, protocol, mode, reqid } => {
+                let protocol = protocol.to_string().to_uppercase();
+                let tie = if reqid.0 == 0 { String::new() } else { format!(" by an SA of reqid {reqid}") };
+                write!(f, "a policy demands {protocol} in {mode} mode{tie}, which it does not have: {policy}")
+            }
             Self::Blocked(policy) => write!(f, "a policy blocks it: {policy}"),
             Self::BlockedByDefault => f.write_str("no policy is about it, and the default is to block"),
             Self::Optional(policy) => write!(f, "the policy's protection is optional: {policy}"),
@@ -256,7 +281,11 @@ impl Evidence {
     /// The policy that decided, if one did.
     pub fn policy(&self) -> Option<&PolicyId> {
         self.reasons.iter().find_map(|reason| match reason {
-            Reason::Demanded(id) | Reason::Blocked(id) | Reason::Optional(id) | Reason::Allowed(id) => Some(&**id),
+            Reason::Demanded(id)
+            | Reason::Short { policy: id, .. }
+            | Reason::Blocked(id)
+            | Reason::Optional(id)
+            | Reason::Allowed(id) => Some(&**id),
             _ => None,
         })
     }

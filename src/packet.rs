@@ -126,6 +126,21 @@ pub enum Header {
 }
 
 impl Header {
+    /// What the kernel keeps in the port fields of a flow: ports, an ICMP type and code, or the halves of a GRE key
+    /// (`__xfrm_decode_session`, `net/xfrm/xfrm_policy.c`).
+    pub fn flow_ports(&self) -> Option<(u16, u16)> {
+        match self {
+            Self::Tcp(tcp) => Some((tcp.source, tcp.destination)),
+            Self::Udp(udp) => Some((udp.source, udp.destination)),
+            Self::Icmp(icmp) | Self::Icmpv6(icmp) => Some((icmp.kind.into(), icmp.code.into())),
+            Self::Gre(gre) => {
+                let [k0, k1, k2, k3] = gre.key.unwrap_or(0).to_be_bytes();
+                Some((u16::from_be_bytes([k0, k1]), u16::from_be_bytes([k2, k3])))
+            }
+            _ => None,
+        }
+    }
+
     /// The protocol that it belongs to.
     pub fn protocol(&self) -> Protocol {
         match self {

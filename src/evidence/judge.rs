@@ -23,7 +23,7 @@ pub struct Judge {
     pub totals: Totals,
     /// The addresses of this host; empty where they are not known.
     pub addresses: HashSet<IpAddr>,
-    copies: Copies,
+    pub(super) copies: Copies,
     plaintext: Vec<u8>,
 }
 
@@ -118,10 +118,16 @@ impl Judge {
             }
             return plain(Verdict::Unproven, vec![Reason::Fragment]);
         }
-        self.weigh_clear(sight, direction, dissection)
+        self.weigh_clear(sight, direction, dissection, interface)
     }
 
-    fn weigh_clear(&mut self, sight: Sight<'_>, direction: Option<Direction>, dissection: &Dissection) -> Evidence {
+    fn weigh_clear(
+        &mut self,
+        sight: Sight<'_>,
+        direction: Option<Direction>,
+        dissection: &Dissection,
+        interface: u32,
+    ) -> Evidence {
         let mut reasons = Vec::new();
         let mut sas = Vec::new();
         for header in dissection.ipsec() {
@@ -137,12 +143,10 @@ impl Judge {
             reasons.push(Reason::Decrypted);
             Verdict::Copy
         } else {
-            let flow = flow(dissection);
+            let flow = flow(dissection, interface);
             let reason = match flow {
                 Some(flow) => {
-                    let for_us = self.addresses.is_empty()
-                        || self.addresses.contains(&flow.destination)
-                        || is_for_many(flow.destination);
+                    let for_us = self.is_for_us(flow.destination);
                     self.policies.judge_clear(&flow, direction, for_us)
                 }
                 None => Reason::NoPolicy,
@@ -150,8 +154,11 @@ impl Judge {
             let verdict = match reason {
                 Reason::Demanded(_) | Reason::Blocked(_) | Reason::BlockedByDefault => {
                     let at_ns = sight.at_ns;
-                    let is_joined =
-                        |flow: Flow| flow.protocol == UpperProtocol::TCP && self.copies.has_flow(&flow, at_ns);
+                    let is_joined = |flow: Flow| {
+                        // What comes out of a tunnel came in no matter where.
+                        let flow = Flow { interface: 0, ..flow };
+                        flow.protocol == UpperProtocol::TCP && self.copies.has_flow(&flow, at_ns)
+                    };
                     let joined = flow.is_some_and(is_joined);
                     if direction == Some(Direction::In) && (joined || self.copies.take_unopened(at_ns)) {
                         reasons.push(Reason::MaybeDecrypted);
@@ -220,7 +227,14 @@ impl Judge {
             let (protocol, spi) = (header.protocol, header.spi);
             reasons.extend(opinion.findings.into_iter().map(|finding| Reason::Header { protocol, spi, finding }));
         }
-        Evidence { verdict: together(&verdicts), reasons: reasons.into(), sas: sas.into() }
+        let mut evidence = Evidence { verdict: together(&verdicts), reasons: reasons.into(), sas: sas.into() };
+        if let Some(direction) = direction.filter(|_| evidence.verdict.is_protected() && !sight.loopback)
+            && let Some(short) = self.shortfall(sight, direction, dissection, interface, &evidence)
+        {
+            evidence.verdict = Verdict::Weak;
+            evidence.reasons = evidence.reasons.iter().cloned().chain([short]).collect();
+        }
+        evidence
     }
 
     fn opinion(&mut self, place: &Place<'_>, at_ns: u64, direction: Option<Direction>) -> Opinion {
@@ -331,7 +345,7 @@ fn expect_payload(copies: &mut Copies, next_header: u8, payload: &[u8], at_ns: u
 fn expect(copies: &mut Copies, packet: &[u8], at_ns: u64) {
     copies.expect(packet, at_ns);
     let version = packet.first().map_or(0, |byte| byte >> 4);
-    if let Some(flow) = flow(&dissect_above_ip(if version == 6 { 41 } else { 4 }, packet)) {
+    if let Some(flow) = flow(&dissect_above_ip(if version == 6 { 41 } else { 4 }, packet), 0) {
         copies.expect_flow(flow, at_ns);
     }
 }
@@ -434,10 +448,6 @@ fn peer(direction: Option<Direction>, dissection: &Dissection) -> Option<IpAddr>
     })
 }
 
-fn is_for_many(address: IpAddr) -> bool {
-    address.is_multicast() || address == IpAddr::from([255, 255, 255, 255])
-}
-
 fn is_fragment(dissection: &Dissection) -> bool {
     dissection.layers().iter().any(|layer| match &layer.header {
         Header::Ipv4(ip) => ip.more_fragments || ip.fragment_offset > 0,
@@ -447,7 +457,7 @@ fn is_fragment(dissection: &Dissection) -> bool {
 }
 
 /// What the kernel chooses a policy by (`xfrm_decode_session`, `net/xfrm/xfrm_policy.c`).
-fn flow(dissection: &Dissection) -> Option<Flow> {
+pub(super) fn flow(dissection: &Dissection, interface: u32) -> Option<Flow> {
     let layers = dissection.layers();
     let ip = layers.iter().position(|layer| layer.header.ip_addresses().is_some())?;
     let (source, destination) = layers.get(ip)?.header.ip_addresses()?;
@@ -458,21 +468,17 @@ fn flow(dissection: &Dissection) -> Option<Flow> {
         Some(Header::Ipv6(ip)) => ip.next_header,
         _ => UpperProtocol::ANY,
     };
-    let (protocol, source_port, destination_port) = match above {
-        Some(Header::Tcp(tcp)) => (UpperProtocol::TCP, tcp.source, tcp.destination),
-        Some(Header::Udp(udp)) => (UpperProtocol::UDP, udp.source, udp.destination),
-        Some(Header::Icmp(icmp)) => (UpperProtocol::ICMP, icmp.kind.into(), icmp.code.into()),
-        Some(Header::Icmpv6(icmp)) => (UpperProtocol::ICMPV6, icmp.kind.into(), icmp.code.into()),
-        Some(Header::Gre(gre)) => {
-            let [k0, k1, k2, k3] = gre.key.unwrap_or(0).to_be_bytes();
-            (UpperProtocol::GRE, u16::from_be_bytes([k0, k1]), u16::from_be_bytes([k2, k3]))
-        }
+    let protocol = match above {
         Some(Header::Opaque(Protocol::OtherAboveIp(number)) | Header::FragmentTail(Protocol::OtherAboveIp(number))) => {
-            (*number, 0, 0)
+            *number
         }
-        Some(Header::FragmentTail(Protocol::Tcp)) => (UpperProtocol::TCP, 0, 0),
-        Some(Header::FragmentTail(Protocol::Udp)) => (UpperProtocol::UDP, 0, 0),
-        _ => (announced, 0, 0),
+        Some(Header::Tcp(_) | Header::FragmentTail(Protocol::Tcp)) => UpperProtocol::TCP,
+        Some(Header::Udp(_) | Header::FragmentTail(Protocol::Udp)) => UpperProtocol::UDP,
+        Some(Header::Icmp(_)) => UpperProtocol::ICMP,
+        Some(Header::Icmpv6(_)) => UpperProtocol::ICMPV6,
+        Some(Header::Gre(_)) => UpperProtocol::GRE,
+        _ => announced,
     };
-    Some(Flow { source, destination, protocol, source_port, destination_port, interface: 0 })
+    let (source_port, destination_port) = above.and_then(Header::flow_ports).unwrap_or((0, 0));
+    Some(Flow { source, destination, protocol, source_port, destination_port, interface })
 }

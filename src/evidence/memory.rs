@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use super::Evidence;
 use super::sequence::{Seen, Step};
 use crate::crypto::{AhTransform, EspTransform, Unready, ipcomp, sequence};
-use crate::model::{Algorithms, IpsecProtocol, Mode, Sa, SaId, SaSpec, Spi};
+use crate::model::{Algorithms, IpsecProtocol, Mode, ReqId, Sa, SaId, SaSpec, Spi};
 use crate::packet::{Dissection, IpsecHeader};
 
 /// How many SAs that are gone are remembered.
@@ -29,6 +29,8 @@ pub struct Known {
     pub source: IpAddr,
     /// How it wraps packets.
     pub mode: Mode,
+    /// What ties it to policies.
+    pub reqid: ReqId,
     /// Its algorithms.
     pub algorithms: Algorithms,
     /// Whether it is there no more.
@@ -122,6 +124,7 @@ impl SaMemory {
             id: sa.id(),
             source: sa.source,
             mode: sa.mode,
+            reqid: sa.reqid,
             algorithms: sa.algorithms.clone(),
             is_gone: false,
             extended: sa.flags.esn(),

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use crate::model::spd::matching_order;
-use crate::model::{Flow, Level, Policy, PolicyAction, PolicyDefaults, PolicyDirection, PolicyId};
+use crate::model::{
+    Flow, Level, Policy, PolicyAction, PolicyDefaults, PolicyDirection, PolicyId, Template, UpperProtocol,
+};
 use crate::packet::Direction;
 
 use super::Reason;
@@ -19,6 +21,7 @@ pub struct Policies {
     rules: Option<Vec<Rule>>,
     defaults: PolicyDefaults,
     answers: HashMap<(Flow, u8), Option<usize>>,
+    demands: HashMap<(Flow, u8), Option<usize>>,
 }
 
 #[derive(Debug)]
@@ -26,6 +29,7 @@ struct Rule {
     id: PolicyId,
     direction: PolicyDirection,
     fate: Fate,
+    templates: Vec<Template>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,9 +51,13 @@ impl Policies {
             .filter(|policy| !policy.is_of_socket() && policy.if_id.is_none_or(|id| id.0 == 0) && unmarked(policy))
             .collect();
         asked.sort_by(|a, b| matching_order(a, b));
-        let rules =
-            asked.into_iter().map(|policy| Rule { id: policy.id(), direction: policy.direction, fate: fate(policy) });
-        Self { rules: Some(rules.collect()), defaults: defaults.unwrap_or_default(), answers: HashMap::new() }
+        let rules = asked.into_iter().map(|policy| Rule {
+            id: policy.id(),
+            direction: policy.direction,
+            fate: fate(policy),
+            templates: policy.templates.clone(),
+        });
+        Self { rules: Some(rules.collect()), defaults: defaults.unwrap_or_default(), ..Self::default() }
     }
 
     /// Why a packet in clear may pass, or must not. `for_us`: whether it is for this host.
@@ -57,10 +65,11 @@ impl Policies {
         let Some(rules) = &self.rules else {
             return Reason::PoliciesUnknown;
         };
-        let (way, default) = match (direction, for_us) {
-            (Some(Direction::Out), _) => (PolicyDirection::Out, self.defaults.output),
-            (_, true) => (PolicyDirection::In, self.defaults.input),
-            (_, false) => (PolicyDirection::Forward, self.defaults.forward),
+        let way = way(direction, for_us);
+        let default = match way {
+            PolicyDirection::Out => self.defaults.output,
+            PolicyDirection::In => self.defaults.input,
+            _ => self.defaults.forward,
         };
         if self.answers.len() >= MOST_FLOWS {
             self.answers.clear();
@@ -82,6 +91,52 @@ impl Policies {
             None if default == PolicyAction::Block => Reason::BlockedByDefault,
             None => Reason::NoPolicy,
         }
+    }
+}
+
+impl Policies {
+    /// The transforms that the policy over a packet demands, if there is one.
+    pub(super) fn demand(&self, flow: &Flow, direction: Direction, for_us: bool) -> Option<(PolicyId, &[Template])> {
+        let way = way(Some(direction), for_us);
+        let mut rules = self.rules.iter().flatten().filter(|rule| rule.direction == way);
+        rules.find(|rule| rule.id.selector.matches(flow)).filter(|rule| rule.fate == Fate::Protect).map(Rule::demand)
+    }
+
+    /// The same for a packet of which only the addresses are known; `None` also where more would have to be known.
+    pub(super) fn demand_between(
+        &mut self,
+        flow: &Flow,
+        direction: Direction,
+        for_us: bool,
+    ) -> Option<(PolicyId, &[Template])> {
+        let way = way(Some(direction), for_us);
+        let flow = Flow { protocol: UpperProtocol::ANY, source_port: 0, destination_port: 0, ..*flow };
+        if self.demands.len() >= MOST_FLOWS {
+            self.demands.clear();
+        }
+        let rules = self.rules.as_deref().unwrap_or_default();
+        let find = || {
+            let mut here = rules.iter().enumerate().filter(|(_, rule)| rule.direction == way);
+            let (place, rule) = here.find(|(_, rule)| rule.id.selector.is_between(&flow))?;
+            (rule.fate == Fate::Protect && rule.id.selector.matches(&flow)).then_some(place)
+        };
+        let found = *self.demands.entry((flow, way.number())).or_insert_with(find);
+        found.and_then(|place| rules.get(place)).map(Rule::demand)
+    }
+}
+
+impl Rule {
+    fn demand(&self) -> (PolicyId, &[Template]) {
+        (self.id, &self.templates)
+    }
+}
+
+/// The policies that are asked about a packet.
+fn way(direction: Option<Direction>, for_us: bool) -> PolicyDirection {
+    match (direction, for_us) {
+        (Some(Direction::Out), _) => PolicyDirection::Out,
+        (_, true) => PolicyDirection::In,
+        (_, false) => PolicyDirection::Forward,
     }
 }
 

@@ -140,9 +140,14 @@ pub struct Flow {
 }
 
 impl Selector {
+    /// Whether packets between a flow's addresses may be meant, whatever else they are.
+    pub fn is_between(&self, flow: &Flow) -> bool {
+        self.any_family || self.destination.contains(flow.destination) && self.source.contains(flow.source)
+    }
+
     /// Whether a packet of this flow is meant (`xfrm_selector_match`, `net/xfrm/xfrm_policy.c`).
     pub fn matches(&self, flow: &Flow) -> bool {
-        (self.any_family || self.destination.contains(flow.destination) && self.source.contains(flow.source))
+        self.is_between(flow)
             && self.destination_port.contains(flow.destination_port)
             && self.source_port.contains(flow.source_port)
             && (self.protocol == UpperProtocol::ANY || self.protocol == flow.protocol)

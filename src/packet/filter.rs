@@ -96,6 +96,7 @@ const VERDICTS: &[(&str, &str)] = &[
     ("replay", "REPLAY"),
     ("old", "OLD"),
     ("gap", "GAP"),
+    ("weak!", "WEAK !"),
     ("clear!", "CLEAR !"),
     ("clear", "CLEAR"),
     ("copy", "COPY"),

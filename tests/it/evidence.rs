@@ -261,6 +261,77 @@ fn clear_frames_are_judged_by_the_policy_that_the_kernel_would_ask() {
     check(&[marked], Verdict::Clear, "no policy");
 }
 
+/// The verdict and the reasons over the first packet of an SA of the file, under policies.
+fn protected_under(policies: &[Policy], direction: Direction, is_wanted: impl Fn(&Sa) -> bool) -> (Verdict, String) {
+    let sas = linux_sas();
+    let sa = sas.iter().find(|sa| is_wanted(sa)).unwrap();
+    let mut judge = judge_with(&sas);
+    judge.policies = Policies::new(policies.iter(), None);
+    judge.addresses = [if direction == Direction::Out { sa.source } else { sa.destination }].into();
+    let of_sa = |frame: &&[u8]| {
+        let dissection = dissect(LinkType::Ethernet, frame);
+        let mut headers = dissection.ipsec();
+        headers.next().is_some_and(|header| header.spi == sa.spi && header.protocol == sa.protocol)
+    };
+    let frames = wire::frames(LINUX);
+    let frame = frames.iter().map(|frame| &**frame).find(of_sa).unwrap();
+    let evidence = judged(&mut judge, Sight { direction: Some(direction), ..sight(frame) });
+    (evidence.verdict, words(&evidence))
+}
+
+#[test]
+fn authentic_packets_are_held_against_what_their_policy_demands() {
+    let gcm = |sa: &Sa| sa.mode == Mode::Transport && sa.algorithms.aead.is_some() && sa.destination.is_ipv4();
+    let out = PolicyDirection::Out;
+    let check = |policies: &[Policy], verdict: Verdict, reason: &str| {
+        let (found, words) = protected_under(policies, Direction::Out, gcm);
+        assert!(found == verdict && words.contains(reason), "{found}: {words}");
+    };
+    let esp = policy(out, "10.9.0.0/24", 100, protects);
+    let both = policy(out, "10.9.0.0/24", 100, |spec| {
+        protects(spec);
+        spec.templates.push(Template { protocol: IpsecProtocol::Ah, ..spec.templates[0].clone() });
+    });
+    let tied = policy(out, "10.9.0.0/24", 100, |spec| {
+        protects(spec);
+        spec.templates[0].reqid = espial::model::ReqId(77);
+    });
+    check(std::slice::from_ref(&esp), Verdict::EspOk, "encrypted");
+    let short = "a policy demands AH in transport mode, which it does not have: out 0.0.0.0/0 10.9.0.0/24";
+    check(std::slice::from_ref(&both), Verdict::Weak, short);
+    check(std::slice::from_ref(&tied), Verdict::Weak, "ESP in transport mode by an SA of reqid 77");
+    // What the packet carries decides which policy is asked.
+    let for_udp = policy(out, "10.9.0.0/24", 50, |spec| {
+        protects(spec);
+        spec.selector.protocol = UpperProtocol::UDP;
+    });
+    check(&[for_udp.clone(), both.clone()], Verdict::EspOk, "encrypted");
+    // Optional is no demand.
+    let optional = policy(out, "10.9.0.0/24", 100, |spec| {
+        protects(spec);
+        let ah = Template { protocol: IpsecProtocol::Ah, level: Level::Use, ..spec.templates[0].clone() };
+        spec.templates.push(ah);
+    });
+    check(&[optional], Verdict::EspOk, "encrypted");
+    check(&[], Verdict::EspOk, "encrypted");
+}
+
+#[test]
+fn what_came_through_a_tunnel_is_held_against_the_policy_over_what_was_inside() {
+    let tunnel = |sa: &Sa| sa.mode == Mode::Tunnel && sa.algorithms.aead.is_some() && sa.destination.is_ipv4();
+    let both_ways = |fill: fn(&mut PolicySpec)| {
+        [PolicyDirection::In, PolicyDirection::Forward].map(|way| policy(way, "0.0.0.0/0", 100, fill))
+    };
+    let transport = both_ways(protects);
+    let (verdict, words) = protected_under(&transport, Direction::In, tunnel);
+    assert!(verdict == Verdict::Weak && words.contains("ESP in transport mode, which it does not have"), "{words}");
+    let as_it_is = both_ways(|spec| {
+        protects(spec);
+        spec.templates[0].mode = Mode::Tunnel;
+    });
+    assert_eq!(protected_under(&as_it_is, Direction::In, tunnel).0, Verdict::EspOk);
+}
+
 #[test]
 fn what_is_passed_on_is_judged_by_fwd_and_the_default_may_block() {
     let passed_on = ipv4(17, [192, 0, 2, 7], [198, 51, 100, 7], &udp(1, 2));
@@ -295,7 +366,11 @@ fn key_exchange_other_protocols_and_loopback_are_no_leaks() {
 fn what_a_tunnel_gives_back_is_a_copy_once_and_a_leak_the_second_time() {
     let sas: Vec<Sa> = linux_sas().into_iter().filter(|sa| sa.mode == Mode::Tunnel).collect();
     let mut judge = judge_with(&sas);
-    judge.policies = Policies::new([policy(PolicyDirection::In, "0.0.0.0/0", 1, protects)].iter(), None);
+    let tunnels = |spec: &mut PolicySpec| {
+        protects(spec);
+        spec.templates[0].mode = Mode::Tunnel;
+    };
+    judge.policies = Policies::new([policy(PolicyDirection::In, "0.0.0.0/0", 1, tunnels)].iter(), None);
     let mut copies = 0;
     for frame in wire::frames(LINUX) {
         let inbound = |bytes| Sight { direction: Some(Direction::In), ..sight(bytes) };

@@ -11,7 +11,7 @@ use super::{Choice, Command, Layer, Screen, State};
 use crate::capture::{ANY, Batch, Frame, Interface, LinkState};
 use crate::console::event::CaptureNews;
 use crate::evidence::check::Check;
-use crate::evidence::{Evidence, Finding, Judge, Known, Looked, Policies, Reason, Sight, Verdict};
+use crate::evidence::{Evidence, Finding, Judge, Known, Looked, Policies, Reason, Sight};
 use crate::model::Sa;
 use crate::packet::filter::{self, Subject};
 use crate::packet::{self, Dissection, Endpoint, Filter, IpsecHeader, Summary, dissect};
@@ -136,7 +136,7 @@ pub struct Packets {
     pub recording: Option<Recording>,
     /// Whether the judge's policies are not those of the SPD any more.
     pub(super) policies_changed: bool,
-    /// Frames that were in clear and must not, since that was last told; the first of them in words.
+    /// Frames that went against a policy since that was last told; the first of them in words.
     leaks: Option<(u64, String)>,
     filter: Option<Filter>,
     /// What plain packets must fit to be captured at all, as it was typed.
@@ -209,7 +209,7 @@ impl Packets {
         let place = interfaces.iter().find(|interface| interface.name == *frame.interface);
         let sight = Sight { loopback: place.is_some_and(|place| place.is_loopback), ..sight(&frame) };
         let evidence = self.judge.judge(sight, &dissection, place.map_or(0, |place| place.index));
-        if evidence.verdict == Verdict::ClearForbidden {
+        if evidence.verdict.is_forbidden() {
             let words = || leak_words(&Summary::of(&dissection), &evidence);
             let (count, _) = self.leaks.get_or_insert_with(|| (0, words()));
             *count += 1;
@@ -276,7 +276,8 @@ fn leak_words(summary: &Summary, evidence: &Evidence) -> String {
     let end = |end: Option<Endpoint>| end.map_or_else(String::new, |end| end.to_string());
     let reasons: Vec<String> = evidence.reasons.iter().map(ToString::to_string).collect();
     let (source, destination) = (end(summary.source), end(summary.destination));
-    format!("{} {source} > {destination} {}: {}", summary.protocol, summary.info, reasons.join("; "))
+    let verdict = evidence.verdict;
+    format!("{verdict} {} {source} > {destination} {}: {}", summary.protocol, summary.info, reasons.join("; "))
 }
 
 impl State {
@@ -469,8 +470,8 @@ impl State {
         self.packets.judge.memory.forget_gone_before(long_ago);
         if let Some((count, first)) = self.packets.leaks.take() {
             let text = match count {
-                1 => format!("in clear against a policy: {first}"),
-                count => format!("{count} frames in clear against a policy; the first: {first}"),
+                1 => format!("against a policy: {first}"),
+                count => format!("{count} frames against a policy; the first: {first}"),
             };
             self.tell(Origin::Capture, Weight::Alarm, text);
         }

@@ -254,7 +254,7 @@ fn plain_packets_can_be_left_to_the_kernel_and_the_title_says_so() {
 fn a_frame_in_clear_against_a_policy_is_an_alarm_with_the_policy() {
     let mut bench = busy();
     bench.sees("1 CLEAR !").seconds(1);
-    bench.keys("4").sees("ALARM in clear against a policy: UDP 10.9.0.1 > 10.9.0.2 41000 > 7777, 11 bytes");
+    bench.keys("4").sees("ALARM against a policy: CLEAR ! UDP 10.9.0.1 > 10.9.0.2 41000 > 7777, 11 bytes");
     bench.sees("protection: out 10.9.0.1/32 10.9.0.2/32");
     bench.keys("3/verdict clear!<enter>").sees("Packets 1 of 7").sees("because");
     bench.keys("/<ctrl-u>text \"hello world\"<enter>").sees("Packets 1 of 7");

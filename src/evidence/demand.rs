@@ -1,0 +1,191 @@
+//! Whether what a protected packet had is what its policy demands.
+//!
+//! The kernel compares the SAs that a packet came through with the policy's templates (`__xfrm_policy_check`,
+//! `net/xfrm/xfrm_policy.c`) and drops what had less. Here the same is asked of a frame; where the answer needs what
+//! cannot be read, there is none.
+
+use std::net::IpAddr;
+
+use super::judge::flow;
+use super::{Evidence, Judge, Known, Reason, Sight};
+use crate::model::{Flow, IpsecProtocol, Level, Mode, ReqId, Spi, Template, UpperProtocol};
+use crate::packet::{Direction, Dissection};
+
+/// An SA that a packet came through.
+struct Passed {
+    protocol: IpsecProtocol,
+    mode: Mode,
+    spi: Spi,
+    reqid: ReqId,
+    source: IpAddr,
+    destination: IpAddr,
+}
+
+impl Passed {
+    fn of(known: &Known) -> Self {
+        Self {
+            protocol: known.id.protocol,
+            mode: known.mode,
+            spi: known.id.spi,
+            reqid: known.reqid,
+            source: known.source,
+            destination: known.id.destination,
+        }
+    }
+
+    /// `xfrm_state_ok`
+    fn answers(&self, template: &Template) -> bool {
+        self.protocol == template.protocol
+            && (template.spi.0 == 0 || template.spi == self.spi)
+            && (template.reqid.0 == 0 || template.reqid == self.reqid)
+            && self.mode == template.mode
+            && (self.mode == Mode::Transport || self.joins(template))
+    }
+
+    /// Whether it has the template's tunnel ends, as far as that names them.
+    fn joins(&self, template: &Template) -> bool {
+        let fits = |wanted: IpAddr, has| wanted.is_unspecified() || wanted == has;
+        fits(template.source, self.source) && fits(template.destination, self.destination)
+    }
+}
+
+impl Judge {
+    /// What a policy demands of a packet beyond what it had; `sas` are those that can be seen in it.
+    pub(super) fn shortfall(
+        &mut self,
+        sight: Sight<'_>,
+        direction: Direction,
+        dissection: &Dissection,
+        interface: u32,
+        evidence: &Evidence,
+    ) -> Option<Reason> {
+        let passed = self.seen(evidence)?;
+        let outer = flow(dissection, interface)?;
+        if passed.iter().all(|passed| passed.mode == Mode::Transport) {
+            // Most often the addresses alone tell the policy, and nothing needs to be opened.
+            let for_us = self.is_for_us(outer.destination);
+            let (_, templates) = self.policies.demand_between(&outer, direction, for_us)?;
+            first_unmet(templates, &passed)?;
+        } else if direction == Direction::Out {
+            // The kernel wraps what it sends as the policy says; opening each packet to see that is too dear.
+            return None;
+        }
+        let (passed, inner) = self.opened(sight, dissection, interface, evidence, passed)?;
+        let for_us = self.is_for_us(inner.destination);
+        let (id, templates) = self.policies.demand(&inner, direction, for_us)?;
+        let missing = first_unmet(templates, &passed)?;
+        let Template { protocol, mode, reqid, .. } = *missing;
+        Some(Reason::Short { policy: Box::new(id), protocol, mode, reqid })
+    }
+
+    /// The SAs of the headers that can be seen; none if one of them is not known.
+    fn seen(&self, evidence: &Evidence) -> Option<Vec<Passed>> {
+        evidence.sas.iter().map(|serial| self.memory.get((*serial)?).map(Passed::of)).collect()
+    }
+
+    /// All SAs that a packet came through, those inside of others included, and what it was before.
+    fn opened(
+        &mut self,
+        sight: Sight<'_>,
+        dissection: &Dissection,
+        interface: u32,
+        evidence: &Evidence,
+        mut passed: Vec<Passed>,
+    ) -> Option<(Vec<Passed>, Flow)> {
+        if !self.copies.may_open(sight.bytes.len(), sight.at_ns) {
+            return None;
+        }
+        let looked = self.look_into(sight, dissection, evidence);
+        if looked.obstacle.is_some() {
+            return None;
+        }
+        let mut inner = flow(dissection, interface)?;
+        for inside in &looked.insides {
+            let ends = Some((inside.header.source, inside.header.destination));
+            for header in inside.dissection.ipsec_between(ends) {
+                let known = self.memory.of_packet(header.destination, header.protocol, header.spi, sight.at_ns).next();
+                passed.push(Passed::of(known?));
+            }
+            inner = match flow(&inside.dissection, interface) {
+                Some(flow) => flow,
+                None => transport_flow(inner, inside.next_header, &inside.dissection),
+            };
+        }
+        Some((passed, inner))
+    }
+
+    pub(super) fn is_for_us(&self, destination: IpAddr) -> bool {
+        let many = destination.is_multicast() || destination == IpAddr::from([255, 255, 255, 255]);
+        self.addresses.is_empty() || self.addresses.contains(&destination) || many
+    }
+}
+
+/// A packet between the same ends whose payload was read now.
+fn transport_flow(around: Flow, next_header: u8, payload: &Dissection) -> Flow {
+    let ports = payload.layers().iter().find_map(|layer| layer.header.flow_ports()).unwrap_or((0, 0));
+    Flow { protocol: UpperProtocol(next_header), source_port: ports.0, destination_port: ports.1, ..around }
+}
+
+/// The first template that is not answered, from the outermost; `xfrm_policy_ok` for each of them. Whether something was
+/// compressed depends on whether it got smaller, and says nothing about protection.
+fn first_unmet<'t>(templates: &'t [Template], passed: &[Passed]) -> Option<&'t Template> {
+    let mut next = 0;
+    for template in templates.iter().rev().filter(|template| template.protocol != IpsecProtocol::Comp) {
+        let rest = passed.get(next..).unwrap_or_default();
+        let reach = rest.iter().position(|passed| passed.mode != Mode::Transport).map_or(rest.len(), |at| at + 1);
+        match rest.iter().take(reach).position(|passed| passed.answers(template)) {
+            Some(at) => next += at + 1,
+            None if template.level == Level::Use => {}
+            None => return Some(template),
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn passed(protocol: IpsecProtocol, mode: Mode, reqid: u32) -> Passed {
+        let (source, destination) = ([10, 9, 0, 1].into(), [10, 9, 0, 2].into());
+        Passed { protocol, mode, spi: Spi(0x1001), reqid: ReqId(reqid), source, destination }
+    }
+
+    fn template(protocol: IpsecProtocol, mode: Mode) -> Template {
+        match mode {
+            Mode::Tunnel => Template::new(protocol, mode, [10, 9, 0, 1].into(), [10, 9, 0, 2].into()),
+            _ => Template::new(protocol, mode, [0; 4].into(), [0; 4].into()),
+        }
+    }
+
+    #[test]
+    fn templates_are_compared_as_the_kernel_does() {
+        use IpsecProtocol::{Ah, Comp, Esp};
+        use Mode::{Transport, Tunnel};
+        let check = |templates: &[Template], passed: &[Passed], unmet: Option<IpsecProtocol>| {
+            assert_eq!(first_unmet(templates, passed).map(|template| template.protocol), unmet, "{templates:?}");
+        };
+        let article = [template(Esp, Transport), template(Ah, Transport)];
+        let (esp, ah) = (|| passed(Esp, Transport, 0), || passed(Ah, Transport, 0));
+        check(&article, &[ah(), esp()], None);
+        check(&article, &[esp()], Some(Ah));
+        check(&article, &[ah()], Some(Esp));
+        check(&article, &[esp(), ah()], Some(Esp));
+        check(&article[..1], &[ah(), esp()], None);
+        let mut optional = article.clone();
+        optional[1].level = Level::Use;
+        check(&optional, &[esp()], None);
+        check(&[template(Esp, Tunnel)], &[esp()], Some(Esp));
+        check(&[template(Esp, Tunnel)], &[passed(Esp, Tunnel, 0)], None);
+        // What is behind a tunnel's end is another packet.
+        check(&[template(Esp, Transport)], &[passed(Ah, Tunnel, 0), esp()], Some(Esp));
+        check(&[template(Comp, Transport), template(Esp, Transport)], &[esp()], None);
+        let mut tied = template(Esp, Transport);
+        tied.reqid = ReqId(7);
+        check(std::slice::from_ref(&tied), &[esp()], Some(Esp));
+        check(std::slice::from_ref(&tied), &[passed(Esp, Transport, 7)], None);
+        let mut other_ends = template(Esp, Tunnel);
+        other_ends.source = [10, 9, 0, 3].into();
+        check(&[other_ends], &[passed(Esp, Tunnel, 0)], Some(Esp));
+    }
+}
