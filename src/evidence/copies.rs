@@ -21,6 +21,8 @@ pub struct Copies {
     unopened: VecDeque<u64>,
     /// The second of the last decryption with a slow cipher, and the bytes of that second.
     slow: (u64, usize),
+    /// The flow of the packet that came out of a tunnel last.
+    pub newest: Option<Flow>,
     /// When a packet of a flow last came out of a tunnel.
     flows: HashMap<Flow, u64>,
 }
@@ -45,6 +47,7 @@ impl Copies {
 
     /// A packet of this flow came out of a tunnel.
     pub fn expect_flow(&mut self, flow: Flow, at_ns: u64) {
+        self.newest = Some(flow);
         if self.flows.len() >= MOST {
             self.flows.retain(|_, then| then.saturating_add(PATIENCE_NS) >= at_ns);
             if self.flows.len() >= MOST {

@@ -60,17 +60,18 @@ impl Judge {
         evidence: &Evidence,
     ) -> Option<Reason> {
         let passed = self.seen(evidence)?;
-        let outer = flow(dissection, interface)?;
-        if passed.iter().all(|passed| passed.mode == Mode::Transport) {
+        let (passed, inner) = if passed.iter().any(|passed| passed.mode == Mode::Tunnel) {
+            // Outbound ones are not opened when they are judged: the kernel wraps what it sends as the policy says.
+            let inner = self.copies.newest.filter(|inner| !is_ipsec(inner.protocol))?;
+            (passed, Flow { interface, ..inner })
+        } else {
             // Most often the addresses alone tell the policy, and nothing needs to be opened.
+            let outer = flow(dissection, interface)?;
             let for_us = self.is_for_us(outer.destination);
             let (_, templates) = self.policies.demand_between(&outer, direction, for_us)?;
             first_unmet(templates, &passed)?;
-        } else if direction == Direction::Out {
-            // The kernel wraps what it sends as the policy says; opening each packet to see that is too dear.
-            return None;
-        }
-        let (passed, inner) = self.opened(sight, dissection, interface, evidence, passed)?;
+            self.opened(sight, dissection, interface, evidence, passed)?
+        };
         let for_us = self.is_for_us(inner.destination);
         let (id, templates) = self.policies.demand(&inner, direction, for_us)?;
         let missing = first_unmet(templates, &passed)?;
@@ -118,6 +119,10 @@ impl Judge {
         let many = destination.is_multicast() || destination == IpAddr::from([255, 255, 255, 255]);
         self.addresses.is_empty() || self.addresses.contains(&destination) || many
     }
+}
+
+fn is_ipsec(protocol: UpperProtocol) -> bool {
+    matches!(protocol.0, 50 | 51 | 108)
 }
 
 /// A packet between the same ends whose payload was read now.

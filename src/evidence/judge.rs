@@ -197,6 +197,7 @@ impl Judge {
             reasons.push(Reason::Fragment);
         }
         let provable = reasons.is_empty();
+        self.copies.newest = None;
         for place in places(sight.bytes, dissection) {
             let header = place.header;
             if !provable {

@@ -60,25 +60,30 @@ impl Policies {
         Self { rules: Some(rules.collect()), defaults: defaults.unwrap_or_default(), ..Self::default() }
     }
 
+    /// The first rule about a flow; the outer `None` where nobody said which rules there are.
+    #[allow(clippy::option_option, reason = "no rule is not the same as no rules known")]
+    fn find(&mut self, flow: &Flow, way: PolicyDirection) -> Option<Option<&Rule>> {
+        let rules = self.rules.as_deref()?;
+        if self.answers.len() >= MOST_FLOWS {
+            self.answers.clear();
+        }
+        let is_about = |rule: &Rule| rule.direction == way && rule.id.selector.matches(flow);
+        let place = *self.answers.entry((*flow, way.number())).or_insert_with(|| rules.iter().position(is_about));
+        Some(place.and_then(|place| rules.get(place)))
+    }
+
     /// Why a packet in clear may pass, or must not. `for_us`: whether it is for this host.
     pub(super) fn judge_clear(&mut self, flow: &Flow, direction: Option<Direction>, for_us: bool) -> Reason {
-        let Some(rules) = &self.rules else {
-            return Reason::PoliciesUnknown;
-        };
         let way = way(direction, for_us);
         let default = match way {
             PolicyDirection::Out => self.defaults.output,
             PolicyDirection::In => self.defaults.input,
             _ => self.defaults.forward,
         };
-        if self.answers.len() >= MOST_FLOWS {
-            self.answers.clear();
-        }
-        let found = self
-            .answers
-            .entry((*flow, way.number()))
-            .or_insert_with(|| rules.iter().position(|rule| rule.direction == way && rule.id.selector.matches(flow)));
-        match found.and_then(|place| rules.get(place)) {
+        let Some(found) = self.find(flow, way) else {
+            return Reason::PoliciesUnknown;
+        };
+        match found {
             Some(rule) => {
                 let id = Box::new(rule.id);
                 match rule.fate {
@@ -96,10 +101,14 @@ impl Policies {
 
 impl Policies {
     /// The transforms that the policy over a packet demands, if there is one.
-    pub(super) fn demand(&self, flow: &Flow, direction: Direction, for_us: bool) -> Option<(PolicyId, &[Template])> {
-        let way = way(Some(direction), for_us);
-        let mut rules = self.rules.iter().flatten().filter(|rule| rule.direction == way);
-        rules.find(|rule| rule.id.selector.matches(flow)).filter(|rule| rule.fate == Fate::Protect).map(Rule::demand)
+    pub(super) fn demand(
+        &mut self,
+        flow: &Flow,
+        direction: Direction,
+        for_us: bool,
+    ) -> Option<(PolicyId, &[Template])> {
+        let rule = self.find(flow, way(Some(direction), for_us))??;
+        (rule.fate == Fate::Protect).then(|| rule.demand())
     }
 
     /// The same for a packet of which only the addresses are known; `None` also where more would have to be known.
