@@ -42,14 +42,15 @@ screenshots: packages
 
 # So many seconds for each target. What they find is in fuzz/artifacts, what they learn in fuzz/corpus.
 FUZZ_SECONDS ?= 20
-FUZZ_TARGETS := frames esp ah ipcomp keys filter
+FUZZ_TARGETS := frames esp ah ipcomp keys filter capture
 # Besides the seeds, the test data that a target can read as it is.
 FUZZ_DATA_keys := tests/data tests/data/vectors tests/data/ip-xfrm-state
+FUZZ_DATA_capture := tests/data/vectors fuzz/seeds/capture
 
 fuzz:
 	@command -v cargo-fuzz >/dev/null || $(CARGO) install --locked cargo-fuzz
 	@rustup run nightly rustc --version >/dev/null || { echo "Fuzzing needs a nightly compiler: rustup toolchain install nightly" >&2; exit 1; }
 	@set -e; for target in $(FUZZ_TARGETS); do \
-		mkdir -p fuzz/corpus/$$target; seeds=fuzz/seeds/$$target; [ $$target != keys ] || seeds="$(FUZZ_DATA_keys)"; \
+		mkdir -p fuzz/corpus/$$target; seeds=fuzz/seeds/$$target; case $$target in keys) seeds="$(FUZZ_DATA_keys)";; capture) seeds="$(FUZZ_DATA_capture)";; esac; \
 		$(CARGO) +nightly fuzz run $$target fuzz/corpus/$$target $$seeds -- -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=10 -verbosity=0 -print_final_stats=1; \
 	done
