@@ -3,7 +3,8 @@
 //!
 //! Runs in a network namespace of its own (root, or `unshare -r`), the sender on the first processor and who captures
 //! on the last. A veth pair receives in the sender, so that a slow receiver also slows the sender: look at all columns,
-//! and at the ratios, not at the times. To reach: no more lost than by tcpdump.
+//! and at the ratios, not at the times. To reach: no more lost than by tcpdump. Seen: none lost by any of them; for a frame
+//! the ring takes 1.4 to 1.6 of tcpdump's processor time, pnet 33 to 43.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a bench that fails should say where, and prints a table")]
 
 use std::io::Read;

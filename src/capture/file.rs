@@ -50,6 +50,8 @@ pub struct FileCapture {
     format: Format,
     big_endian: bool,
     interfaces: Vec<Described>,
+    /// The last block's memory.
+    body: Vec<u8>,
     broken: bool,
 }
 
@@ -95,6 +97,7 @@ impl FileCapture {
             format: Format::Pcapng,
             big_endian: false,
             interfaces: Vec::new(),
+            body: Vec::new(),
             broken: false,
         };
         let magic = capture.array::<4>()?;
@@ -136,10 +139,15 @@ impl FileCapture {
 
     fn bytes(&mut self, length: u32) -> Result<Vec<u8>, FileError> {
         let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
-        match self.reader.read_exact(&mut bytes) {
+        self.fill(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn fill(&mut self, bytes: &mut [u8]) -> Result<(), FileError> {
+        match self.reader.read_exact(bytes) {
             Ok(()) => {
-                self.byte += u64::from(length);
-                Ok(bytes)
+                self.byte += bytes.len() as u64;
+                Ok(())
             }
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 Err(self.error("the file ends in the middle of it"))
@@ -149,8 +157,9 @@ impl FileCapture {
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], FileError> {
-        let bytes = self.bytes(u32::try_from(N).unwrap_or(0))?;
-        bytes.try_into().map_err(|_| self.error("the file ends in the middle of it"))
+        let mut bytes = [0; N];
+        self.fill(&mut bytes)?;
+        Ok(bytes)
     }
 
     /// Whether nothing follows.
@@ -259,7 +268,10 @@ impl FileCapture {
             let length = self.array::<4>()?;
             let length = self.checked_length(self.u32(length))?;
             let rest = length.checked_sub(12).ok_or_else(|| self.error("a block that is too short"))?;
-            let body = self.bytes(rest)?;
+            // The memory of the block before, most often large enough.
+            let mut body = std::mem::take(&mut self.body);
+            body.resize(usize::try_from(rest).unwrap_or(usize::MAX), 0);
+            self.fill(&mut body)?;
             let again = self.array::<4>()?;
             if self.u32(again) != length {
                 return Err(self.error("a block ends with another length than it begins with"));
@@ -274,6 +286,7 @@ impl FileCapture {
                 // Statistics, names and whatever else there may be.
                 _ => None,
             };
+            self.body = body;
             if let Some(frame) = frame {
                 return frame.map(Some).ok_or_else(|| self.error("a packet block that is too short"));
             }
@@ -311,18 +324,17 @@ impl FileCapture {
     }
 
     /// The options of a block: code, length, value, padded to four bytes.
-    fn options<'a>(&self, bytes: &'a [u8]) -> Vec<(u16, &'a [u8])> {
-        let mut options = Vec::new();
+    fn options<'a>(&self, bytes: &'a [u8]) -> impl Iterator<Item = (u16, &'a [u8])> + use<'a> {
+        let big_endian = self.big_endian;
+        let number = move |bytes| if big_endian { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) };
         let mut rest = bytes;
-        while let Some(&[c0, c1, l0, l1]) = rest.first_chunk() {
-            let (code, length) = (self.u16([c0, c1]), usize::from(self.u16([l0, l1])));
-            let Some(value) = rest.get(4..4 + length).filter(|_| code != 0) else {
-                break;
-            };
-            options.push((code, value));
+        std::iter::from_fn(move || {
+            let &[c0, c1, l0, l1] = rest.first_chunk()?;
+            let (code, length) = (number([c0, c1]), usize::from(number([l0, l1])));
+            let value = rest.get(4..4 + length).filter(|_| code != 0)?;
             rest = rest.get(4 + length.next_multiple_of(4)..).unwrap_or_default();
-        }
-        options
+            Some((code, value))
+        })
     }
 
     fn simple(&self, body: &[u8]) -> Option<Frame> {
@@ -337,8 +349,8 @@ impl FileCapture {
         let time = u64::from(self.u32_at(body, 4)?) << 32 | u64::from(self.u32_at(body, 8)?);
         let (length, wire_length) = (usize::try_from(self.u32_at(body, 12)?).ok()?, self.u32_at(body, 16)?);
         let bytes = body.get(20..20usize.checked_add(length)?)?.to_vec();
-        let options = self.options(body.get(20 + length.next_multiple_of(4)..).unwrap_or_default());
-        let flags = options.into_iter().find(|(code, _)| *code == 2).and_then(|(_, value)| self.u32_at(value, 0));
+        let mut options = self.options(body.get(20 + length.next_multiple_of(4)..).unwrap_or_default());
+        let flags = options.find(|(code, _)| *code == 2).and_then(|(_, value)| self.u32_at(value, 0));
         let direction = match flags.unwrap_or(0) & 3 {
             1 => Some(Direction::In),
             2 => Some(Direction::Out),
@@ -351,6 +363,9 @@ impl FileCapture {
 }
 
 fn nanoseconds(time: u64, resolution: u64, offset: i64) -> u64 {
+    if resolution == 1_000_000_000 && offset == 0 {
+        return time;
+    }
     let since = u128::from(time) * 1_000_000_000 / u128::from(resolution.max(1));
     let at = i128::try_from(since).unwrap_or(i128::MAX).saturating_add(i128::from(offset) * 1_000_000_000);
     u64::try_from(at.max(0)).unwrap_or(u64::MAX)

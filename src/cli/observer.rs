@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::capture::file::FileError;
 use crate::capture::{self, FileCapture, Frame, Interface, Method, Wanted};
 use crate::console::state::packets::{Seen, sight};
 use crate::dialect::key_file::KeyRow;
@@ -15,6 +16,8 @@ use crate::packet::{Dissection, Filter, dissect};
 /// What the kernel may keep of frames that were not fetched yet.
 const BUFFER: usize = 16 * 1024 * 1024;
 
+/// How many frames of a file are read at a time.
+const PORTION: usize = 256;
 /// How often the host's addresses are read.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -43,7 +46,8 @@ pub struct Place {
 /// Where frames come from.
 enum Source {
     Live(Box<dyn capture::Source>),
-    File(FileCapture),
+    /// With what is wrong behind the frames that were handed out.
+    File(Box<FileCapture>, Option<FileError>),
 }
 
 /// Watches an interface and the kernel's databases together, or reads a file.
@@ -101,7 +105,7 @@ impl Observer {
     /// Begins to read a file. Which policies held where it was recorded nobody knows.
     pub(super) fn read(path: &Path) -> anyhow::Result<Self> {
         Ok(Self {
-            source: Source::File(FileCapture::open(path)?),
+            source: Source::File(Box::new(FileCapture::open(path)?), None),
             keys: Vec::new(),
             follower: None,
             judge: Judge::default(),
@@ -125,7 +129,7 @@ impl Observer {
 
     /// Whether there is nothing more to come.
     pub(super) fn is_file(&self) -> bool {
-        matches!(self.source, Source::File(_))
+        matches!(self.source, Source::File(..))
     }
 
     fn look_at_interfaces(&mut self) {
@@ -139,7 +143,7 @@ impl Observer {
     pub(super) fn interface(&self) -> &str {
         match &self.source {
             Source::Live(capture) => capture.interface(),
-            Source::File(_) => "the file",
+            Source::File(..) => "the file",
         }
     }
 
@@ -147,9 +151,26 @@ impl Observer {
     pub(super) fn next(&mut self, patience: Duration) -> anyhow::Result<Vec<Observed>> {
         let batch = match &mut self.source {
             Source::Live(capture) => capture.next(patience)?,
-            Source::File(file) => {
-                let frame = file.next_frame()?;
-                return Ok(frame.into_iter().map(|frame| self.judge_frame(frame)).collect());
+            Source::File(file, broken) => {
+                if let Some(error) = broken.take() {
+                    return Err(error.into());
+                }
+                let mut frames = Vec::with_capacity(PORTION);
+                while frames.len() < PORTION {
+                    match file.next_frame() {
+                        Ok(Some(frame)) => frames.push(frame),
+                        Ok(None) => break,
+                        // What came before it is shown first.
+                        Err(error) => {
+                            *broken = Some(error);
+                            break;
+                        }
+                    }
+                }
+                if let Some(error) = broken.take_if(|_| frames.is_empty()) {
+                    return Err(error.into());
+                }
+                return Ok(frames.into_iter().map(|frame| self.judge_frame(frame)).collect());
             }
         };
         if self.looked.elapsed() >= LOOK_EVERY {

@@ -86,14 +86,14 @@ pub fn run(arguments: &Arguments, place: &Place) -> anyhow::Result<ExitCode> {
     let mut key_table =
         keys_path.map(|path| KeyTable::create_beside(path)).transpose().context("making the table of keys")?;
     let mut keys_written = HashSet::new();
-    let clock = Clock::local();
-    let mut out = io::stdout().lock();
+    let mut clock = Clock::local().times_of_day();
+    let mut out = BufWriter::with_capacity(64 * 1024, io::stdout().lock());
     let mut number = 0;
     let mut told = 0;
     loop {
         let batch = observer.next(Duration::from_millis(200))?;
         if batch.is_empty() && observer.is_file() {
-            return finish(recorder.as_mut());
+            return finish(out, recorder.as_mut());
         }
         for observed in batch {
             number += 1;
@@ -108,10 +108,14 @@ pub fn run(arguments: &Arguments, place: &Place) -> anyhow::Result<ExitCode> {
                     let rows: Vec<Secret> = sas.iter().map(|(sa, high)| esp_sa::line(sa, *high)).collect();
                     table.add(&rows)?;
                 }
-                print(&mut out, arguments.json, number, &observed, &observer.judge, &clock)?;
+                if arguments.json {
+                    print_json(&mut out, number, &observed, &observer.judge)?;
+                } else {
+                    print(&mut out, &observed, &clock(observed.seen.frame.at_ns / 1_000_000))?;
+                }
                 told += 1;
                 if arguments.count.is_some_and(|count| told >= count) {
-                    return finish(recorder.as_mut());
+                    return finish(out, recorder.as_mut());
                 }
             }
         }
@@ -127,7 +131,8 @@ pub fn run(arguments: &Arguments, place: &Place) -> anyhow::Result<ExitCode> {
 }
 
 /// What was recorded is on its way to the disk, or it is an error.
-fn finish(recorder: Option<&mut Recorder<BufWriter<File>>>) -> anyhow::Result<ExitCode> {
+fn finish(mut out: impl Write, recorder: Option<&mut Recorder<BufWriter<File>>>) -> anyhow::Result<ExitCode> {
+    out.flush()?;
     recorder.map_or(Ok(()), Recorder::flush).context("recording")?;
     Ok(ExitCode::SUCCESS)
 }
@@ -142,39 +147,36 @@ fn read_keys(path: &Path) -> anyhow::Result<Vec<KeyRow>> {
     })
 }
 
-fn print(
-    out: &mut impl Write,
-    json: bool,
-    number: u64,
-    observed: &Observed,
-    judge: &Judge,
-    clock: &Clock,
-) -> io::Result<()> {
+fn print_json(out: &mut impl Write, number: u64, observed: &Observed, judge: &Judge) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, &PacketJson::of(number, observed, judge))?;
+    writeln!(out)
+}
+
+fn print(out: &mut impl Write, observed: &Observed, time: &str) -> io::Result<()> {
     let Observed { seen: Seen { frame, evidence }, dissection } = observed;
     let summary = Summary::of(dissection);
-    if json {
-        serde_json::to_writer(&mut *out, &PacketJson::of(number, observed, &summary, judge))?;
-        return writeln!(out);
+    match frame.direction {
+        Some(way) => write!(out, "{time} {way:<3} ")?,
+        None => write!(out, "{time} -   ")?,
     }
-    let end = |end: Option<crate::packet::Endpoint>| end.map_or_else(|| "-".to_owned(), |end| end.to_string());
-    let header = dissection.ipsec().next();
-    let spi = header.map_or_else(String::new, |header| {
-        let sequence = header.sequence.map_or_else(String::new, |sequence| format!(" seq {sequence}"));
-        format!(" {}{sequence}", header.spi)
-    });
-    writeln!(
-        out,
-        "{} {:<3} {} > {} {:<9} {}{spi} {} bytes{}{}",
-        clock.time_of_day_ms(frame.at_ns / 1_000_000),
-        frame.direction.map_or_else(|| "-".to_owned(), |way| way.to_string()),
-        end(summary.source),
-        end(summary.destination),
-        evidence.verdict,
-        summary.protocol,
-        frame.wire_length,
-        if summary.info.is_empty() { "" } else { ": " },
-        summary.info,
-    )
+    for (end, behind) in [(summary.source, " > "), (summary.destination, " ")] {
+        match end {
+            Some(end) => write!(out, "{end}{behind}")?,
+            None => write!(out, "-{behind}")?,
+        }
+    }
+    write!(out, "{:<9} {}", evidence.verdict, summary.protocol)?;
+    if let Some(header) = dissection.ipsec().next() {
+        write!(out, " {}", header.spi)?;
+        if let Some(sequence) = header.sequence {
+            write!(out, " seq {sequence}")?;
+        }
+    }
+    write!(out, " {} bytes", frame.wire_length)?;
+    if !summary.info.is_empty() {
+        write!(out, ": {}", summary.info)?;
+    }
+    writeln!(out)
 }
 
 #[derive(Serialize)]
@@ -219,7 +221,8 @@ struct InnerJson {
 
 impl PacketJson {
     #[allow(clippy::cast_precision_loss, reason = "a double of seconds is good for a quarter of a microsecond")]
-    fn of(number: u64, observed: &Observed, summary: &Summary, judge: &Judge) -> Self {
+    fn of(number: u64, observed: &Observed, judge: &Judge) -> Self {
+        let summary = Summary::of(&observed.dissection);
         let Observed { seen: Seen { frame, evidence }, dissection } = observed;
         let header = dissection.ipsec().next();
         let known = evidence.sas.iter().flatten().filter_map(|serial| judge.memory.get(*serial));
@@ -267,13 +270,16 @@ impl InnerJson {
         let payload = payload.and_then(|layer| inside.plaintext.get(layer.range.clone())).unwrap_or_default();
         let ends = layers.iter().find_map(|layer| layer.header.ip_addresses());
         let (source, destination) = ends.unwrap_or((inside.header.source, inside.header.destination));
+        let summary = inside.summary();
+        let digit = |value: u8| char::from(if value < 10 { b'0' + value } else { b'a' + value - 10 });
         let mut payload_hex = String::with_capacity(payload.len() * 2);
         for byte in payload {
-            payload_hex += &format!("{byte:02x}");
+            payload_hex.push(digit(byte >> 4));
+            payload_hex.push(digit(byte & 0xf));
         }
         Some(Self {
-            protocol: inside.summary.protocol.clone(),
-            info: inside.summary.info.clone(),
+            protocol: summary.protocol,
+            info: summary.info,
             source: Some(source.to_string()),
             destination: Some(destination.to_string()),
             source_port: ports.map(|(source, _)| source),

@@ -23,6 +23,18 @@ impl Clock {
         stamp.map_or_else(|| "-".to_owned(), |stamp| stamp.to_zoned_datetime(self.0.clone()).strftime(form).to_string())
     }
 
+    /// `16:21:42.123` of many moments one after the other: the second is put into words when it changes.
+    pub fn times_of_day(&self) -> impl FnMut(u64) -> String + use<> {
+        let clock = self.clone();
+        let (mut second, mut words) = (u64::MAX, String::new());
+        move |unix_ms| {
+            if second != unix_ms / 1000 {
+                (second, words) = (unix_ms / 1000, clock.time_of_day(unix_ms));
+            }
+            format!("{words}.{:03}", unix_ms % 1000)
+        }
+    }
+
     /// `16:21:42`
     pub fn time_of_day(&self, unix_ms: u64) -> String {
         self.format(unix_ms, "%H:%M:%S")
@@ -55,5 +67,10 @@ mod tests {
         assert_eq!(clock.date(1_795_458_262), "2026-11-23 18:24:22");
         assert_eq!(clock.time_of_day_ms(1_795_458_262_007), "18:24:22.007");
         assert_eq!(clock.date(u64::MAX), "-");
+        let mut times = clock.times_of_day();
+        let moments = [1_795_458_262_007, 1_795_458_262_999, 1_795_458_263_000, 1_795_458_262_007];
+        for moment in moments {
+            assert_eq!(times(moment), clock.time_of_day_ms(moment));
+        }
     }
 }

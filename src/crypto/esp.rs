@@ -95,6 +95,11 @@ impl EspTransform {
         self.slow
     }
 
+    /// Whether checking the ICV takes as much work as decryption, because one algorithm does both.
+    pub fn is_combined(&self) -> bool {
+        matches!(self.suite, Suite::Combined { .. })
+    }
+
     /// Where the parts of a packet of `length` bytes stand, SPI and ICV included.
     ///
     /// # Errors

@@ -24,7 +24,18 @@ pub struct Judge {
     /// The addresses of this host; empty where they are not known.
     pub addresses: HashSet<IpAddr>,
     pub(super) copies: Copies,
-    plaintext: Vec<u8>,
+    /// The ESP payload that was decrypted last: who looks into the frame at once need not do it again.
+    pub(super) newest: Newest,
+}
+
+/// A decrypted payload, with what it was decrypted from.
+#[derive(Default)]
+pub(super) struct Newest {
+    pub(super) serial: Option<u64>,
+    pub(super) esp: Vec<u8>,
+    pub(super) plaintext: Vec<u8>,
+    pub(super) payload_length: usize,
+    pub(super) next_header: u8,
 }
 
 impl fmt::Debug for Judge {
@@ -240,13 +251,13 @@ impl Judge {
 
     fn opinion(&mut self, place: &Place<'_>, at_ns: u64, direction: Option<Direction>) -> Opinion {
         let header = place.header;
-        let Self { memory, copies, plaintext, .. } = self;
+        let Self { memory, copies, newest, .. } = self;
         let mut best: Option<Opinion> = None;
         for known in memory.of_packet(header.destination, header.protocol, header.spi, at_ns) {
             let sequence = known.sequence(header.sequence.unwrap_or(0));
             let is_expected = direction == Some(Direction::In) && memory.may_carry_packets(known);
             let copies = is_expected.then_some(&mut *copies);
-            let finding = examine(known, place, sequence, copies, plaintext, at_ns);
+            let finding = examine(known, place, sequence, copies, newest, at_ns);
             let is_authentic = matches!(finding, Finding::Authentic { .. });
             let opinion = Opinion { serial: Some(known.serial), sequence, findings: vec![finding] };
             if is_authentic {
@@ -265,7 +276,7 @@ fn examine(
     place: &Place<'_>,
     sequence: u64,
     copies: Option<&mut Copies>,
-    plaintext: &mut Vec<u8>,
+    newest: &mut Newest,
     at_ns: u64,
 ) -> Finding {
     let high = u32::try_from(sequence >> 32).unwrap_or(0);
@@ -300,25 +311,46 @@ fn examine(
             }
             Err(malformed) => Finding::Malformed(malformed),
         },
-        (Prepared::Esp(transform), copies) => {
-            let Some(copies) = copies else {
-                return verified(transform, place.covered, high, encrypted);
-            };
+        (Prepared::Esp(transform), mut copies) => {
             // Who only waits for a copy does not decrypt much with a slow cipher for it.
-            if transform.is_slow() && !copies.may_open(place.covered.len(), at_ns) {
-                copies.expect_unopened(at_ns);
+            if let Some(waiting) = &mut copies
+                && transform.is_slow()
+                && !waiting.may_open(place.covered.len(), at_ns)
+            {
+                waiting.expect_unopened(at_ns);
+                copies = None;
+            }
+            if copies.is_none() && !transform.is_combined() {
                 return verified(transform, place.covered, high, encrypted);
             }
-            match transform.open(place.covered, high, plaintext) {
-                Ok(opened) => {
-                    let payload = plaintext.get(..opened.payload_length).unwrap_or_default();
-                    expect_payload(copies, opened.next_header, payload, at_ns);
-                    of_icv(opened.icv, encrypted)
+            match newest.open(known.serial, transform, place.covered, high) {
+                Ok(icv) => {
+                    if let Some(copies) = copies {
+                        expect_payload(copies, newest.next_header, newest.payload(), at_ns);
+                    }
+                    of_icv(icv, encrypted)
                 }
                 Err(NotOpened::BadIcv) => Finding::WrongIcv,
                 Err(NotOpened::Malformed(malformed)) => Finding::Malformed(malformed),
             }
         }
+    }
+}
+
+impl Newest {
+    fn open(&mut self, serial: u64, transform: &EspTransform, esp: &[u8], high: u32) -> Result<Icv, NotOpened> {
+        self.serial = None;
+        let opened = transform.open(esp, high, &mut self.plaintext)?;
+        self.esp.clear();
+        self.esp.extend_from_slice(esp);
+        (self.serial, self.payload_length, self.next_header) =
+            (Some(serial), opened.payload_length, opened.next_header);
+        Ok(opened.icv)
+    }
+
+    /// What was inside.
+    pub(super) fn payload(&self) -> &[u8] {
+        self.plaintext.get(..self.payload_length).unwrap_or_default()
     }
 }
 

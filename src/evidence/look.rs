@@ -23,8 +23,6 @@ pub struct Inside {
     pub next_header: u8,
     /// Its layers.
     pub dissection: Dissection,
-    /// It in a line.
-    pub summary: Summary,
     /// Where it stood in what it was inside of: the frame, or the plaintext before.
     pub outer: Range<usize>,
     /// How far into `outer` its first byte stood, encrypted; none if its bytes are not those of the wire one by one.
@@ -38,6 +36,13 @@ pub struct Looked {
     pub insides: Vec<Inside>,
     /// Why it goes no deeper, if it should.
     pub obstacle: Option<String>,
+}
+
+impl Inside {
+    /// It in a line.
+    pub fn summary(&self) -> Summary {
+        Summary::of(&self.dissection)
+    }
 }
 
 impl Looked {
@@ -67,22 +72,18 @@ impl Judge {
         };
         let serial = evidence.sas.last().copied().flatten();
         let mut next = Some((header, range, serial));
-        let mut outer: Vec<u8> = sight.bytes.to_vec();
-        while let Some((header, range, serial)) = next.take() {
+        while let Some((header, outer, serial)) = next.take() {
             if looked.insides.len() == DEEPEST {
                 looked.obstacle = Some(format!("more than {DEEPEST} packets inside of one another"));
                 break;
             }
-            match self.open(header, outer.get(range.clone()).unwrap_or_default(), serial, sight.at_ns) {
+            let around = looked.insides.last().map_or(sight.bytes, |inside| &inside.plaintext);
+            match self.open(header, around.get(outer.clone()).unwrap_or_default(), serial, sight.at_ns) {
                 Ok(Opened { plaintext, next_header, ciphertext_at }) => {
                     let dissection = dissect_above_ip(next_header, &plaintext);
-                    let summary = Summary::of(&dissection);
                     let ends = Some((header.source, header.destination));
                     next = closed(&dissection, ends).map(|(header, range)| (header, range, None));
-                    outer.clone_from(&plaintext);
-                    let outer = range;
-                    let inside = Inside { header, plaintext, next_header, dissection, summary, outer, ciphertext_at };
-                    looked.insides.push(inside);
+                    looked.insides.push(Inside { header, plaintext, next_header, dissection, outer, ciphertext_at });
                 }
                 Err(obstacle) => looked.obstacle = Some(obstacle),
             }
@@ -96,6 +97,11 @@ impl Judge {
         let known = known.ok_or_else(|| "its SA is not known".to_owned())?;
         match known.prepared().as_ref().map_err(ToString::to_string)? {
             Prepared::Esp(transform) => {
+                let ciphertext_at = transform.layout(covered.len()).ok().map(|layout| layout.ciphertext.start);
+                if self.newest.serial == Some(known.serial) && self.newest.esp == covered {
+                    let (plaintext, next_header) = (self.newest.payload().to_vec(), self.newest.next_header);
+                    return Ok(Opened { plaintext, next_header, ciphertext_at });
+                }
                 let sequence = known.sequence(header.sequence.unwrap_or(0));
                 let high = u32::try_from(sequence >> 32).unwrap_or(0);
                 let mut plaintext = Vec::new();
@@ -104,7 +110,6 @@ impl Judge {
                     NotOpened::Malformed(why) => why.to_string(),
                 })?;
                 plaintext.truncate(opened.payload_length);
-                let ciphertext_at = transform.layout(covered.len()).ok().map(|layout| layout.ciphertext.start);
                 Ok(Opened { plaintext, next_header: opened.next_header, ciphertext_at })
             }
             Prepared::Comp => {

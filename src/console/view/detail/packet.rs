@@ -68,7 +68,8 @@ pub(super) fn facts(row: &PacketRow<'_>, looked: &Looked) -> Facts {
     }
     for inside in &looked.insides {
         let protocol = protocol_word(inside.header.protocol);
-        let text = format!("{protocol} {}: {} {}", inside.header.spi, inside.summary.protocol, inside.summary.info);
+        let summary = inside.summary();
+        let text = format!("{protocol} {}: {} {}", inside.header.spi, summary.protocol, summary.info);
         facts.say_as("inside", text.trim().to_owned(), Role::Good);
     }
     if let Some(obstacle) = &looked.obstacle {
