@@ -5,6 +5,7 @@
 //! as events. Only the runtime spawns tasks and threads; only the view and the theme know how anything looks.
 
 pub mod action;
+mod capturing;
 pub mod clock;
 pub mod columns;
 pub mod command;

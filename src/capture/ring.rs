@@ -26,8 +26,10 @@ const BLOCK: usize = 256 * 1024;
 const BLOCKS: (usize, usize) = (2, 256);
 /// After this the kernel hands over a block that is not full.
 const GATHER: Duration = Duration::from_millis(20);
-/// No block is taken on top of as many frames.
+/// No block is taken on top of as many frames, ...
 const MOST_FRAMES: usize = 1024;
+/// ... nor of as many blocks: large frames are few in a block, and a batch of them has a bound in bytes.
+const MOST_BLOCKS: usize = 8;
 /// For how long the name of an interface is believed.
 const NAMES_HOLD: Duration = Duration::from_secs(1);
 
@@ -123,9 +125,13 @@ impl Open {
     /// Takes the frames of the blocks that have been handed over.
     fn fetch(&mut self, frames: &mut Vec<Frame>) {
         self.names.refresh();
-        while frames.len() < MOST_FRAMES
-            && let Some(block) = self.ring.next_block()
-        {
+        for _ in 0..MOST_BLOCKS {
+            if frames.len() >= MOST_FRAMES {
+                return;
+            }
+            let Some(block) = self.ring.next_block() else {
+                return;
+            };
             let (names, socket) = (&mut self.names, &self.socket);
             let name_of = |index| names.of(index, socket);
             frames.extend(Entries::of(block.bytes()).map(name_frames(name_of)));
@@ -173,16 +179,17 @@ impl Names {
 /// Makes frames of a block's entries.
 fn name_frames(mut name_of: impl FnMut(u32) -> Arc<str>) -> impl FnMut(Entry<'_>) -> Frame {
     move |entry| {
+        let link = LinkType::from_hardware_type(entry.hardware_type);
         // The tag that the device took off goes back to where it was on the wire.
         let bytes: Box<[u8]> = match entry.vlan {
-            Some((ether_type, tag)) => with_vlan_tag(entry.bytes, ether_type, tag).into(),
-            None => entry.bytes.into(),
+            Some((ether_type, tag)) if link == LinkType::Ethernet => with_vlan_tag(entry.bytes, ether_type, tag).into(),
+            _ => entry.bytes.into(),
         };
         let wire_length = entry.wire_length + (bytes.len() - entry.bytes.len());
         Frame {
             at_ns: entry.at_ns,
             interface: name_of(entry.interface),
-            link: LinkType::from_hardware_type(entry.hardware_type),
+            link,
             direction: Some(if entry.is_outgoing { Direction::Out } else { Direction::In }),
             wire_length,
             bytes,
@@ -299,7 +306,7 @@ const LOOPBACK_ONCE: [libc::sock_filter; 5] = [
 
 const ETHER_TYPE_VLAN: u16 = 0x8100;
 
-/// An Ethernet frame with a VLAN tag behind its addresses. What is no Ethernet frame stays as it is.
+/// An Ethernet frame with a VLAN tag behind its addresses; one that is cut before stays as it is.
 fn with_vlan_tag(frame: &[u8], ether_type: u16, tag: u16) -> Vec<u8> {
     const ADDRESSES: usize = 12;
     match frame.split_at_checked(ADDRESSES) {

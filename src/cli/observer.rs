@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::capture::file::FileError;
 use crate::capture::{self, FileCapture, Frame, Interface, Method, Wanted};
-use crate::console::state::packets::{Seen, sight};
+use crate::console::state::packets::{Seen, sight, sight_on};
 use crate::dialect::key_file::KeyRow;
 use crate::evidence::{Judge, Policies, Sight};
 use crate::kernel::{Follower, Update, XfrmKernel};
@@ -186,9 +186,8 @@ impl Observer {
     fn judge_frame(&mut self, frame: Frame) -> Observed {
         let dissection = dissect(frame.link, &frame.bytes);
         self.try_keys(&dissection);
-        let place = self.interfaces.iter().find(|interface| interface.name == *frame.interface);
-        let sight = Sight { loopback: place.is_some_and(|place| place.is_loopback), ..sight(&frame) };
-        let evidence = self.judge.judge(sight, &dissection, place.map_or(0, |place| place.index));
+        let (sight, index) = sight_on(&frame, &self.interfaces);
+        let evidence = self.judge.judge(sight, &dissection, index);
         Observed { seen: Seen { frame, evidence }, dissection }
     }
 

@@ -33,6 +33,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::capturing;
 use super::clock::Clock;
 use super::command::{Change, Command, Outcome, Record, Wanted};
 use super::event::{CaptureNews, Event, Now, Polled, RecorderNews};
@@ -41,7 +42,7 @@ use super::state::{Setting, State};
 use super::terminal::TakenTerminal;
 use super::theme::Theme;
 use super::view;
-use crate::capture::{self, Batch, Method};
+use crate::capture::{self, Method};
 use crate::kernel::follow::{Follower, Resync};
 use crate::kernel::{Kernel, KernelError, Support, XfrmKernel};
 use crate::packet::Filter;
@@ -314,7 +315,7 @@ impl World {
             buffer: CAPTURE_BUFFER,
             filter,
         };
-        let body = move |sender: &mpsc::Sender<Event>| capture(sender, &frames, place, generation, &wanted);
+        let body = move |sender: &mpsc::Sender<Event>| capturing::run(sender, &frames, place, generation, &wanted);
         if let Err(error) = spawn_mortal("capture", &self.sender, body) {
             let news = CaptureNews::Failed(format!("the capture cannot begin: {error}"));
             let _ = self.sender.try_send(Event::Capture { generation, news });
@@ -458,58 +459,4 @@ fn read_counters(kernel: &mut XfrmKernel, wanted: &Wanted) -> Polled {
         Wanted::These(ids) => ids.iter().filter_map(|id| kernel.sa(id).ok()).collect(),
     };
     Polled { sas, counts: kernel.counts(), statistics: kernel.statistics().ok(), interfaces: capture::interfaces() }
-}
-
-/// Takes frames for as long as this capture is the one that is wanted.
-fn capture(
-    sender: &mpsc::Sender<Event>,
-    frames: &mpsc::Sender<Event>,
-    mut place: capture::Wanted,
-    generation: u64,
-    wanted: &AtomicU64,
-) {
-    let tell = |news| sender.blocking_send(Event::Capture { generation, news }).is_ok();
-    if place.interface.is_empty() {
-        let all = capture::interfaces();
-        let Some(interface) = capture::default_interface(&all) else {
-            tell(CaptureNews::Failed("this network namespace has no interface".to_owned()));
-            return;
-        };
-        place.interface.clone_from(&interface.name);
-    }
-    let name = place.interface.clone();
-    let opened = capture::open(place);
-    let mut live = match opened {
-        Ok(live) if tell(CaptureNews::Started(name)) => live,
-        Ok(_) => return,
-        Err(error) => {
-            tell(CaptureNews::Failed(error.to_string()));
-            return;
-        }
-    };
-    // What did not reach the console, to be told with the next batch that does.
-    let mut missed = Batch::default();
-    while wanted.load(Ordering::Relaxed) == generation {
-        let mut batch = match live.next(PATIENCE) {
-            Ok(batch) => batch,
-            Err(error) => {
-                tell(CaptureNews::Failed(error.to_string()));
-                return;
-            }
-        };
-        batch.dropped += missed.dropped;
-        batch.link = batch.link.or(missed.link);
-        missed = Batch::default();
-        if batch.is_empty() {
-            continue;
-        }
-        match frames.try_send(Event::Frames { generation, batch }) {
-            Ok(()) => {}
-            Err(mpsc::error::TrySendError::Full(Event::Frames { batch, .. })) => {
-                missed.dropped = batch.dropped + batch.frames.len() as u64;
-                missed.link = batch.link;
-            }
-            Err(_) => return,
-        }
-    }
 }

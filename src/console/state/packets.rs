@@ -1,6 +1,7 @@
 //! The screen of packets: frames as they come, and the SAs that they name.
 
 use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 
 use super::feed::Feed;
@@ -198,17 +199,15 @@ impl Packets {
         for seen in recent.filter(|seen| seen.evidence.reasons.iter().any(waits_for)) {
             let frame = &seen.frame;
             let dissection = dissect(frame.link, &frame.bytes);
-            let place = interfaces.iter().find(|interface| interface.name == *frame.interface);
-            let index = place.map_or(0, |place| place.index);
-            seen.evidence = judge.judge_again(sight(frame), &dissection, index, seen.evidence.verdict);
+            let (sight, index) = sight_on(frame, interfaces);
+            seen.evidence = judge.judge_again(sight, &dissection, index, seen.evidence.verdict);
         }
     }
 
     fn take(&mut self, frame: Frame, interfaces: &[Interface]) {
         let dissection = dissect(frame.link, &frame.bytes);
-        let place = interfaces.iter().find(|interface| interface.name == *frame.interface);
-        let sight = Sight { loopback: place.is_some_and(|place| place.is_loopback), ..sight(&frame) };
-        let evidence = self.judge.judge(sight, &dissection, place.map_or(0, |place| place.index));
+        let (sight, index) = sight_on(&frame, interfaces);
+        let evidence = self.judge.judge(sight, &dissection, index);
         if evidence.verdict.is_forbidden() {
             let words = || leak_words(&Summary::of(&dissection), &evidence);
             let (count, _) = self.leaks.get_or_insert_with(|| (0, words()));
@@ -270,6 +269,22 @@ pub(crate) fn sight(frame: &Frame) -> Sight<'_> {
         is_cut: frame.is_cut(),
         bytes: &frame.bytes,
     }
+}
+
+/// A frame as it is brought before the judge, and the number of its interface. One that is not among these (made just
+/// now, or on another host) gets a number by its name: a packet that is seen on two of them has not come twice.
+pub(crate) fn sight_on<'a>(frame: &'a Frame, interfaces: &[Interface]) -> (Sight<'a>, u32) {
+    let place = interfaces.iter().find(|interface| interface.name == *frame.interface);
+    let sight = Sight { loopback: place.is_some_and(|place| place.is_loopback), ..sight(frame) };
+    (sight, place.map_or_else(|| number_of_unknown(&frame.interface), |place| place.index))
+}
+
+/// The kernel's own numbers are positive as signed ones.
+fn number_of_unknown(name: &str) -> u32 {
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    let [a, b, c, d, ..] = hasher.finish().to_ne_bytes();
+    u32::from_ne_bytes([a, b, c, d]) | 1 << 31
 }
 
 fn leak_words(summary: &Summary, evidence: &Evidence) -> String {

@@ -2,12 +2,13 @@
 //!
 //! Frames that cross a gateway's interface and have nothing to do with IPsec are most of its traffic, and each that is
 //! dropped in the kernel costs nothing further. What the judge needs must never be dropped, whatever the filter says:
-//! ESP, AH and IPComp, also in UDP and TCP, IKE, fragments, whatever carries packets in packets, and all that is not
-//! understood here. Of the rest the program drops what no reading of the filter could take, and what ends inside of
-//! the headers that it must look at.
+//! ESP, AH and IPComp, also in UDP and TCP, IKE, fragments, whatever carries packets in packets, what is malformed or too
+//! short to be looked at, and all that is not understood here. Of the rest the program drops what no reading of the
+//! filter could take.
 //!
 //! The language is described in `Documentation/networking/filter.rst`. Loads are relative to the network header
-//! (`SKF_NET_OFF`), so one program does for every kind of link.
+//! (`SKF_NET_OFF`), so one program does for every kind of link. A load behind the end of the frame would drop it, so the
+//! length is looked at first, as if every frame began with the longest link header there is, Ethernet's.
 
 use std::net::IpAddr;
 
@@ -37,11 +38,16 @@ const LOAD_HALF: u16 = 0x28;
 const LOAD_BYTE: u16 = 0x30;
 /// A half word at the index register and so many bytes.
 const LOAD_HALF_INDEXED: u16 = 0x48;
+const LOAD_LENGTH: u16 = 0x80;
 /// Four times the lower half of a byte into the index register: the length of an IPv4 header.
 const INDEX_HEADER_LENGTH: u16 = 0xb1;
-const INDEX: u16 = 0x01;
+const SUBTRACT: u16 = 0x14;
+const SUBTRACT_INDEX: u16 = 0x1c;
 const AND: u16 = 0x54;
 const JUMP_IF_EQUAL: u16 = 0x15;
+const JUMP_IF_GREATER: u16 = 0x25;
+const JUMP_IF_AT_LEAST: u16 = 0x35;
+const JUMP_IF_AT_LEAST_INDEX: u16 = 0x3d;
 const JUMP_IF_ANY_BIT: u16 = 0x45;
 const RETURN: u16 = 0x06;
 
@@ -49,6 +55,10 @@ const UDP: u8 = 17;
 const TCP: u8 = 6;
 /// What carries something that must be seen: ICMP errors quote packets, IP-in-IP and GRE carry them.
 const NEVER_DROPPED: [u8; 8] = [50, 51, 108, 1, 58, 4, 41, 47];
+/// The length of Ethernet's header.
+const LINK: u32 = 14;
+/// How short the headers of TCP and UDP can be.
+const SHORTEST: [u32; 2] = [20, 8];
 /// IKE and ESP in UDP, and both in TCP.
 const IPSEC_PORTS: [u16; 2] = [500, 4500];
 
@@ -71,8 +81,8 @@ impl Filter {
         let mut program = Program { backwards: Vec::new() };
         let drop = program.put(RETURN, 0);
         let keep = program.put(RETURN, u32::MAX);
-        let [ipv4, ipv6] = [true, false].map(|is_ipv4| program.family(self, is_ipv4, keep, drop));
-        let (ipv4, ipv6) = (ipv4?, ipv6?);
+        let ipv4 = program.ipv4(self, keep, drop)?;
+        let ipv6 = program.ipv6(self, keep, drop)?;
         let is_ipv6 = program.jump(JUMP_IF_EQUAL, 0x86dd, ipv6, keep)?;
         program.jump(JUMP_IF_EQUAL, 0x0800, ipv4, is_ipv6)?;
         program.put(LOAD_HALF, ETHER_TYPE);
@@ -104,26 +114,72 @@ impl Program {
         numbers.into_iter().try_fold(not, |not, number| self.jump(JUMP_IF_EQUAL, number.into(), so, not))
     }
 
-    /// The part for IPv4 or for IPv6.
-    fn family(&mut self, filter: &Filter, is_ipv4: bool, keep: Place, drop: Place) -> Option<Place> {
-        let with_ports = self.judge(filter, Class { is_ipv4, has_ports: true }, keep, drop)?;
-        let without = self.judge(filter, Class { is_ipv4, has_ports: false }, keep, drop)?;
-        let mut transport = with_ports;
-        for end in [End::Destination, End::Source] {
-            self.any_of(IPSEC_PORTS, keep, transport)?;
-            transport = self.load_port(is_ipv4, end);
-        }
-        // An extension header of IPv6 leads to who knows what.
-        let other = if is_ipv4 { without } else { keep };
-        let other = self.any_of([TCP, UDP], transport, other)?;
+    /// The part for IPv4.
+    fn ipv4(&mut self, filter: &Filter, keep: Place, drop: Place) -> Option<Place> {
+        let transport = self.transport(filter, true, keep, drop)?;
+        let [tcp, udp] = SHORTEST.map(|length| self.has_room_behind_ipv4(length, transport, keep));
+        let (tcp, udp) = (tcp?, udp?);
+        let other = self.judge(filter, Class { is_ipv4: true, has_ports: false }, keep, drop)?;
+        let other = self.jump(JUMP_IF_EQUAL, UDP.into(), udp, other)?;
+        let other = self.jump(JUMP_IF_EQUAL, TCP.into(), tcp, other)?;
         self.any_of(NEVER_DROPPED, keep, other)?;
-        let protocol = self.put(LOAD_BYTE, NETWORK + if is_ipv4 { 9 } else { 6 });
-        if !is_ipv4 {
-            return Some(protocol);
-        }
+        let protocol = self.put(LOAD_BYTE, NETWORK + 9);
         // More fragments, or not the first.
         self.jump(JUMP_IF_ANY_BIT, 0x3fff, keep, protocol)?;
-        Some(self.put(LOAD_HALF, NETWORK + 6))
+        let fragment = self.put(LOAD_HALF, NETWORK + 6);
+        // The version, and a length of at least five words.
+        let version = self.jump(JUMP_IF_GREATER, 0x4f, keep, fragment)?;
+        self.jump(JUMP_IF_AT_LEAST, 0x45, version, keep)?;
+        let version = self.put(LOAD_BYTE, NETWORK);
+        self.jump(JUMP_IF_AT_LEAST, LINK + 20, version, keep)?;
+        Some(self.put(LOAD_LENGTH, 0))
+    }
+
+    /// The part for IPv6: whatever is not TCP or UDP may be an extension header, which leads to who knows what.
+    fn ipv6(&mut self, filter: &Filter, keep: Place, drop: Place) -> Option<Place> {
+        let transport = self.transport(filter, false, keep, drop)?;
+        let [tcp, udp] = SHORTEST.map(|length| self.has_room_behind_ipv6(length, transport, keep));
+        let (tcp, udp) = (tcp?, udp?);
+        let other = self.jump(JUMP_IF_EQUAL, UDP.into(), udp, keep)?;
+        self.jump(JUMP_IF_EQUAL, TCP.into(), tcp, other)?;
+        let protocol = self.put(LOAD_BYTE, NETWORK + 6);
+        self.jump(JUMP_IF_EQUAL, 0x60, protocol, keep)?;
+        self.put(AND, 0xf0);
+        let version = self.put(LOAD_BYTE, NETWORK);
+        self.jump(JUMP_IF_AT_LEAST, LINK + 40, version, keep)?;
+        Some(self.put(LOAD_LENGTH, 0))
+    }
+
+    /// Goes on only if both the packet, by its own word, and the frame have room for a transport header of this length.
+    fn has_room_behind_ipv4(&mut self, length: u32, go_on: Place, keep: Place) -> Option<Place> {
+        self.jump(JUMP_IF_AT_LEAST_INDEX, 0, go_on, keep)?;
+        // This cannot be less than nothing: 20 bytes of IP have been seen.
+        self.put(SUBTRACT, LINK + length);
+        let frame = self.put(LOAD_LENGTH, 0);
+        let packet = self.jump(JUMP_IF_AT_LEAST, length, frame, keep)?;
+        // A packet that claims less than its header leaves a huge rest.
+        self.jump(JUMP_IF_GREATER, u16::MAX.into(), keep, packet)?;
+        self.put(SUBTRACT_INDEX, 0);
+        self.put(LOAD_HALF, NETWORK + 2);
+        Some(self.put(INDEX_HEADER_LENGTH, NETWORK))
+    }
+
+    /// The same behind IPv6.
+    fn has_room_behind_ipv6(&mut self, length: u32, go_on: Place, keep: Place) -> Option<Place> {
+        self.jump(JUMP_IF_AT_LEAST, LINK + 40 + length, go_on, keep)?;
+        let frame = self.put(LOAD_LENGTH, 0);
+        self.jump(JUMP_IF_AT_LEAST, length, frame, keep)?;
+        Some(self.put(LOAD_HALF, NETWORK + 4))
+    }
+
+    /// The part for TCP and UDP.
+    fn transport(&mut self, filter: &Filter, is_ipv4: bool, keep: Place, drop: Place) -> Option<Place> {
+        let mut place = self.judge(filter, Class { is_ipv4, has_ports: true }, keep, drop)?;
+        for end in [End::Destination, End::Source] {
+            self.any_of(IPSEC_PORTS, keep, place)?;
+            place = self.load_port(is_ipv4, end);
+        }
+        Some(place)
     }
 
     fn load_port(&mut self, is_ipv4: bool, end: End) -> Place {
@@ -132,8 +188,7 @@ impl Program {
             self.put(LOAD_HALF_INDEXED, NETWORK + at);
             self.put(INDEX_HEADER_LENGTH, NETWORK)
         } else {
-            self.put(LOAD_HALF_INDEXED, NETWORK + at);
-            self.put(INDEX, 40)
+            self.put(LOAD_HALF, NETWORK + 40 + at)
         }
     }
 
