@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::{Command, Output};
 
+use espial::capture::{FileCapture, Frame, Recorder};
 use serde_json::Value;
 
 const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/vectors");
@@ -90,6 +92,24 @@ fn the_keys_beside_a_recording_open_it_again() {
     let again = packets(&["-r", record, "--keys", table.to_str().unwrap(), "--json"]);
     assert!(readable(&first) > 80, "{}", readable(&first));
     assert_eq!(readable(&again), readable(&first));
+}
+
+#[test]
+fn one_packet_on_two_interfaces_is_no_replay_and_twice_on_one_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("both.pcapng");
+    let mut file = FileCapture::open(Path::new(&vector("gcm256-16.pcap"))).unwrap();
+    let frame = file.next_frame().unwrap().unwrap();
+    let mut recorder = Recorder::create(&path).unwrap();
+    for interface in ["eth0", "eth0.5", "eth0"] {
+        recorder.record(&Frame { interface: interface.into(), ..frame.clone() }, "").unwrap();
+    }
+    recorder.flush().unwrap();
+    let output = packets(&["-r", path.to_str().unwrap(), "--keys", &vector("esp_sa"), "--json"]);
+    let told: Vec<_> =
+        lines(&output).iter().map(|packet| (packet["interface"].clone(), packet["verdict"].clone())).collect();
+    let said = |interface: &str, verdict: &str| (Value::from(interface), Value::from(verdict));
+    assert_eq!(told, [said("eth0", "ESP ok"), said("eth0.5", "ESP ok"), said("eth0", "REPLAY")]);
 }
 
 #[test]

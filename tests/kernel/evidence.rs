@@ -1,7 +1,12 @@
 //! Verdicts over what a real kernel sends and receives.
 
 use std::net::UdpSocket;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
+use espial::capture::interfaces;
+use espial::kernel::namespace::Namespace;
 use serde_json::Value;
 
 use crate::Test;
@@ -12,6 +17,7 @@ pub const TESTS: &[Test] = &[
     ("check_answers_with_a_word_and_a_status", check_answers),
     ("clear_against_a_policy_is_said_with_the_policy", clear_against_a_policy),
     ("another_key_is_a_bad_icv", another_key),
+    ("one_packet_on_a_vlan_and_on_its_trunk_is_no_replay", vlan_and_trunk),
     ("a_tunnels_copies_are_no_leaks", tunnel_copies),
 ];
 
@@ -31,7 +37,13 @@ fn apply_the_article() {
 
 /// So many packets that fit a filter, as JSON.
 fn packets(count: u32, filter: &str) -> Vec<Value> {
-    let output = run(ESPIAL, ["packets", "--json", "-c", &count.to_string(), filter]);
+    packets_on(None, count, filter)
+}
+
+fn packets_on(interface: Option<&str>, count: u32, filter: &str) -> Vec<Value> {
+    let count_words = count.to_string();
+    let place = interface.into_iter().flat_map(|name| ["-i", name]);
+    let output = run(ESPIAL, ["packets", "--json", "-c", &count_words].into_iter().chain(place).chain([filter]));
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let packets: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -83,23 +95,10 @@ fn check_answers() {
 
 fn clear_against_a_policy() {
     ip("xfrm policy add src 10.9.0.2 dst 10.9.0.1 proto udp dport 99 dir in tmpl proto esp mode transport");
-    let stop = std::sync::atomic::AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            on_reblochon(|| {
-                let socket = UdpSocket::bind((REBLOCHON, 0)).unwrap();
-                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
-                    socket.send_to(b"in clear", (GOUDA, 99)).unwrap();
-                    std::thread::sleep(std::time::Duration::from_millis(100));
-                }
-            });
-        });
-        let packet = packets(1, "udp dst port 99").remove(0);
-        stop.store(true, std::sync::atomic::Ordering::Relaxed);
-        assert_eq!(packet["verdict"], "CLEAR !", "{packet:#}");
-        let policy = packet["policy"].as_str().unwrap();
-        assert_eq!(policy, "in 10.9.0.2/32 10.9.0.1/32 udp dport 99");
-    });
+    let packet = while_sending("reblochon", REBLOCHON, (GOUDA, 99), || packets(1, "udp dst port 99").remove(0));
+    assert_eq!(packet["verdict"], "CLEAR !", "{packet:#}");
+    let policy = packet["policy"].as_str().unwrap();
+    assert_eq!(policy, "in 10.9.0.2/32 10.9.0.1/32 udp dport 99");
 }
 
 fn another_key() {
@@ -118,6 +117,77 @@ fn another_key() {
     assert_eq!(packets(1, "spi 0x3003").remove(0)["verdict"], "NO SA");
     sa("gouda", OTHER_KEY);
     assert_eq!(packets(1, "spi 0x3003").remove(0)["verdict"], "ESP ok");
+}
+
+/// Runs something while a host sends a datagram every tenth of a second.
+fn while_sending<T>(host: &str, from: &str, to: (&str, u16), work: impl FnOnce() -> T) -> T {
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let send = || {
+                let socket = UdpSocket::bind((from, 0)).unwrap();
+                while !stop.load(Ordering::Relaxed) {
+                    // A closed port may have been told about the one before.
+                    let _ = socket.send_to(b"in clear", to);
+                    thread::sleep(Duration::from_millis(100));
+                }
+            };
+            Namespace::named(host).unwrap().within(send).unwrap();
+        });
+        let result = work();
+        stop.store(true, Ordering::Relaxed);
+        result
+    })
+}
+
+/// Two interfaces that remove themselves.
+struct Vlans([String; 2]);
+
+impl Vlans {
+    /// VLAN 5 between the hosts, with the addresses 10.5.0.1 and 10.5.0.2.
+    fn new() -> Self {
+        let trunk = |address: &str| {
+            let address = address.parse().unwrap();
+            interfaces().into_iter().find(|interface| interface.addresses.contains(&address)).unwrap().name
+        };
+        let (gouda, reblochon) = (trunk(GOUDA), on_reblochon(|| trunk(REBLOCHON)));
+        let vlans = Self([format!("-n gouda link del {gouda}.5"), format!("-n reblochon link del {reblochon}.5")]);
+        for (host, trunk, number) in [("gouda", gouda, 1), ("reblochon", reblochon, 2)] {
+            ip(&format!("-n {host} link add link {trunk} name {trunk}.5 type vlan id 5"));
+            ip(&format!("-n {host} addr add 10.5.0.{number}/24 dev {trunk}.5"));
+            ip(&format!("-n {host} link set {trunk}.5 up"));
+        }
+        vlans
+    }
+}
+
+impl Drop for Vlans {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|line| drop(ip(line)));
+    }
+}
+
+fn vlan_and_trunk() {
+    let _vlans = Vlans::new();
+    for host in ["gouda", "reblochon"] {
+        ip(&format!(
+            "-n {host} xfrm state add src 10.5.0.1 dst 10.5.0.2 proto esp spi 0x5005 aead rfc4106(gcm(aes)) {KEY} 128"
+        ));
+    }
+    ip("xfrm policy add src 10.5.0.1 dst 10.5.0.2 dir out tmpl proto esp mode transport");
+    let to = ("10.5.0.2", 99);
+    let packets = while_sending("gouda", "10.5.0.1", to, || packets_on(Some("any"), 8, "spi 0x5005"));
+    let mut interfaces: Vec<&str> = packets.iter().map(|packet| packet["interface"].as_str().unwrap()).collect();
+    interfaces.sort_unstable();
+    interfaces.dedup();
+    let [trunk, vlan] = interfaces.as_slice() else { panic!("{interfaces:?}") };
+    assert_eq!(*vlan, format!("{trunk}.5"));
+    for packet in &packets {
+        assert_eq!((&packet["verdict"], &packet["direction"]), (&"ESP ok".into(), &"out".into()), "{packet:#}");
+        assert_eq!(packet["layers"][1] == "VLAN", packet["interface"] == *trunk, "{packet:#}");
+    }
+    let tagged = while_sending("gouda", "10.5.0.1", to, || packets_on(Some(trunk), 2, "vlan 5 and esp"));
+    assert!(tagged.iter().all(|packet| packet["layers"][1] == "VLAN"), "{tagged:#?}");
 }
 
 /// Linux shows what comes out of an inbound tunnel once more on the same interface.
