@@ -52,9 +52,9 @@ const FRAME: Duration = Duration::from_millis(33);
 /// How many events wait for the loop at most; a thread that has more waits, and the kernel's own buffer fills.
 const QUEUE: usize = 256;
 /// How many batches of frames wait at most.
-const FRAMES_QUEUE: usize = 32;
+const FRAMES_QUEUE: usize = 16;
 /// What the kernel may keep of frames that were not fetched yet.
-const CAPTURE_BUFFER: usize = 64 * 1024 * 1024;
+const CAPTURE_BUFFER: usize = 32 * 1024 * 1024;
 /// How long a thread waits for news before it looks whether it is still wanted.
 const PATIENCE: Duration = Duration::from_millis(250);
 /// How long a change may take after the user has left.

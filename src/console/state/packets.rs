@@ -24,7 +24,7 @@ const NEWS_NS: u64 = 2_000_000_000;
 /// How long the keys of SAs that are gone are kept.
 const GONE_NS: u64 = 600_000_000_000;
 /// How many bytes of frames are kept.
-const MOST_BYTES: usize = 128 * 1024 * 1024;
+const MOST_BYTES: usize = 64 * 1024 * 1024;
 
 /// A frame with what it proved when it came.
 #[derive(Clone, Debug)]
