@@ -12,7 +12,7 @@ use super::{Choice, Command, Layer, Screen, State};
 use crate::capture::{ANY, Batch, Frame, Interface, LinkState};
 use crate::console::event::CaptureNews;
 use crate::evidence::check::Check;
-use crate::evidence::{Evidence, Finding, Judge, Known, Looked, Policies, Reason, Sight};
+use crate::evidence::{Evidence, Finding, Judge, Known, Looked, Policies, Reason, Sight, Verdict};
 use crate::model::Sa;
 use crate::packet::filter::{self, Subject};
 use crate::packet::{self, Dissection, Endpoint, Filter, IpsecHeader, Summary, dissect};
@@ -204,7 +204,8 @@ impl Packets {
         }
     }
 
-    fn take(&mut self, frame: Frame, interfaces: &[Interface]) {
+    /// Takes a frame in; whether it is kept.
+    fn take(&mut self, frame: Frame, interfaces: &[Interface]) -> bool {
         let dissection = dissect(frame.link, &frame.bytes);
         let (sight, index) = sight_on(&frame, interfaces);
         let evidence = self.judge.judge(sight, &dissection, index);
@@ -214,15 +215,18 @@ impl Packets {
             *count += 1;
         }
         let seen = Seen { frame, evidence };
+        // The kernel passes on what it cannot decide.
+        let only = self.only.as_ref().filter(|_| is_plain(seen.evidence.verdict));
+        if self.frozen.is_some() || only.is_some_and(|(_, only)| !fits(only, &seen, &dissection, &self.judge)) {
+            return false;
+        }
         let passes = self.filter.as_ref().is_none_or(|filter| fits(filter, &seen, &dissection, &self.judge));
         let number = self.ring.next_number();
-        if self.frozen.is_some() {
-            return;
-        }
         self.ring.push(seen);
         if passes {
             self.feed.push(number);
         }
+        true
     }
 
     /// Follows the ring in what it forgot.
@@ -257,6 +261,11 @@ pub(crate) fn fits(filter: &Filter, seen: &Seen, dissection: &Dissection, judge:
         verdict: &evidence.verdict.to_string(),
         inside: &inside,
     })
+}
+
+/// Whether a frame has nothing to do with IPsec, as far as can be seen.
+fn is_plain(verdict: Verdict) -> bool {
+    matches!(verdict, Verdict::Clear | Verdict::ClearForbidden | Verdict::Copy | Verdict::Other)
 }
 
 /// A frame as it is brought before the judge.
@@ -349,6 +358,11 @@ impl State {
             }
         }
         self.screen = Screen::Packets;
+        self.capture_again(commands);
+    }
+
+    /// Captures on the same interface, but not the same packets.
+    fn capture_again(&mut self, commands: &mut Vec<Command>) {
         let interface = match &self.packets.capture {
             CaptureState::Running(name) | CaptureState::Down(name) => Some(name.clone()),
             _ => self.setting.interface.clone(),
@@ -377,8 +391,9 @@ impl State {
             self.packets.judge.policies = Policies::new(policies, self.facts.defaults);
         }
         for frame in batch.frames {
-            self.packets.take(frame, &self.facts.interfaces);
-            self.take_into_check();
+            if self.packets.take(frame, &self.facts.interfaces) {
+                self.take_into_check();
+            }
         }
         self.packets.forget_old();
         match batch.link {
@@ -412,7 +427,13 @@ impl State {
             self.warn("this row names no single peer to check".to_owned());
             return;
         };
-        self.begin_capture(commands);
+        if self.packets.only.take().is_some() {
+            // What is not captured cannot be found in clear.
+            self.capture_again(commands);
+            self.note("all packets are captured again: a check must see them".to_owned());
+        } else {
+            self.begin_capture(commands);
+        }
         self.packets.frozen = None;
         let until_ms = self.facts.now.uptime_ms + CHECK_MS;
         let checking = Checking { peer, check: Check::new(peer, None), until_ms, sample: None };

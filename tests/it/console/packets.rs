@@ -251,6 +251,27 @@ fn plain_packets_can_be_left_to_the_kernel_and_the_title_says_so() {
 }
 
 #[test]
+fn of_plain_packets_only_those_that_fit_are_listed_whatever_the_kernel_can_decide() {
+    for (only, listed) in [("text \"hello world\"", 6), ("verdict clear!", 6), ("udp port 9", 5), ("arp or udp", 7)] {
+        let mut bench = busy();
+        bench.keys(&format!("x:capture {only}<enter>"));
+        bench.event(Event::Frames { generation: 2, batch: Batch { frames: frames(), ..Batch::default() } });
+        bench.sees(&format!("Packets {listed}, plain ones only with: {only}"));
+    }
+}
+
+#[test]
+fn a_check_lifts_the_filter_of_the_capture_for_it_must_see_what_is_plain() {
+    let mut bench = busy();
+    bench.keys(":capture udp port 9<enter>").keys("gjjjc").sees("Is the traffic with 10.9.0.2 encrypted?");
+    let Some(Command::Capture { filter: None, generation: 3, .. }) = bench.asked.last() else {
+        panic!("{:?}", bench.asked)
+    };
+    bench.event(Event::Frames { generation: 3, batch: Batch { frames: frames(), ..Batch::default() } });
+    bench.sees("IN CLEAR: 1 frame with 10.9.0.2 can be read").keys("<esc>").misses("plain ones only");
+}
+
+#[test]
 fn a_frame_in_clear_against_a_policy_is_an_alarm_with_the_policy() {
     let mut bench = busy();
     bench.sees("1 CLEAR !").seconds(1);
