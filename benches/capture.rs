@@ -53,6 +53,9 @@ struct Count {
     cpu: Duration,
 }
 
+/// A flood, taken by somebody.
+type Taking = fn() -> Count;
+
 fn run(program: &str, line: &str) {
     let status = Command::new(program).args(line.split_whitespace()).status().unwrap();
     assert!(status.success(), "{program} {line}");
@@ -181,7 +184,7 @@ fn main() {
             "{:8}  {:>9}  {:>9}  {:>9}  {:>9}  {:>9}",
             "source", "sent/s", "taken/s", "dropped", "missed", "CPU/frame"
         );
-        let sources: [(&str, fn() -> Count); 3] =
+        let sources: [(&str, Taking); 3] =
             [("ring", || with_espial(Method::Ring)), ("pnet", || with_espial(Method::Pnet)), ("tcpdump", with_tcpdump)];
         let mut sums: [Count; 3] = Default::default();
         for _ in 0..ROUNDS {

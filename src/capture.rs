@@ -144,6 +144,17 @@ pub enum LinkState {
     Up,
 }
 
+impl LinkState {
+    /// A sentence of it, about the interface of this name.
+    pub fn words(self, interface: &str) -> String {
+        let interface = harmless(interface);
+        match self {
+            Self::Down => format!("interface {interface} is down or gone: no packets until it is back"),
+            Self::Up => format!("interface {interface} is back"),
+        }
+    }
+}
+
 /// A network interface of the calling thread's namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {

@@ -61,6 +61,9 @@ pub fn run(arguments: &Arguments, place: &Place) -> anyhow::Result<ExitCode> {
         for observed in observer.next(Duration::from_millis(100))? {
             check.take(&observer.judge, observed.sight(), &observed.dissection, &observed.seen.evidence);
         }
+        if let Some(words) = observer.take_link_words() {
+            writeln!(err, "espial: {words}")?;
+        }
     }
     let (sentence, next) = check.sentence();
     let mut out = io::stdout().lock();

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::capture::file::FileError;
-use crate::capture::{self, FileCapture, Frame, Interface, Method, Wanted};
+use crate::capture::{self, ANY, FileCapture, Frame, Interface, LinkState, Method, Wanted};
 use crate::console::state::packets::{Seen, sight, sight_on};
 use crate::dialect::key_file::KeyRow;
 use crate::evidence::{Judge, Policies, Sight};
@@ -64,6 +64,8 @@ pub(super) struct Observer {
     looked: Instant,
     /// How many frames the kernel dropped.
     pub(super) dropped: u64,
+    /// What became of the interface, until somebody has told it.
+    link: Option<LinkState>,
 }
 
 impl Observer {
@@ -96,6 +98,7 @@ impl Observer {
             interfaces,
             looked: Instant::now(),
             dropped: 0,
+            link: None,
         };
         observer.look_at_interfaces();
         let complaint = complaint.or(observer.listen().err());
@@ -114,6 +117,7 @@ impl Observer {
             interfaces: Vec::new(),
             looked: Instant::now(),
             dropped: 0,
+            link: None,
         })
     }
 
@@ -145,6 +149,17 @@ impl Observer {
             Source::Live(capture) => capture.interface(),
             Source::File(..) => "the file",
         }
+    }
+
+    /// Whether frames come from all interfaces.
+    pub(super) fn is_everywhere(&self) -> bool {
+        matches!(&self.source, Source::Live(capture) if capture.interface() == ANY)
+    }
+
+    /// What became of the interface, in a sentence; only once.
+    pub(super) fn take_link_words(&mut self) -> Option<String> {
+        let link = self.link.take()?;
+        Some(link.words(self.interface()))
     }
 
     /// Waits for frames, but not longer than `patience`, and judges them. At the end of a file there are none.
@@ -180,6 +195,7 @@ impl Observer {
         // What changed before the frames came decides over them; a silent kernel has been complained about.
         let _ = self.listen();
         self.dropped += batch.dropped;
+        self.link = batch.link.or(self.link);
         Ok(batch.frames.into_iter().map(|frame| self.judge_frame(frame)).collect())
     }
 

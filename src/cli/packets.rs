@@ -20,6 +20,7 @@ use crate::dialect::esp_sa;
 use crate::dialect::key_file::{KeyRow, key_file};
 use crate::evidence::{Judge, Known};
 use crate::model::Secret;
+use crate::model::text::harmless;
 use crate::packet::{Filter, Header, Summary};
 
 /// Show packets as they come, with what each proves
@@ -111,7 +112,8 @@ pub fn run(arguments: &Arguments, place: &Place) -> anyhow::Result<ExitCode> {
                 if arguments.json {
                     print_json(&mut out, number, &observed, &observer.judge)?;
                 } else {
-                    print(&mut out, &observed, &clock(observed.seen.frame.at_ns / 1_000_000))?;
+                    let time = clock(observed.seen.frame.at_ns / 1_000_000);
+                    print(&mut out, &observed, &time, observer.is_everywhere())?;
                 }
                 told += 1;
                 if arguments.count.is_some_and(|count| told >= count) {
@@ -122,6 +124,9 @@ pub fn run(arguments: &Arguments, place: &Place) -> anyhow::Result<ExitCode> {
         out.flush()?;
         if let Some(recorder) = &mut recorder {
             recorder.flush()?;
+        }
+        if let Some(words) = observer.take_link_words() {
+            writeln!(io::stderr(), "espial: {words}")?;
         }
         if observer.dropped > 0 {
             let dropped = std::mem::take(&mut observer.dropped);
@@ -152,12 +157,16 @@ fn print_json(out: &mut impl Write, number: u64, observed: &Observed, judge: &Ju
     writeln!(out)
 }
 
-fn print(out: &mut impl Write, observed: &Observed, time: &str) -> io::Result<()> {
+/// A line; with the interface where there are several.
+fn print(out: &mut impl Write, observed: &Observed, time: &str, is_everywhere: bool) -> io::Result<()> {
     let Observed { seen: Seen { frame, evidence }, dissection } = observed;
     let summary = Summary::of(dissection);
     match frame.direction {
         Some(way) => write!(out, "{time} {way:<3} ")?,
         None => write!(out, "{time} -   ")?,
+    }
+    if is_everywhere {
+        write!(out, "{} ", harmless(&frame.interface))?;
     }
     for (end, behind) in [(summary.source, " > "), (summary.destination, " ")] {
         match end {

@@ -1,6 +1,6 @@
 //! What is on the wire, by tcpdump's word and by espial's.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -28,6 +28,7 @@ pub const TESTS: &[Test] = &[
     ("a_tag_that_the_device_took_off_is_told", vlan_tag),
     ("all_interfaces_are_told_apart", any_interface),
     ("plain_frames_that_do_not_fit_are_dropped_in_the_kernel", || with_both(kernel_filter)),
+    ("an_interface_that_vanishes_under_packets_is_told", vanished_interface),
     ("packets_asks_the_kernel_for_what_its_filter_needs", || with_both(filtered_packets)),
     ("pnet_takes_one_interface_at_a_time", pnet_alone),
     ("a_file_of_tcpdumps_holds_what_was_captured", tcpdumps_file),
@@ -407,6 +408,36 @@ fn kernel_filter(method: Method) {
     let ports = |frames: Vec<Frame>| frames.iter().map(port).collect::<Vec<_>>();
     assert_eq!(ports(until(&mut *all, 4, hello)), [9, 10, 4500, 9]);
     assert_eq!(ports(until(&mut *some, 3, hello)), [9, 4500, 9], "what may be ESP is never dropped");
+}
+
+fn vanished_interface() {
+    let pair = Pair::new();
+    let mut packets = Command::new(env!("CARGO_BIN_EXE_espial"))
+        .args(["packets", "-i", "espial-a"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = packets.stdout.take().unwrap();
+    let (sender, begun) = std::sync::mpsc::channel();
+    thread::spawn(move || {
+        let mut first = [0; 1];
+        lines.read_exact(&mut first).unwrap();
+        sender.send(()).unwrap();
+        std::io::copy(&mut lines, &mut std::io::sink())
+    });
+    let start = Instant::now();
+    while begun.recv_timeout(Duration::from_millis(100)).is_err() {
+        assert!(start.elapsed() < PATIENCE, "no frame was shown");
+        shout();
+    }
+    drop(pair);
+    let mut errors = BufReader::new(packets.stderr.take().unwrap());
+    let mut line = String::new();
+    errors.read_line(&mut line).unwrap();
+    packets.kill().unwrap();
+    packets.wait().unwrap();
+    assert_eq!(line, "espial: interface espial-a is down or gone: no packets until it is back\n");
 }
 
 /// Of hundreds of plain datagrams hardly one reaches the program that asked for others.

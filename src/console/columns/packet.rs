@@ -6,6 +6,7 @@ use std::cmp::Ordering;
 use super::Column;
 use crate::console::state::packets::{Named, PacketRow};
 use crate::evidence::Known;
+use crate::model::text::harmless;
 use crate::model::{IpsecProtocol, Spi};
 use crate::packet::Endpoint;
 
@@ -14,6 +15,7 @@ use crate::packet::Endpoint;
 #[allow(missing_docs, reason = "each is the property of the frame that it is named after")]
 pub enum PacketColumn {
     Time,
+    /// With the interface, where there are several.
     Direction,
     Source,
     Destination,
@@ -61,7 +63,13 @@ impl Column<PacketRow<'_>> for PacketColumn {
         match self {
             Self::Time if row.is_marked => format!("*{}", row.time).into(),
             Self::Time => row.time.as_str().into(),
-            Self::Direction => row.frame.direction.map_or_else(|| "-".to_owned(), |way| way.to_string()).into(),
+            Self::Direction => {
+                let way = row.frame.direction.map_or_else(|| "-".to_owned(), |way| way.to_string());
+                match row.interface {
+                    Some(interface) => format!("{way} {}", harmless(interface)).into(),
+                    None => way.into(),
+                }
+            }
             Self::Source => end(row.summary.source).into(),
             Self::Destination => end(row.summary.destination).into(),
             Self::Verdict => row.evidence.verdict.to_string().into(),

@@ -69,6 +69,8 @@ pub struct PacketRow<'a> {
     pub time: String,
     /// Whether the user marked it.
     pub is_marked: bool,
+    /// Its interface, where packets are taken from all of them.
+    pub interface: Option<&'a str>,
 }
 
 /// The layers of a frame from the outermost on the wire to the innermost that could be decrypted, the latter with the
@@ -112,6 +114,13 @@ pub enum CaptureState {
     Down(String),
     /// It cannot be, in a sentence.
     Failed(String),
+}
+
+impl CaptureState {
+    /// Whether frames come from all interfaces.
+    fn is_everywhere(&self) -> bool {
+        matches!(self, Self::Running(name) if name == ANY)
+    }
 }
 
 /// Everything about the screen of packets.
@@ -317,7 +326,8 @@ impl State {
         let summary = Summary::of(&dissection);
         let time = self.clock.time_of_day_ms(frame.at_ns / 1_000_000);
         let is_marked = self.packets.marked.contains(&number);
-        Some(PacketRow { frame, evidence, dissection, summary, ipsec, time, is_marked })
+        let interface = self.packets.capture.is_everywhere().then_some(&*frame.interface);
+        Some(PacketRow { frame, evidence, dissection, summary, ipsec, time, is_marked, interface })
     }
 
     /// What was inside of a frame, as far as there are keys.
@@ -396,10 +406,8 @@ impl State {
             }
         }
         self.packets.forget_old();
-        match batch.link {
-            Some(LinkState::Down) => self.on_link(false),
-            Some(LinkState::Up) => self.on_link(true),
-            None => {}
+        if let Some(state) = batch.link {
+            self.on_link(state);
         }
     }
 
@@ -469,18 +477,17 @@ impl State {
         }
     }
 
-    fn on_link(&mut self, is_up: bool) {
+    fn on_link(&mut self, state: LinkState) {
         let (CaptureState::Running(name) | CaptureState::Down(name)) = &self.packets.capture else {
             return;
         };
         let name = name.clone();
-        let (weight, words) = if is_up {
-            (Weight::Note, format!("interface {name} is back"))
-        } else {
-            (Weight::Warning, format!("interface {name} is down or gone: no packets until it is back"))
+        let weight = if state == LinkState::Up { Weight::Note } else { Weight::Warning };
+        self.tell(Origin::Capture, weight, state.words(&name));
+        self.packets.capture = match state {
+            LinkState::Up => CaptureState::Running(name),
+            LinkState::Down => CaptureState::Down(name),
         };
-        self.tell(Origin::Capture, weight, words);
-        self.packets.capture = if is_up { CaptureState::Running(name) } else { CaptureState::Down(name) };
     }
 
     pub(super) fn on_capture_news(&mut self, generation: u64, news: CaptureNews) {

@@ -261,6 +261,17 @@ fn of_plain_packets_only_those_that_fit_are_listed_whatever_the_kernel_can_decid
 }
 
 #[test]
+fn where_packets_come_from_everywhere_each_says_from_where() {
+    let mut bench = busy();
+    bench.misses("out veth0");
+    bench.keys(":interface any<enter>");
+    bench.event(Event::Capture { generation: 2, news: CaptureNews::Started("any".to_owned()) });
+    let on_lo = Frame { interface: "lo".into(), ..frame(Direction::In, 0x0806, &arp()) };
+    bench.event(Event::Frames { generation: 2, batch: Batch { frames: vec![on_lo], ..Batch::default() } });
+    bench.sees("on any").sees("out veth0").sees("in lo");
+}
+
+#[test]
 fn a_check_lifts_the_filter_of_the_capture_for_it_must_see_what_is_plain() {
     let mut bench = busy();
     bench.keys(":capture udp port 9<enter>").keys("gjjjc").sees("Is the traffic with 10.9.0.2 encrypted?");
