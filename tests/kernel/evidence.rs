@@ -1,16 +1,19 @@
 //! Verdicts over what a real kernel sends and receives.
 
+use std::io::{BufRead, BufReader};
 use std::net::UdpSocket;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use espial::capture::interfaces;
+use espial::capture::{self, Wanted, interfaces};
+use espial::kernel::Kernel;
 use espial::kernel::namespace::Namespace;
 use serde_json::Value;
 
 use crate::Test;
-use crate::world::{GOUDA, REBLOCHON, feed, ip, on_reblochon, run};
+use crate::world::{GOUDA, REBLOCHON, feed, ip, kernel, on_reblochon, run};
 
 pub const TESTS: &[Test] = &[
     ("the_articles_packets_are_authentic_and_read", the_articles_packets),
@@ -19,6 +22,9 @@ pub const TESTS: &[Test] = &[
     ("another_key_is_a_bad_icv", another_key),
     ("one_packet_on_a_vlan_and_on_its_trunk_is_no_replay", vlan_and_trunk),
     ("a_tunnels_copies_are_no_leaks", tunnel_copies),
+    ("what_the_kernel_refuses_is_not_called_ok", refused_by_the_kernel),
+    ("frames_around_a_rekeying_are_read", rekeyed_in_mid_stream),
+    ("a_policy_that_is_gone_on_one_side_is_found", one_side_forgets),
 ];
 
 const ESPIAL: &str = env!("CARGO_BIN_EXE_espial");
@@ -201,4 +207,164 @@ fn tunnel_copies() {
     assert!(count("ESP ok") >= 10 && count("COPY") >= 5, "{text}");
     assert_eq!(count("ESP ok") + count("COPY"), packets.len(), "{text}");
     assert!(packets.iter().filter(|packet| packet["verdict"] == "COPY").all(|packet| packet["direction"] == "in"));
+}
+
+/// Packets that fit, as JSON: the first one, what comes while something happens, and on until there are enough.
+fn packets_during(filter: &str, deed: impl FnOnce(), is_enough: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+    let mut command = Command::new(ESPIAL);
+    let mut child = command.args(["packets", "--json", filter]).stdout(Stdio::piped()).spawn().unwrap();
+    let pid = rustix::process::Pid::from_child(&child);
+    let (over, waits) = std::sync::mpsc::channel::<()>();
+    // Nothing waits for ever.
+    let watchdog = thread::spawn(move || {
+        if waits.recv_timeout(Duration::from_secs(40)).is_err() {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+    });
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut next = || Some(serde_json::from_str(&lines.next()?.unwrap()).unwrap());
+    let mut seen: Vec<Value> = next().into_iter().collect();
+    deed();
+    while !is_enough(&seen) {
+        match next() {
+            Some(packet) => seen.push(packet),
+            None => panic!("that was all: {seen:#?}"),
+        }
+    }
+    over.send(()).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    watchdog.join().unwrap();
+    seen
+}
+
+fn is_ok(packet: &Value) -> bool {
+    let verdict = packet["verdict"].as_str().unwrap();
+    verdict == "ESP ok" || verdict.starts_with("GAP")
+}
+
+/// A state with this number and key in one direction on both hosts, and reblochon's policy that uses it.
+fn protect_what_reblochon_sends(spi: &str, key: &str) {
+    for host in ["gouda", "reblochon"] {
+        ip(&format!(
+            "-n {host} xfrm state add src 10.9.0.2 dst 10.9.0.1 proto esp spi {spi} replay-window 32 \
+             aead rfc4106(gcm(aes)) {key} 128"
+        ));
+    }
+}
+
+fn out_policy_of_reblochon() {
+    ip("-n reblochon xfrm policy add src 10.9.0.2 dst 10.9.0.1 dir out tmpl proto esp mode transport");
+}
+
+/// Puts a frame onto the wire at reblochon.
+fn inject(frame: &[u8]) {
+    use rustix::net::{AddressFamily, SendFlags, SocketType, send, socket};
+    on_reblochon(|| {
+        let address = REBLOCHON.parse().unwrap();
+        let interfaces = interfaces();
+        let place = interfaces.iter().find(|interface| interface.addresses.contains(&address)).unwrap();
+        let socket = socket(AddressFamily::PACKET, SocketType::RAW, None).unwrap();
+        let mut to: libc::sockaddr_ll = libc::sockaddr_ll {
+            sll_family: u16::try_from(libc::AF_PACKET).unwrap(),
+            sll_protocol: 0x0800_u16.to_be(),
+            sll_ifindex: i32::try_from(place.index).unwrap(),
+            sll_hatype: 0,
+            sll_pkttype: 0,
+            sll_halen: 6,
+            sll_addr: [0; 8],
+        };
+        to.sll_addr[..6].copy_from_slice(&frame[..6]);
+        let length = libc::socklen_t::try_from(size_of_val(&to)).unwrap();
+        // SAFETY: the kernel reads so many bytes of an address that is as long.
+        #[allow(unsafe_code, reason = "no safe crate binds a packet socket")]
+        let bound = unsafe { libc::bind(std::os::fd::AsRawFd::as_raw_fd(&socket), (&raw const to).cast(), length) };
+        assert_eq!(bound, 0, "{}", std::io::Error::last_os_error());
+        send(&socket, frame, SendFlags::empty()).unwrap();
+    });
+}
+
+/// The next ESP packet of this SA that arrives.
+fn next_esp(spi: u32) -> Vec<u8> {
+    let address = GOUDA.parse().unwrap();
+    let place = interfaces().into_iter().find(|interface| interface.addresses.contains(&address)).unwrap();
+    let wanted = Wanted { interface: place.name, buffer: 1 << 20, ..Wanted::default() };
+    let mut source = capture::open(wanted).unwrap();
+    loop {
+        let mut frames = source.next(Duration::from_secs(5)).unwrap().frames.into_iter();
+        if let Some(frame) = frames.find(|frame| frame.bytes.get(34..38) == Some(&spi.to_be_bytes())) {
+            return frame.bytes.to_vec();
+        }
+    }
+}
+
+/// A frame whose packet ends three bytes early and says so.
+fn shortened(frame: &[u8]) -> Vec<u8> {
+    let mut short = frame[..frame.len() - 3].to_vec();
+    let length = u16::try_from(short.len() - 14).unwrap().to_be_bytes();
+    short[16..18].copy_from_slice(&length);
+    short[24..26].copy_from_slice(&[0, 0]);
+    let words = short[14..34].chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])));
+    let sum = words.sum::<u32>();
+    let sum = u16::try_from((sum & 0xffff) + (sum >> 16)).unwrap();
+    short[24..26].copy_from_slice(&(!sum).to_be_bytes());
+    short
+}
+
+fn refused_by_the_kernel() {
+    protect_what_reblochon_sends("0x4001", KEY);
+    out_policy_of_reblochon();
+    let errors = || {
+        let errors = kernel().sas().unwrap()[0].errors;
+        (errors.replayed, errors.integrity_failed)
+    };
+    let before = errors();
+    let deed = || {
+        let frame = next_esp(0x4001);
+        let mut changed = frame.clone();
+        // The sequence number far ahead, so that nothing but the ICV speaks against it.
+        changed[38..42].copy_from_slice(&0x0100_0000_u32.to_be_bytes());
+        inject(&frame);
+        inject(&changed);
+        inject(&shortened(&changed));
+    };
+    let bad = |seen: &[Value]| seen.iter().filter(|packet| !is_ok(packet)).count();
+    let seen = packets_during("spi 0x4001", deed, |seen| bad(seen) == 3);
+    let mut verdicts = seen.iter().filter(|packet| !is_ok(packet)).map(|packet| packet["verdict"].as_str().unwrap());
+    assert!(matches!(verdicts.next(), Some("REPLAY" | "OLD")), "{seen:#?}");
+    assert!(verdicts.eq(["BAD ICV", "BAD ICV"]), "{seen:#?}");
+    let after = errors();
+    assert!(after.0 > before.0 && after.1 > before.1, "the kernel refused them as well: {before:?}, {after:?}");
+}
+
+fn rekeyed_in_mid_stream() {
+    protect_what_reblochon_sends("0x5001", KEY);
+    out_policy_of_reblochon();
+    let deed = || {
+        protect_what_reblochon_sends("0x5002", OTHER_KEY);
+        thread::sleep(Duration::from_millis(300));
+        // The sender turns to the new one when the old one is gone; what is on the way still arrives.
+        ip("-n reblochon xfrm state delete dst 10.9.0.1 proto esp spi 0x5001");
+        thread::sleep(Duration::from_millis(100));
+        ip("-n gouda xfrm state delete dst 10.9.0.1 proto esp spi 0x5001");
+    };
+    let of = |seen: &[Value], spi: &str| seen.iter().filter(|packet| packet["spi"] == spi).count();
+    let seen = packets_during("esp and src 10.9.0.2", deed, |seen| of(seen, "0x00005002") > 5);
+    assert!(of(&seen, "0x00005001") > 0);
+    for packet in &seen {
+        assert!(is_ok(packet) && packet["inner"].is_object(), "{packet:#}");
+    }
+}
+
+fn one_side_forgets() {
+    apply_the_article();
+    assert_eq!(packets(1, "verdict ok and in").len(), 1);
+    ip("-n reblochon xfrm policy delete src 10.9.0.2 dst 10.9.0.1 dir out");
+    let packet = packets(1, "verdict clear! and in").remove(0);
+    assert_eq!(packet["policy"], "in 10.9.0.2/32 10.9.0.1/32", "{packet:#}");
+    // Half of what is demanded is not enough either; the sender's policy no longer names AH.
+    ip("-n reblochon xfrm policy add src 10.9.0.2 dst 10.9.0.1 dir out tmpl proto esp mode transport");
+    let packet = packets(1, "verdict weak! and in").remove(0);
+    let words = packet["reasons"].to_string();
+    assert!(words.contains("a policy demands AH in transport mode, which it does not have"), "{words}");
 }
