@@ -52,8 +52,8 @@ pub struct Arguments {
 }
 
 const HELP: &str = "\
-Verdicts: ESP ok, AH ok, ESP+AH ok (authentic), BAD ICV, NO SA, NO KEY, UNPROVEN, REPLAY, OLD, GAP n, CLEAR \
-! (a policy demands protection), CLEAR (allowed), COPY (the kernel shows a tunnel's packet again after \
+Verdicts: ESP ok, AH ok, ESP+AH ok (authentic), BAD ICV, NO SA, NO KEY, UNPROVEN, REPLAY, OLD, GAP n, WEAK \
+! (a policy demands more protection), CLEAR ! (a policy demands protection), CLEAR (allowed), COPY (the kernel shows a tunnel's packet again after \
 decryption), IKE, OTHER.\n\n\
 JSON, an object in a line: schema (1), no, time (seconds since the Unix epoch), interface, direction (in, \
 out or null), length, layers (names), source, destination, spi (hex text, outermost), sequence, sa (a list \

@@ -394,6 +394,37 @@ fn what_a_tunnel_gives_back_is_a_copy_once_and_a_leak_the_second_time() {
 }
 
 #[test]
+fn what_receive_offload_joined_behind_a_tunnel_is_no_leak_and_without_a_tunnel_it_is() {
+    let (far, own) = ([10, 2, 0, 1], [10, 1, 0, 1]);
+    let segment = |payload: &[u8]| {
+        let mut segment = vec![0, 80, 15, 160, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, 0x18, 1, 0, 0, 0, 0, 0];
+        segment.extend(payload);
+        ipv4(6, far, own, &segment)
+    };
+    // A tunnel that does not encrypt is one all the same: SPI, sequence number, packet, padding, IPv4.
+    let inner = segment(b"one of two segments.");
+    let esp = [&[0, 0, 0x10, 1, 0, 0, 0, 1][..], &inner[14..], &[1, 2, 2, 4]].concat();
+    let tunnelled = ipv4(50, REBLOCHON, GOUDA, &esp);
+    let mut spec = SaSpec::new(REBLOCHON.into(), GOUDA.into(), IpsecProtocol::Esp, Spi(0x1001));
+    spec.mode = Mode::Tunnel;
+    let name = espial::model::AlgorithmName::from_kernel("ecb(cipher_null)");
+    spec.algorithms.encryption = Some(espial::model::Transform { name, key: Secret::default(), icv_bits: 0 });
+    let joined = segment(b"one of two segments.and the other one, in one piece");
+    let seen_after = |before: Option<&[u8]>| {
+        let mut judge = judge_with(&[Sa::from_spec(&spec, NOW)]);
+        let demands = [PolicyDirection::In, PolicyDirection::Forward].map(|way| policy(way, "0.0.0.0/0", 1, protects));
+        judge.policies = Policies::new(demands.iter(), None);
+        judge.addresses = [GOUDA, own].map(IpAddr::from).into();
+        for frame in before {
+            judged(&mut judge, Sight { direction: Some(Direction::In), ..sight(frame) });
+        }
+        judged(&mut judge, Sight { direction: Some(Direction::In), ..sight(&joined) }).verdict
+    };
+    assert_eq!(seen_after(Some(&tunnelled)), Verdict::Unproven);
+    assert_eq!(seen_after(None), Verdict::ClearForbidden);
+}
+
+#[test]
 fn fragments_and_cut_frames_prove_nothing_and_are_no_failures() {
     let sas = linux_sas();
     let frame = wire::frames(LINUX)[0];
