@@ -38,6 +38,7 @@ bench: packages
 	$(CARGO) bench --locked
 
 screenshots: packages
+	$(CARGO) build --locked
 	$(CARGO) run --locked --example screenshots
 
 # So many seconds for each target. What they find is in fuzz/artifacts, what they learn in fuzz/corpus.

@@ -71,6 +71,21 @@ const PICTURES: &[Picture] = &[
         ],
     },
     Picture {
+        name: "packet",
+        size: (120, 32),
+        arguments: &["--profile", "tunnel"],
+        steps: &[
+            Sees("aes-gcm"),
+            Press("3"),
+            Sees("ESP ok"),
+            Press("/esp and text \"hello world\"\r"),
+            Wait(Duration::from_secs(3)),
+            // The innermost layer but one: its bytes in both columns.
+            Press(" \r\x1b[Z\x1b[Z"),
+            Wait(Duration::from_secs(1)),
+        ],
+    },
+    Picture {
         name: "check",
         size: (120, 32),
         arguments: &["--profile", "article"],

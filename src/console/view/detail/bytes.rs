@@ -80,7 +80,10 @@ pub(super) fn beside(left: Vec<Line<'static>>, right: Vec<Line<'static>>, width:
         let blanks = width.saturating_sub(line.width());
         line.push_span(Span::raw(" ".repeat(blanks)));
         let right = right.next().unwrap_or_default();
-        line.spans.extend(right.spans.into_iter().map(|span| span.patch_style(right.style)));
+        line.spans.extend(right.spans.into_iter().map(|span| {
+            let style = right.style.patch(span.style);
+            span.style(style)
+        }));
         line
     };
     (0..rows).map(row).collect()
