@@ -415,7 +415,7 @@ fn what_receive_offload_joined_behind_a_tunnel_is_no_leak_and_without_a_tunnel_i
         let demands = [PolicyDirection::In, PolicyDirection::Forward].map(|way| policy(way, "0.0.0.0/0", 1, protects));
         judge.policies = Policies::new(demands.iter(), None);
         judge.addresses = [GOUDA, own].map(IpAddr::from).into();
-        for frame in before {
+        if let Some(frame) = before {
             judged(&mut judge, Sight { direction: Some(Direction::In), ..sight(frame) });
         }
         judged(&mut judge, Sight { direction: Some(Direction::In), ..sight(&joined) }).verdict
