@@ -3,7 +3,8 @@
 //! Live frames come from a [`Source`], of which there are two: [`RingCapture`] reads a ring that the kernel fills,
 //! [`LiveCapture`] receives with pnet, on sockets that are opened and prepared here. Both wait in the calling thread and
 //! in no other; a frame carries all that is known of it, so that whoever looks at it needs to ask nothing more.
-//! [`FileCapture`] reads frames from a file, [`Recorder`] writes them to one. What a frame means is not known here.
+//! [`FileCapture`] reads frames from a file, [`ReadAhead`] does it in a thread of its own, [`Recorder`] writes them to
+//! one. What a frame means is not known here.
 
 use std::io;
 use std::net::IpAddr;
@@ -16,11 +17,13 @@ use crate::model::text::harmless;
 use crate::packet::filter::Instruction;
 use crate::packet::{Direction, LinkType};
 
+mod ahead;
 pub mod file;
 mod live;
 pub mod recorder;
 mod ring;
 
+pub use ahead::ReadAhead;
 pub use file::FileCapture;
 pub use live::LiveCapture;
 pub use recorder::{KeyTable, Recorder};

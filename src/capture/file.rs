@@ -50,8 +50,8 @@ pub struct FileCapture {
     format: Format,
     big_endian: bool,
     interfaces: Vec<Described>,
-    /// The last block's memory.
-    body: Vec<u8>,
+    /// Memory for the options of a block.
+    options: Vec<u8>,
     broken: bool,
 }
 
@@ -89,7 +89,7 @@ impl FileCapture {
     /// When it is neither pcap nor pcapng.
     pub fn from_reader(name: String, reader: Box<dyn Read + Send>) -> Result<Self, FileError> {
         let mut capture = Self {
-            reader: BufReader::with_capacity(256 * 1024, reader),
+            reader: BufReader::with_capacity(64 * 1024, reader),
             name,
             byte: 0,
             frame: 0,
@@ -97,7 +97,7 @@ impl FileCapture {
             format: Format::Pcapng,
             big_endian: false,
             interfaces: Vec::new(),
-            body: Vec::new(),
+            options: Vec::new(),
             broken: false,
         };
         let magic = capture.array::<4>()?;
@@ -133,14 +133,29 @@ impl FileCapture {
         result
     }
 
+    /// Whether the next frame, if there is one, is not read yet.
+    pub(super) fn would_wait(&self) -> bool {
+        self.reader.buffer().is_empty()
+    }
+
     fn error(&self, problem: impl Into<String>) -> FileError {
         FileError { name: self.name.clone(), frame: self.frame, byte: self.start, problem: problem.into() }
     }
 
     fn bytes(&mut self, length: u32) -> Result<Vec<u8>, FileError> {
-        let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
-        self.fill(&mut bytes)?;
-        Ok(bytes)
+        let wanted = usize::try_from(length).unwrap_or(usize::MAX);
+        let mut bytes = Vec::with_capacity(wanted);
+        let read = (&mut self.reader).take(length.into()).read_to_end(&mut bytes);
+        self.byte += bytes.len() as u64;
+        match read {
+            Ok(_) if bytes.len() < wanted => Err(self.ends_too_soon()),
+            Ok(_) => Ok(bytes),
+            Err(error) => Err(self.error(error.to_string())),
+        }
+    }
+
+    fn ends_too_soon(&self) -> FileError {
+        self.error("the file ends in the middle of it")
     }
 
     fn fill(&mut self, bytes: &mut [u8]) -> Result<(), FileError> {
@@ -149,9 +164,7 @@ impl FileCapture {
                 self.byte += bytes.len() as u64;
                 Ok(())
             }
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                Err(self.error("the file ends in the middle of it"))
-            }
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(self.ends_too_soon()),
             Err(error) => Err(self.error(error.to_string())),
         }
     }
@@ -268,27 +281,26 @@ impl FileCapture {
             let length = self.array::<4>()?;
             let length = self.checked_length(self.u32(length))?;
             let rest = length.checked_sub(12).ok_or_else(|| self.error("a block that is too short"))?;
-            // The memory of the block before, most often large enough.
-            let mut body = std::mem::take(&mut self.body);
-            body.resize(usize::try_from(rest).unwrap_or(usize::MAX), 0);
-            self.fill(&mut body)?;
+            let frame = match self.u32(kind) {
+                1 => {
+                    let body = self.bytes(rest)?;
+                    self.describe(&body)?;
+                    None
+                }
+                3 => Some(self.simple(rest)?),
+                6 => Some(self.enhanced(rest)?),
+                // Statistics, names and whatever else there may be.
+                _ => {
+                    self.bytes(rest)?;
+                    None
+                }
+            };
             let again = self.array::<4>()?;
             if self.u32(again) != length {
                 return Err(self.error("a block ends with another length than it begins with"));
             }
-            let frame = match self.u32(kind) {
-                1 => {
-                    self.describe(&body)?;
-                    None
-                }
-                3 => Some(self.simple(&body)),
-                6 => Some(self.enhanced(&body)),
-                // Statistics, names and whatever else there may be.
-                _ => None,
-            };
-            self.body = body;
-            if let Some(frame) = frame {
-                return frame.map(Some).ok_or_else(|| self.error("a packet block that is too short"));
+            if frame.is_some() {
+                return Ok(frame);
             }
         }
     }
@@ -337,28 +349,49 @@ impl FileCapture {
         })
     }
 
-    fn simple(&self, body: &[u8]) -> Option<Frame> {
-        let wire_length = self.u32_at(body, 0)?;
-        let length = usize::try_from(wire_length).ok()?.min(body.len() - 4);
-        let bytes = body.get(4..4 + length)?.to_vec();
-        Some(self.frame(0, 0, wire_length, None, bytes))
+    /// A packet block's fixed part of `N` bytes, of `rest` bytes that it claims; beside it how many follow.
+    fn fixed_part<const N: usize>(&mut self, rest: u32) -> Result<([u8; N], u32), FileError> {
+        let fixed = u32::try_from(N).unwrap_or(u32::MAX);
+        let behind = rest.checked_sub(fixed).ok_or_else(|| self.too_short())?;
+        Ok((self.array()?, behind))
     }
 
-    fn enhanced(&self, body: &[u8]) -> Option<Frame> {
-        let interface = usize::try_from(self.u32_at(body, 0)?).ok()?;
-        let time = u64::from(self.u32_at(body, 4)?) << 32 | u64::from(self.u32_at(body, 8)?);
-        let (length, wire_length) = (usize::try_from(self.u32_at(body, 12)?).ok()?, self.u32_at(body, 16)?);
-        let bytes = body.get(20..20usize.checked_add(length)?)?.to_vec();
-        let mut options = self.options(body.get(20 + length.next_multiple_of(4)..).unwrap_or_default());
-        let flags = options.find(|(code, _)| *code == 2).and_then(|(_, value)| self.u32_at(value, 0));
+    fn too_short(&self) -> FileError {
+        self.error("a packet block that is too short")
+    }
+
+    fn simple(&mut self, rest: u32) -> Result<Frame, FileError> {
+        let (wire_length, behind) = self.fixed_part::<4>(rest)?;
+        let wire_length = self.u32(wire_length);
+        let bytes = self.bytes(wire_length.min(behind))?;
+        self.bytes(behind.saturating_sub(wire_length))?;
+        Ok(self.frame(0, 0, wire_length, None, bytes))
+    }
+
+    fn enhanced(&mut self, rest: u32) -> Result<Frame, FileError> {
+        let (fixed, behind) = self.fixed_part::<20>(rest)?;
+        let [i0, i1, i2, i3, h0, h1, h2, h3, l0, l1, l2, l3, c0, c1, c2, c3, w0, w1, w2, w3] = fixed;
+        let interface = usize::try_from(self.u32([i0, i1, i2, i3])).unwrap_or(usize::MAX);
+        let time = u64::from(self.u32([h0, h1, h2, h3])) << 32 | u64::from(self.u32([l0, l1, l2, l3]));
+        let (length, wire_length) = (self.u32([c0, c1, c2, c3]), self.u32([w0, w1, w2, w3]));
+        let behind = behind.checked_sub(length).ok_or_else(|| self.too_short())?;
+        let bytes = self.bytes(length)?;
+        let mut options = std::mem::take(&mut self.options);
+        options.resize(usize::try_from(behind).unwrap_or(usize::MAX), 0);
+        self.fill(&mut options)?;
+        let padding = bytes.len().next_multiple_of(4) - bytes.len();
+        let told = options.get(padding..).unwrap_or_default();
+        let flags = self.options(told).find(|(code, _)| *code == 2).and_then(|(_, value)| self.u32_at(value, 0));
         let direction = match flags.unwrap_or(0) & 3 {
             1 => Some(Direction::In),
             2 => Some(Direction::Out),
             _ => None,
         };
-        let described = self.interfaces.get(interface)?;
+        self.options = options;
+        let described = self.interfaces.get(interface);
+        let described = described.ok_or_else(|| self.error("a packet of an interface that was not described"))?;
         let at_ns = nanoseconds(time, described.resolution, described.offset);
-        Some(self.frame(interface, at_ns, wire_length, direction, bytes))
+        Ok(self.frame(interface, at_ns, wire_length, direction, bytes))
     }
 }
 

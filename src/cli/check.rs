@@ -58,8 +58,9 @@ pub fn run(arguments: &Arguments, place: &Place) -> anyhow::Result<ExitCode> {
             sender.send(text.unwrap_or(PROBE_TEXT)).context("sending the probe")?;
             next_probe += Duration::from_secs(1);
         }
-        for observed in observer.next(Duration::from_millis(100))? {
-            check.take(&observer.judge, observed.sight(), &observed.dissection, &observed.seen.evidence);
+        for dissected in observer.next(Duration::from_millis(100))? {
+            let judged = observer.judge(dissected);
+            check.take(&observer.judge, judged.sight(), &judged.dissection, &judged.seen.evidence);
         }
         if let Some(words) = observer.take_link_words() {
             writeln!(err, "espial: {words}")?;

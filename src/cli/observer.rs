@@ -4,8 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::capture::file::FileError;
-use crate::capture::{self, ANY, FileCapture, Frame, Interface, LinkState, Method, Wanted};
+use crate::capture::{self, ANY, FileCapture, Frame, Interface, LinkState, Method, ReadAhead, Wanted};
 use crate::console::state::packets::{Seen, sight, sight_on};
 use crate::dialect::key_file::KeyRow;
 use crate::evidence::{Judge, Policies, Sight};
@@ -16,8 +15,6 @@ use crate::packet::{Dissection, Filter, dissect};
 /// What the kernel may keep of frames that were not fetched yet.
 const BUFFER: usize = 16 * 1024 * 1024;
 
-/// How many frames of a file are read at a time.
-const PORTION: usize = 256;
 /// How often the host's addresses are read.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -46,8 +43,20 @@ pub struct Place {
 /// Where frames come from.
 enum Source {
     Live(Box<dyn capture::Source>),
-    /// With what is wrong behind the frames that were handed out.
-    File(Box<FileCapture>, Option<FileError>),
+    File(ReadAhead<Dissected>),
+}
+
+/// A frame, taken apart.
+pub(super) struct Dissected {
+    frame: Frame,
+    dissection: Dissection,
+}
+
+impl Dissected {
+    fn of(frame: Frame) -> Self {
+        let dissection = dissect(frame.link, &frame.bytes);
+        Self { frame, dissection }
+    }
 }
 
 /// Watches an interface and the kernel's databases together, or reads a file.
@@ -108,7 +117,7 @@ impl Observer {
     /// Begins to read a file. Which policies held where it was recorded nobody knows.
     pub(super) fn read(path: &Path) -> anyhow::Result<Self> {
         Ok(Self {
-            source: Source::File(Box::new(FileCapture::open(path)?), None),
+            source: Source::File(ReadAhead::begin(FileCapture::open(path)?, Dissected::of)?),
             keys: Vec::new(),
             follower: None,
             judge: Judge::default(),
@@ -133,7 +142,7 @@ impl Observer {
 
     /// Whether there is nothing more to come.
     pub(super) fn is_file(&self) -> bool {
-        matches!(self.source, Source::File(..))
+        matches!(self.source, Source::File(_))
     }
 
     fn look_at_interfaces(&mut self) {
@@ -147,7 +156,7 @@ impl Observer {
     pub(super) fn interface(&self) -> &str {
         match &self.source {
             Source::Live(capture) => capture.interface(),
-            Source::File(..) => "the file",
+            Source::File(_) => "the file",
         }
     }
 
@@ -162,31 +171,12 @@ impl Observer {
         Some(link.words(self.interface()))
     }
 
-    /// Waits for frames, but not longer than `patience`, and judges them. At the end of a file there are none.
-    pub(super) fn next(&mut self, patience: Duration) -> anyhow::Result<Vec<Observed>> {
+    /// Waits for frames, but not longer than `patience`; each must be judged before the next ones are asked for. At the
+    /// end of a file there are none.
+    pub(super) fn next(&mut self, patience: Duration) -> anyhow::Result<Vec<Dissected>> {
         let batch = match &mut self.source {
             Source::Live(capture) => capture.next(patience)?,
-            Source::File(file, broken) => {
-                if let Some(error) = broken.take() {
-                    return Err(error.into());
-                }
-                let mut frames = Vec::with_capacity(PORTION);
-                while frames.len() < PORTION {
-                    match file.next_frame() {
-                        Ok(Some(frame)) => frames.push(frame),
-                        Ok(None) => break,
-                        // What came before it is shown first.
-                        Err(error) => {
-                            *broken = Some(error);
-                            break;
-                        }
-                    }
-                }
-                if let Some(error) = broken.take_if(|_| frames.is_empty()) {
-                    return Err(error.into());
-                }
-                return Ok(frames.into_iter().map(|frame| self.judge_frame(frame)).collect());
-            }
+            Source::File(file) => return Ok(file.next_frames()?),
         };
         if self.looked.elapsed() >= LOOK_EVERY {
             // Addresses come and go: what is for this host is judged by other policies than what is passed on.
@@ -196,19 +186,22 @@ impl Observer {
         let _ = self.listen();
         self.dropped += batch.dropped;
         self.link = batch.link.or(self.link);
-        Ok(batch.frames.into_iter().map(|frame| self.judge_frame(frame)).collect())
+        Ok(batch.frames.into_iter().map(Dissected::of).collect())
     }
 
-    fn judge_frame(&mut self, frame: Frame) -> Observed {
-        let dissection = dissect(frame.link, &frame.bytes);
-        self.try_keys(&dissection);
+    /// What a frame proves.
+    pub(super) fn judge(&mut self, Dissected { frame, dissection }: Dissected) -> Observed {
         let (sight, index) = sight_on(&frame, &self.interfaces);
-        let evidence = self.judge.judge(sight, &dissection, index);
+        let mut evidence = self.judge.judge(sight, &dissection, index);
+        if evidence.sas.contains(&None) && self.try_keys(&dissection) {
+            evidence = self.judge.judge_again(sight, &dissection, index, evidence.verdict);
+        }
         Observed { seen: Seen { frame, evidence }, dissection }
     }
 
-    /// A row of a key file may be for many SAs: the one that a frame names is made of it.
-    fn try_keys(&mut self, dissection: &Dissection) {
+    /// A row of a key file may be for many SAs: those that a frame names are made of it. Whether there are such.
+    fn try_keys(&mut self, dissection: &Dissection) -> bool {
+        let mut found = false;
         for header in dissection.ipsec() {
             let fits = |row: &&KeyRow| row.is_for(header.protocol, header.spi, header.source, header.destination);
             if let Some(row @ KeyRow::Pattern(_)) = self.keys.iter().find(fits)
@@ -224,8 +217,10 @@ impl Observer {
                 let high = u64::from(row.sequence_high().unwrap_or(0)) << 32;
                 sa.replay.sent = high | u64::from(header.sequence.unwrap_or(0));
                 self.judge.memory.learn(&sa, 0);
+                found = true;
             }
         }
+        found
     }
 
     /// Takes in what the kernel has said since the last time.

@@ -1,8 +1,10 @@
 //! `espial packets`: frames without a screen.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -21,7 +23,7 @@ use crate::dialect::key_file::{KeyRow, key_file};
 use crate::evidence::{Judge, Known};
 use crate::model::Secret;
 use crate::model::text::harmless;
-use crate::packet::{Filter, Header, Summary};
+use crate::packet::{Endpoint, Filter, Header, Summary};
 
 /// Show packets as they come, with what each proves
 #[derive(Clone, Debug, Args)]
@@ -87,8 +89,9 @@ pub fn run(arguments: &Arguments, place: &Place) -> anyhow::Result<ExitCode> {
     let mut key_table =
         keys_path.map(|path| KeyTable::create_beside(path)).transpose().context("making the table of keys")?;
     let mut keys_written = HashSet::new();
-    let mut clock = Clock::local().times_of_day();
+    let mut times = Clock::local().times_of_day();
     let mut out = BufWriter::with_capacity(64 * 1024, io::stdout().lock());
+    let mut words = String::new();
     let mut number = 0;
     let mut told = 0;
     loop {
@@ -96,24 +99,26 @@ pub fn run(arguments: &Arguments, place: &Place) -> anyhow::Result<ExitCode> {
         if batch.is_empty() && observer.is_file() {
             return finish(out, recorder.as_mut());
         }
-        for observed in batch {
+        for dissected in batch {
             number += 1;
-            if filter.as_ref().is_none_or(|filter| fits(filter, &observed.seen, &observed.dissection, &observer.judge))
-            {
+            let judged = observer.judge(dissected);
+            if filter.as_ref().is_none_or(|filter| fits(filter, &judged.seen, &judged.dissection, &observer.judge)) {
                 if let Some(recorder) = &mut recorder {
-                    recorder.record(&observed.seen.frame, &observed.seen.evidence.verdict.to_string())?;
+                    recorder.record(&judged.seen.frame, &judged.seen.evidence.verdict.to_string())?;
                 }
                 if let Some(table) = &mut key_table {
-                    let Observed { seen, dissection } = &observed;
+                    let Observed { seen, dissection } = &judged;
                     let sas = observer.judge.memory.named_first(&seen.evidence, dissection, &mut keys_written);
                     let rows: Vec<Secret> = sas.iter().map(|(sa, high)| esp_sa::line(sa, *high)).collect();
                     table.add(&rows)?;
                 }
                 if arguments.json {
-                    print_json(&mut out, number, &observed, &observer.judge)?;
+                    print_json(&mut out, number, &judged, &observer.judge)?;
                 } else {
-                    let time = clock(observed.seen.frame.at_ns / 1_000_000);
-                    print(&mut out, &observed, &time, observer.is_everywhere())?;
+                    let time = times.time_of_day_ms(judged.seen.frame.at_ns / 1_000_000);
+                    words.clear();
+                    push_line(&mut words, &judged, time, observer.is_everywhere()).map_err(io::Error::other)?;
+                    out.write_all(words.as_bytes())?;
                 }
                 told += 1;
                 if arguments.count.is_some_and(|count| told >= count) {
@@ -157,35 +162,62 @@ fn print_json(out: &mut impl Write, number: u64, observed: &Observed, judge: &Ju
     writeln!(out)
 }
 
-/// A line; with the interface where there are several.
-fn print(out: &mut impl Write, observed: &Observed, time: &str, is_everywhere: bool) -> io::Result<()> {
+/// Appends a line; with the interface where there are several. Most of its parts are pushed as they are: a file has
+/// millions of lines, and formatting is a third of the work.
+fn push_line(line: &mut String, observed: &Observed, time: &str, is_everywhere: bool) -> fmt::Result {
+    use fmt::Write;
     let Observed { seen: Seen { frame, evidence }, dissection } = observed;
     let summary = Summary::of(dissection);
+    line.push_str(time);
     match frame.direction {
-        Some(way) => write!(out, "{time} {way:<3} ")?,
-        None => write!(out, "{time} -   ")?,
+        Some(way) => write!(line, " {way:<3} ")?,
+        None => line.push_str(" -   "),
     }
     if is_everywhere {
-        write!(out, "{} ", harmless(&frame.interface))?;
+        write!(line, "{} ", harmless(&frame.interface))?;
     }
-    for (end, behind) in [(summary.source, " > "), (summary.destination, " ")] {
-        match end {
-            Some(end) => write!(out, "{end}{behind}")?,
-            None => write!(out, "-{behind}")?,
-        }
-    }
-    write!(out, "{:<9} {}", evidence.verdict, summary.protocol)?;
+    push_endpoint(line, summary.source)?;
+    line.push_str(" > ");
+    push_endpoint(line, summary.destination)?;
+    write!(line, " {:<9} ", evidence.verdict)?;
+    line.push_str(&summary.protocol);
     if let Some(header) = dissection.ipsec().next() {
-        write!(out, " {}", header.spi)?;
+        write!(line, " {}", header.spi)?;
         if let Some(sequence) = header.sequence {
-            write!(out, " seq {sequence}")?;
+            line.push_str(" seq ");
+            push_number(line, sequence);
         }
     }
-    write!(out, " {} bytes", frame.wire_length)?;
+    line.push(' ');
+    push_number(line, frame.wire_length);
+    line.push_str(" bytes");
     if !summary.info.is_empty() {
-        write!(out, ": {}", summary.info)?;
+        line.push_str(": ");
+        line.push_str(&summary.info);
     }
-    writeln!(out)
+    line.push('\n');
+    Ok(())
+}
+
+fn push_endpoint(line: &mut String, end: Option<Endpoint>) -> fmt::Result {
+    use fmt::Write;
+    match end {
+        Some(Endpoint::Ip(IpAddr::V4(address))) => {
+            for (place, octet) in address.octets().into_iter().enumerate() {
+                if place > 0 {
+                    line.push('.');
+                }
+                push_number(line, octet);
+            }
+            Ok(())
+        }
+        Some(end) => write!(line, "{end}"),
+        None => line.write_char('-'),
+    }
+}
+
+fn push_number(line: &mut String, number: impl itoa::Integer) {
+    line.push_str(itoa::Buffer::new().format(number));
 }
 
 #[derive(Serialize)]

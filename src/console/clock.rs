@@ -23,16 +23,9 @@ impl Clock {
         stamp.map_or_else(|| "-".to_owned(), |stamp| stamp.to_zoned_datetime(self.0.clone()).strftime(form).to_string())
     }
 
-    /// `16:21:42.123` of many moments one after the other: the second is put into words when it changes.
-    pub fn times_of_day(&self) -> impl FnMut(u64) -> String + use<> {
-        let clock = self.clone();
-        let (mut second, mut words) = (u64::MAX, String::new());
-        move |unix_ms| {
-            if second != unix_ms / 1000 {
-                (second, words) = (unix_ms / 1000, clock.time_of_day(unix_ms));
-            }
-            format!("{words}.{:03}", unix_ms % 1000)
-        }
+    /// For many moments one after the other.
+    pub fn times_of_day(&self) -> TimesOfDay {
+        TimesOfDay { clock: self.clone(), second: u64::MAX, words: String::new() }
     }
 
     /// `16:21:42`
@@ -48,6 +41,28 @@ impl Clock {
     /// `2026-11-23 16:21:42`
     pub fn date(&self, unix_secs: u64) -> String {
         self.format(unix_secs.saturating_mul(1000), "%Y-%m-%d %H:%M:%S")
+    }
+}
+
+/// Puts many moments into words: the second only when it changes.
+#[derive(Clone, Debug)]
+pub struct TimesOfDay {
+    clock: Clock,
+    second: u64,
+    words: String,
+}
+
+impl TimesOfDay {
+    /// `16:21:42.123`
+    pub fn time_of_day_ms(&mut self, unix_ms: u64) -> &str {
+        if self.second != unix_ms / 1000 {
+            (self.second, self.words) = (unix_ms / 1000, self.clock.time_of_day(unix_ms));
+            self.words.push_str(".000");
+        }
+        self.words.truncate(self.words.len() - 3);
+        let digits = unix_ms % 1000 + 1000;
+        self.words.push_str(&itoa::Buffer::new().format(digits)[1..]);
+        &self.words
     }
 }
 
@@ -70,7 +85,7 @@ mod tests {
         let mut times = clock.times_of_day();
         let moments = [1_795_458_262_007, 1_795_458_262_999, 1_795_458_263_000, 1_795_458_262_007];
         for moment in moments {
-            assert_eq!(times(moment), clock.time_of_day_ms(moment));
+            assert_eq!(times.time_of_day_ms(moment), clock.time_of_day_ms(moment));
         }
     }
 }

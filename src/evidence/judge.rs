@@ -2,13 +2,14 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::iter;
 use std::net::IpAddr;
 
 use super::copies::Copies;
 use super::memory::Prepared;
 use super::sequence::Step;
 use super::{Evidence, Finding, Known, Policies, Reason, SaMemory, Sight, Totals, Verdict};
-use crate::crypto::{EspTransform, Icv, Malformed, NotOpened, ipcomp};
+use crate::crypto::{EspTransform, Icv, Malformed, NotOpened, Unready, ipcomp};
 use crate::model::{Flow, IpsecProtocol, UpperProtocol};
 use crate::packet::{Direction, Dissection, Header, IpsecHeader, Protocol, dissect_above_ip};
 
@@ -49,7 +50,7 @@ impl fmt::Debug for Judge {
 struct Opinion {
     serial: Option<u64>,
     sequence: u64,
-    findings: Vec<Finding>,
+    finding: Finding,
 }
 
 /// Where an IPsec header stands in its frame.
@@ -198,9 +199,11 @@ impl Judge {
         dissection: &Dissection,
         interface: u32,
     ) -> Evidence {
-        let mut reasons = Vec::new();
-        let mut sas = Vec::new();
-        let mut verdicts = Vec::new();
+        // Exactly as many as most frames need: what has room to spare is moved once more in the end.
+        let count = dissection.ipsec().count();
+        let mut reasons = Vec::with_capacity(count);
+        let mut sas = Vec::with_capacity(count);
+        let mut verdicts = Vec::with_capacity(count);
         if sight.is_cut {
             reasons.push(Reason::Cut);
         }
@@ -222,22 +225,25 @@ impl Judge {
                 }
                 continue;
             }
-            let mut opinion = self.opinion(&place, sight.at_ns, direction);
-            let is_authentic = matches!(opinion.findings.first(), Some(Finding::Authentic { .. }));
-            if let (true, Some(serial)) = (is_authentic, opinion.serial) {
-                match self.memory.take(serial, interface, opinion.sequence) {
-                    Step::Fine => {}
-                    Step::Gap(missing) => opinion.findings.push(Finding::Missing(missing)),
-                    Step::Repeated => opinion.findings.push(Finding::Repeated(opinion.sequence)),
-                    Step::Behind => opinion.findings.push(Finding::Behind(opinion.sequence)),
-                }
-            }
-            if header.protocol != IpsecProtocol::Comp {
-                verdicts.push(verdict_of(header.protocol, &opinion.findings));
-            }
-            sas.push(opinion.serial);
+            let Opinion { serial, sequence, finding } = self.opinion(&place, sight.at_ns, direction);
+            let is_authentic = matches!(finding, Finding::Authentic { .. });
+            let step = match serial.filter(|_| is_authentic) {
+                Some(serial) => self.memory.take(serial, interface, sequence),
+                None => Step::Fine,
+            };
+            let out_of_turn = match step {
+                Step::Fine => None,
+                Step::Gap(missing) => Some(Finding::Missing(missing)),
+                Step::Repeated => Some(Finding::Repeated(sequence)),
+                Step::Behind => Some(Finding::Behind(sequence)),
+            };
             let (protocol, spi) = (header.protocol, header.spi);
-            reasons.extend(opinion.findings.into_iter().map(|finding| Reason::Header { protocol, spi, finding }));
+            if protocol != IpsecProtocol::Comp {
+                verdicts.push(verdict_of(protocol, out_of_turn.as_ref().unwrap_or(&finding)));
+            }
+            sas.push(serial);
+            let findings = iter::once(finding).chain(out_of_turn);
+            reasons.extend(findings.map(|finding| Reason::Header { protocol, spi, finding }));
         }
         let mut evidence = Evidence { verdict: together(&verdicts), reasons: reasons.into(), sas: sas.into() };
         if let Some(direction) = direction.filter(|_| evidence.verdict.is_protected() && !sight.loopback)
@@ -259,13 +265,13 @@ impl Judge {
             let copies = is_expected.then_some(&mut *copies);
             let finding = examine(known, place, sequence, copies, newest, at_ns);
             let is_authentic = matches!(finding, Finding::Authentic { .. });
-            let opinion = Opinion { serial: Some(known.serial), sequence, findings: vec![finding] };
+            let opinion = Opinion { serial: Some(known.serial), sequence, finding };
             if is_authentic {
                 return opinion;
             }
             best.get_or_insert(opinion);
         }
-        let none = || Opinion { serial: None, sequence: 0, findings: vec![Finding::NoSa(header.destination)] };
+        let none = || Opinion { serial: None, sequence: 0, finding: Finding::NoSa(header.destination) };
         best.unwrap_or_else(none)
     }
 }
@@ -391,26 +397,21 @@ fn of_icv(icv: Icv, encrypted: bool) -> Finding {
     }
 }
 
-fn verdict_of(protocol: IpsecProtocol, findings: &[Finding]) -> Verdict {
-    let mut verdict = if protocol == IpsecProtocol::Ah { Verdict::AhOk } else { Verdict::EspOk };
-    for finding in findings {
-        verdict = match finding {
-            Finding::Authentic { .. } => verdict,
-            // A length that the cipher cannot have made is as good as a wrong ICV: no packet of this SA.
-            Finding::WrongIcv | Finding::Malformed(Malformed::PartBlock { .. } | Malformed::AhLength { .. }) => {
-                Verdict::BadIcv
-            }
-            Finding::NoSa(_) => Verdict::NoSa,
-            Finding::Unready(crate::crypto::Unready::KeyHidden(_)) => Verdict::NoKey,
-            Finding::Unready(_) | Finding::NoIcv | Finding::Malformed(_) | Finding::InsideTransport => {
-                Verdict::Unproven
-            }
-            Finding::Repeated(_) => Verdict::Replay,
-            Finding::Behind(_) => Verdict::Old,
-            Finding::Missing(count) => Verdict::Gap(*count),
-        };
+fn verdict_of(protocol: IpsecProtocol, finding: &Finding) -> Verdict {
+    match finding {
+        Finding::Authentic { .. } if protocol == IpsecProtocol::Ah => Verdict::AhOk,
+        Finding::Authentic { .. } => Verdict::EspOk,
+        // A length that the cipher cannot have made is as good as a wrong ICV: no packet of this SA.
+        Finding::WrongIcv | Finding::Malformed(Malformed::PartBlock { .. } | Malformed::AhLength { .. }) => {
+            Verdict::BadIcv
+        }
+        Finding::NoSa(_) => Verdict::NoSa,
+        Finding::Unready(Unready::KeyHidden(_)) => Verdict::NoKey,
+        Finding::Unready(_) | Finding::NoIcv | Finding::Malformed(_) | Finding::InsideTransport => Verdict::Unproven,
+        Finding::Repeated(_) => Verdict::Replay,
+        Finding::Behind(_) => Verdict::Old,
+        Finding::Missing(count) => Verdict::Gap(*count),
     }
-    verdict
 }
 
 /// The verdict over a frame with several headers: the worst; if all are fine, both words.
@@ -431,35 +432,30 @@ fn together(verdicts: &[Verdict]) -> Verdict {
 }
 
 /// The IPsec headers of a frame with the bytes that they are about.
-fn places<'a>(bytes: &'a [u8], dissection: &Dissection) -> Vec<Place<'a>> {
+fn places<'a>(bytes: &'a [u8], dissection: &Dissection) -> impl Iterator<Item = Place<'a>> {
     let mut headers = dissection.ipsec();
-    let mut places = Vec::new();
     let mut packet = 0;
     // Where the payload of the innermost packet so far ends: what is behind is padding.
     let end = dissection.layers().iter().rev().find(|layer| layer.header != Header::Padding);
     let end = end.map_or(bytes.len(), |layer| layer.range.end);
-    for layer in dissection.layers() {
-        match &layer.header {
-            Header::Ipv4(_) | Header::Ipv6(_) => packet = layer.range.start,
-            Header::Esp(_) | Header::Ah(_) | Header::IpComp(_) => {
-                let Some(header) = headers.next() else {
-                    break;
-                };
-                places.push(Place {
-                    header,
-                    packet: bytes.get(packet..end).unwrap_or_default(),
-                    at: layer.range.start.saturating_sub(packet),
-                    // An ESP layer is as long as its payload, of which several may follow one another in TCP.
-                    covered: match &layer.header {
-                        Header::Ah(_) => bytes.get(layer.range.start..end).unwrap_or_default(),
-                        _ => bytes.get(layer.range.clone()).unwrap_or_default(),
-                    },
-                });
+    dissection.layers().iter().filter_map(move |layer| {
+        let covered = match &layer.header {
+            Header::Ipv4(_) | Header::Ipv6(_) => {
+                packet = layer.range.start;
+                return None;
             }
-            _ => {}
-        }
-    }
-    places
+            // An ESP layer is as long as its payload, of which several may follow one another in TCP.
+            Header::Esp(_) | Header::IpComp(_) => layer.range.clone(),
+            Header::Ah(_) => layer.range.start..end,
+            _ => return None,
+        };
+        Some(Place {
+            header: headers.next()?,
+            packet: bytes.get(packet..end).unwrap_or_default(),
+            at: layer.range.start.saturating_sub(packet),
+            covered: bytes.get(covered).unwrap_or_default(),
+        })
+    })
 }
 
 fn ends(dissection: &Dissection) -> Option<(IpAddr, IpAddr)> {

@@ -1,6 +1,6 @@
 //! A frame in a line: who, to whom, what.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::net::IpAddr;
 
 use pnet::util::MacAddr;
@@ -136,17 +136,20 @@ fn protocol(layers: &[Layer]) -> String {
     if above.iter().any(|layer| layer.header == Header::NatKeepAlive) {
         return "keepalive".to_owned();
     }
-    let mut words: Vec<String> = Vec::new();
+    let mut words = String::new();
     for layer in above {
-        match &layer.header {
-            header if is_stream(header) => {}
-            Header::Ipv6Extension(_) | Header::Ipv6Fragment(_) | Header::Data | Header::Padding => {}
-            Header::FragmentTail(protocol) => words.push(format!("{protocol} fragment")),
-            header => words.push(header.protocol().to_string()),
-        }
+        let (protocol, behind) = match &layer.header {
+            header if is_stream(header) => continue,
+            Header::Ipv6Extension(_) | Header::Ipv6Fragment(_) | Header::Data | Header::Padding => continue,
+            Header::FragmentTail(protocol) => (*protocol, " fragment"),
+            header => (header.protocol(), ""),
+        };
+        let between = if words.is_empty() { "" } else { "/" };
+        // A string takes all.
+        let _ = write!(words, "{between}{protocol}{behind}");
     }
     match (words.is_empty(), layers.iter().find_map(|layer| layer.header.ip_addresses())) {
-        (false, _) => words.join("/"),
+        (false, _) => words,
         (true, Some((source, _))) => if source.is_ipv4() { "IPv4" } else { "IPv6" }.to_owned(),
         (true, None) => layers.first().map_or_else(|| "empty".to_owned(), |layer| layer.header.protocol().to_string()),
     }
