@@ -62,6 +62,14 @@ impl HostName {
     }
 }
 
+/// The other one of the hosts, if this process runs in the lab and on one of them.
+pub fn other_host() -> Option<String> {
+    std::env::var_os(VARIABLE)?;
+    let own = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let names = [HostName::Gouda.name(), HostName::Reblochon.name()];
+    names.contains(&own.as_str()).then(|| names.into_iter().find(|name| *name != own).map(str::to_owned)).flatten()
+}
+
 /// Which kernel the hosts live in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ground {

@@ -9,7 +9,9 @@ use super::Common;
 use crate::console::runtime::{self, Options};
 use crate::console::state::Setting;
 use crate::console::theme::{self, Theme};
-use crate::kernel::Support;
+use crate::kernel::namespace::Namespace;
+use crate::kernel::{Support, XfrmKernel};
+use crate::lab;
 use crate::privilege;
 use crate::settings::{Environment, Settings};
 
@@ -30,16 +32,32 @@ pub fn run(common: &Common) -> anyhow::Result<ExitCode> {
         // Asking makes the kernel load its modules, which is more than looking.
         if settings.read_only { Support::default() } else { Support::ask() }
     })?;
+    // It lies in another namespace, which may be entered now and not later.
+    let other_host = lab::other_host();
+    let other_kernel = other_host.as_ref().filter(|_| !settings.read_only).and_then(|host| kernel_of(host));
     privilege::drop_the_rest();
     let setting = Setting {
         host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         namespace: common.netns.clone(),
         read_only: settings.read_only,
+        other_host: other_kernel.is_some().then_some(other_host).flatten(),
         themes: theme::names(settings.theme_folder.as_deref()),
         interface: settings.interface,
         complaints,
     };
-    let options = Options { setting, theme, theme_folder: settings.theme_folder, capture: settings.capture, support };
+    let options = Options {
+        setting,
+        theme,
+        theme_folder: settings.theme_folder,
+        capture: settings.capture,
+        other_host: other_kernel,
+        support,
+    };
     runtime::run(options).context("the terminal")?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The kernel as a host of the lab sees it.
+fn kernel_of(host: &str) -> Option<XfrmKernel> {
+    Namespace::named(host).ok()?.within(XfrmKernel::open).ok()?.ok()
 }

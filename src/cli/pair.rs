@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
@@ -14,9 +14,9 @@ use crate::kernel::{Kernel, XfrmKernel, together};
 use crate::model::check::{self, Severity};
 use crate::model::lifetime::parse_seconds;
 use crate::model::number::parse_u32;
-use crate::model::pair::{Half, PairPlan, Protection, SUITES, Suite};
-use crate::model::{IfId, LifetimeLimits, Limit, Mark, PolicySpec, Prefix, ReqId, Spi};
-use crate::privilege::private_file;
+use crate::model::pair::{Half, PairPlan, Protection, SUITES, Suite, free_reqid};
+use crate::model::{IfId, LifetimeLimits, Mark, PolicySpec, Prefix, ReqId, Spi};
+use crate::privilege::write_private;
 
 /// Protect the traffic with another host: SAs both ways, and policies
 ///
@@ -55,6 +55,9 @@ pub struct Arguments {
     /// Only for packets through this xfrm interface, on this host
     #[arg(long, value_name = "N", value_parser = parse_u32)]
     if_id: Option<u32>,
+    /// Only make SAs with new keys, for policies that both hosts have; the old SAs stay until they are deleted
+    #[arg(long, conflicts_with_all = ["reqid", "priority"])]
+    only_keys: bool,
     /// What the script is written in
     #[arg(long, value_enum, default_value_t = Language::Ip)]
     language: Language,
@@ -97,15 +100,8 @@ impl Arguments {
     }
 
     fn plan(&self, kernel: &mut dyn Kernel) -> anyhow::Result<PairPlan> {
-        let limits = self.lifetime.map_or_else(LifetimeLimits::default, |hard| {
-            let since_added_secs = Limit { soft: Some(hard - hard / 100), hard: Some(hard) };
-            LifetimeLimits { since_added_secs, ..LifetimeLimits::default() }
-        });
-        let reqid = match self.reqid {
-            Some(reqid) => reqid,
-            None => free_reqid(kernel)?,
-        };
-        Ok(PairPlan {
+        let limits = self.lifetime.map_or_else(LifetimeLimits::default, LifetimeLimits::ending_after);
+        let mut plan = PairPlan {
             networks: self.networks.as_deref().and_then(|networks| networks.try_into().ok()),
             protection: match self.protect {
                 Protect::Esp => Protection::Esp,
@@ -114,23 +110,23 @@ impl Arguments {
             },
             compress: self.compress,
             suite: self.suite,
-            reqid: ReqId(reqid),
             priority: self.priority,
             limits,
             mark: self.mark,
             if_id: self.if_id.map(IfId),
+            only_keys: self.only_keys,
             ..PairPlan::between(self.here, self.there)
-        })
+        };
+        let policies = kernel.policies()?;
+        plan.reqid = match self.reqid {
+            Some(reqid) => ReqId(reqid),
+            None if self.only_keys => {
+                plan.reqid_in(&policies).context("this host has no policy for this pair that demands SAs")?
+            }
+            None => free_reqid(&kernel.sas()?, &policies),
+        };
+        Ok(plan)
     }
-}
-
-/// The lowest number that nothing in the kernel has.
-fn free_reqid(kernel: &mut dyn Kernel) -> anyhow::Result<u32> {
-    let of_sas: Vec<u32> = kernel.sas()?.iter().map(|sa| sa.reqid.0).collect();
-    let policies = kernel.policies()?;
-    let of_policies = policies.iter().flat_map(|policy| policy.templates.iter().map(|template| template.reqid.0));
-    let used: std::collections::HashSet<u32> = of_sas.into_iter().chain(of_policies).collect();
-    Ok((1..=u32::MAX).find(|number| !used.contains(number)).unwrap_or(1))
 }
 
 /// Makes the pair.
@@ -183,7 +179,7 @@ pub fn pair(
     }
     if let Some(path) = &arguments.output {
         // Before anything is changed: what the other host needs must not be lost.
-        write_script(path, mirrored.as_bytes()).with_context(|| format!("writing {}", path.display()))?;
+        write_private(path, mirrored.as_bytes()).with_context(|| format!("writing {}", path.display()))?;
     }
     if let Err(refusal) = together::add(kernel, here) {
         if let Some(path) = &arguments.output {
@@ -211,10 +207,4 @@ fn refuse_problems(plan: &PairPlan, halves: &[Half; 2]) -> anyhow::Result<()> {
         Some(problem) => bail!("{problem}"),
         None => Ok(()),
     }
-}
-
-fn write_script(path: &Path, text: &[u8]) -> io::Result<()> {
-    let mut file = private_file(path)?;
-    file.write_all(text)?;
-    file.sync_all()
 }

@@ -51,6 +51,8 @@ pub enum Action {
     SortBackwards,
     /// Make an SA or a policy.
     Add,
+    /// Plan what protects the traffic with another host.
+    Pair,
     /// Remove the selected row.
     Delete,
     /// Remove all.
@@ -109,6 +111,16 @@ pub enum Action {
     Generate,
     /// Send what the form says.
     Submit,
+    /// Make this host's half.
+    MakeHere,
+    /// Make the other half on the lab's other host.
+    MakeThere,
+    /// Show it in the other language.
+    OtherLanguage,
+    /// Into the terminal's clipboard.
+    Copy,
+    /// Into a file.
+    Save,
     /// Yes, do it.
     Confirm,
     /// No, leave it.
@@ -147,6 +159,7 @@ impl Action {
             Self::Sort => "sort by the next column",
             Self::SortBackwards => "turn the order round",
             Self::Add => "add",
+            Self::Pair => "pair: protect the traffic with another host",
             Self::Delete => "delete the row (asks first)",
             Self::Flush => "flush: delete all (asks first)",
             Self::Reveal => "reveal the keys for ten seconds",
@@ -169,13 +182,18 @@ impl Action {
             Self::NextMarked => "to the next marked packet",
             Self::Record => "record the listed packets in a file; end it",
             Self::Peers => "sums of each peer",
-            Self::Check => "check: watch whether the traffic with this peer is encrypted",
+            Self::Check => "check: is the traffic with this peer encrypted?",
             Self::NextField => "next field",
             Self::PreviousField => "field before",
             Self::NextChoice => "next choice",
             Self::PreviousChoice => "choice before",
             Self::Generate => "make up a random key or a free SPI",
-            Self::Submit => "add it",
+            Self::Submit => "send the form",
+            Self::MakeHere => "yes: make this host's half",
+            Self::MakeThere => "in the lab: make the other host's half there",
+            Self::OtherLanguage => "show it in the other language, setkey or ip xfrm",
+            Self::Copy => "copy the other host's script, WITH ITS KEYS (OSC 52)",
+            Self::Save => "save the other host's script, WITH ITS KEYS",
             Self::Confirm => "yes",
             Self::Decline => "no",
             Self::Accept => "take it",
@@ -208,6 +226,13 @@ impl Action {
             Self::Record => "record",
             Self::Peers => "peers",
             Self::Generate => "random",
+            Self::Submit => "send",
+            Self::Pair => "pair",
+            Self::MakeHere => "make it here",
+            Self::MakeThere => "there",
+            Self::OtherLanguage => "language",
+            Self::Copy => "copy",
+            Self::Save => "save",
             Self::NextScreen => "screens",
             Self::Leave => "leave",
             Self::Back => "back",
@@ -218,6 +243,16 @@ impl Action {
 
     /// Whether it changes the kernel: `--read-only` takes these away.
     pub fn is_dangerous(self) -> bool {
-        matches!(self, Self::Add | Self::Delete | Self::Flush | Self::Submit | Self::Confirm)
+        matches!(
+            self,
+            Self::Add
+                | Self::Pair
+                | Self::Delete
+                | Self::Flush
+                | Self::Submit
+                | Self::Confirm
+                | Self::MakeHere
+                | Self::MakeThere
+        )
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::capture::Frame;
 use crate::kernel::{KernelError, Operation};
+use crate::model::pair::Half;
 use crate::model::{IpsecProtocol, PolicyId, PolicyKind, PolicySpec, SaId, SaSpec, Secret};
 use crate::packet::Filter;
 
@@ -27,6 +28,17 @@ pub enum Command {
     },
     /// Write packets into a file.
     Record(Record),
+    /// Make this on the lab's other host.
+    AddThere(Box<Half>),
+    /// Put this into the clipboard of the user's terminal.
+    Copy(Secret),
+    /// Write this into a new file that its owner alone may read.
+    Save {
+        /// Its path, as the user typed it.
+        path: String,
+        /// What is written.
+        text: Secret,
+    },
     /// Use this theme.
     UseTheme(String),
     /// Draw every cell anew.
@@ -86,6 +98,8 @@ pub enum Change {
     DeletePolicy(PolicyId),
     /// Remove all policies of a kind.
     FlushPolicies(PolicyKind),
+    /// Make these SAs and policies, all or none.
+    AddHalf(Box<Half>),
 }
 
 impl Change {
@@ -98,6 +112,7 @@ impl Change {
             Self::AddPolicy(spec) => Operation::AddPolicy(Box::new(spec.id())),
             Self::DeletePolicy(id) => Operation::DeletePolicy(Box::new(*id)),
             Self::FlushPolicies(kind) => Operation::FlushPolicies(*kind),
+            Self::AddHalf(half) => Operation::AddTogether(half.size()),
         }
     }
 }
@@ -114,6 +129,10 @@ impl fmt::Display for Change {
             Self::DeletePolicy(id) => write!(f, "deleted policy {id}"),
             Self::FlushPolicies(PolicyKind::Main) => f.write_str("flushed all policies"),
             Self::FlushPolicies(kind) => write!(f, "flushed all {kind} policies"),
+            Self::AddHalf(half) => {
+                write!(f, "added {}", half.size())?;
+                half.sas.first().map_or(Ok(()), |sa| write!(f, " for {} and {}", sa.source, sa.destination))
+            }
         }
     }
 }

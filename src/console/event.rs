@@ -47,6 +47,15 @@ pub enum Event {
     Supported(Support),
     /// A command was carried out or refused.
     Done(Outcome),
+    /// The lab's other host has what it was to get, or refuses it.
+    DoneThere(Result<(), KernelError>),
+    /// A file was written, or not and why.
+    Saved {
+        /// Its path, as the user typed it.
+        path: String,
+        /// How it went.
+        result: Result<(), String>,
+    },
     /// Frames were captured by the capture of this generation.
     Frames {
         /// Which capture.

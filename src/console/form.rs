@@ -9,7 +9,9 @@ use super::command::Change;
 use super::text_field::TextField;
 use crate::kernel::KernelError;
 use crate::model::check::Severity;
+use crate::model::pair::PairPlan;
 
+pub mod pair;
 pub mod policy;
 pub mod sa;
 
@@ -39,6 +41,15 @@ pub enum FieldId {
     TunnelDestination,
     Level,
     Priority,
+    Make,
+    OwnNetwork,
+    FarNetwork,
+    Protection,
+    Suite,
+    Lifetime,
+    More,
+    Mark,
+    IfId,
 }
 
 /// How a field is filled in.
@@ -90,14 +101,25 @@ impl Complaint {
 pub struct Plan {
     /// What it makes.
     pub title: &'static str,
+    /// What its button does.
+    pub button: &'static str,
     /// Its fields from top to bottom.
     pub fields: &'static [Description],
     /// Everything wrong with what it holds.
     check: fn(&Form) -> Vec<Complaint>,
-    /// The change that it asks for; `None` while something is missing.
-    make: fn(&Form) -> Option<Change>,
+    /// What it asks for; `None` while something is missing.
+    make: fn(&Form) -> Option<Made>,
     /// The field that a kernel's refusal is about.
     blame: fn(&KernelError) -> Option<FieldId>,
+}
+
+/// What a form asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Made {
+    /// A change, to be carried out at once.
+    Change(Box<Change>),
+    /// A plan for two hosts, to be looked at first.
+    Pair(Box<PairPlan>),
 }
 
 /// One field's content.
@@ -116,6 +138,11 @@ pub enum Progress {
     Warned,
     /// It was sent; no answer yet.
     Pending,
+}
+
+/// The options of a choice.
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
 }
 
 /// A form being filled in.
@@ -161,6 +188,11 @@ impl Form {
         self.plan.title
     }
 
+    /// What its button does.
+    pub fn button(&self) -> &'static str {
+        self.plan.button
+    }
+
     /// The fields that mean something now, from top to bottom.
     pub fn fields(&self) -> impl Iterator<Item = &'static Description> {
         self.plan.fields.iter().filter(|field| (field.applies)(self))
@@ -183,11 +215,11 @@ impl Form {
 
     /// Whether it waits for the answer to this change.
     pub fn waits_for(&self, change: &Change) -> bool {
-        self.is_pending() && self.change().as_ref() == Some(change)
+        self.is_pending() && matches!(self.made(), Some(Made::Change(made)) if *made == *change)
     }
 
-    /// The change that it asks for; `None` while something is missing.
-    pub fn change(&self) -> Option<Change> {
+    /// What it asks for; `None` while something is missing.
+    pub fn made(&self) -> Option<Made> {
         (self.plan.make)(self)
     }
 

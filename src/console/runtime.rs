@@ -8,6 +8,7 @@
 //! | `kernel-follow` | the kernel's databases and events |
 //! | `kernel-change` | the user's changes, one after the other |
 //! | `kernel-poll` | counters, once a second |
+//! | `kernel-there` | what the lab's other host gets |
 //! | `signals` | ends the program when the loop cannot |
 //! | `capture` | frames, from the moment on that somebody wants to see them |
 //! | `record` | a recording into a file, while there is one |
@@ -18,7 +19,7 @@
 //! A thread that ends by itself becomes [`Event::ThreadLost`]: the console lives on and says so.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc as blocking;
@@ -44,8 +45,11 @@ use super::theme::Theme;
 use super::view;
 use crate::capture::{self, Method};
 use crate::kernel::follow::{Follower, Resync};
-use crate::kernel::{Kernel, KernelError, Support, XfrmKernel};
+use crate::kernel::{Kernel, KernelError, Support, XfrmKernel, together};
+use crate::model::Secret;
+use crate::model::pair::Half;
 use crate::packet::Filter;
+use crate::privilege::write_private;
 
 /// No picture comes sooner than this after the last.
 const FRAME: Duration = Duration::from_millis(33);
@@ -74,6 +78,8 @@ pub struct Options {
     pub theme_folder: Option<PathBuf>,
     /// How frames are taken.
     pub capture: Method,
+    /// The kernel as the lab's other host sees it.
+    pub other_host: Option<XfrmKernel>,
     /// Finds out what the kernel can do; started by the caller, whose rights it may need.
     pub support: JoinHandle<Support>,
 }
@@ -107,8 +113,8 @@ impl Clocks {
 async fn run_loop(options: Options, terminal: &mut TakenTerminal) -> io::Result<()> {
     let clocks = Clocks { start: Instant::now() };
     watch_for_signals()?;
-    let mut world = World::start(options.theme, options.theme_folder, options.capture, options.support)?;
-    let mut state = State::new(options.setting, Clock::local(), clocks.now());
+    let mut state = State::new(options.setting.clone(), Clock::local(), clocks.now());
+    let mut world = World::start(options)?;
     let mut keys = EventStream::new();
     let mut signals =
         [signal(SignalKind::terminate())?, signal(SignalKind::hangup())?, signal(SignalKind::interrupt())?];
@@ -161,6 +167,7 @@ async fn run_loop(options: Options, terminal: &mut TakenTerminal) -> io::Result<
                     return Ok(());
                 }
                 Command::Redraw => terminal.redraw()?,
+                Command::Copy(text) => terminal.copy(&text)?,
                 other => world.carry_out(other),
             }
         }
@@ -182,6 +189,8 @@ struct World {
     polls: blocking::SyncSender<Wanted>,
     resync: blocking::Receiver<Resync>,
     following: Option<Resync>,
+    /// What the lab's other host is to get.
+    other_host: Option<blocking::Sender<Half>>,
     /// The recording that runs; its thread ends with it.
     recorder: Option<blocking::Sender<Record>>,
     theme: Theme,
@@ -189,12 +198,8 @@ struct World {
 }
 
 impl World {
-    fn start(
-        theme: Theme,
-        theme_folder: Option<PathBuf>,
-        method: Method,
-        support: JoinHandle<Support>,
-    ) -> io::Result<Self> {
+    fn start(options: Options) -> io::Result<Self> {
+        let Options { setting: _, theme, theme_folder, capture: method, other_host, support } = options;
         let (sender, events) = mpsc::channel(QUEUE);
         let (frames_sender, frames) = mpsc::channel(FRAMES_QUEUE);
         let generation = Arc::default();
@@ -210,6 +215,11 @@ impl World {
         // One question waits at most: another one behind it would ask for the same.
         let (polls, wanted_polls) = blocking::sync_channel(1);
         spawn("kernel-poll", &sender, move |sender| poll(sender, &wanted_polls))?;
+        let other_host = other_host.map(|kernel| {
+            let (halves, wanted) = blocking::channel();
+            spawn("kernel-there", &sender, move |sender| add_there(kernel, sender, &wanted)).map(|_| halves)
+        });
+        let other_host = other_host.transpose()?;
         let following = None;
         Ok(Self {
             events,
@@ -223,6 +233,7 @@ impl World {
             polls,
             resync,
             following,
+            other_host,
             recorder: None,
             theme,
             theme_folder,
@@ -262,7 +273,23 @@ impl World {
                     let _ = self.sender.try_send(Event::ThemeRefused(error.to_string()));
                 }
             },
-            Command::Redraw | Command::Quit => {}
+            Command::AddThere(half) => {
+                // Only a lab has another host.
+                let _ = self.other_host.as_ref().map(|host| host.send(*half));
+            }
+            Command::Save { path, text } => self.save(path, text),
+            Command::Redraw | Command::Copy(_) | Command::Quit => {}
+        }
+    }
+
+    fn save(&mut self, path: String, text: Secret) {
+        let (name, refused) = (path.clone(), path.clone());
+        let body = move |sender: &mpsc::Sender<Event>| {
+            let result = write_private(Path::new(&path), text.expose()).map_err(|error| error.to_string());
+            let _ = sender.blocking_send(Event::Saved { path: name, result });
+        };
+        if let Err(error) = spawn_mortal("save", &self.sender, body) {
+            let _ = self.sender.try_send(Event::Saved { path: refused, result: Err(error.to_string()) });
         }
     }
 
@@ -418,6 +445,14 @@ fn change(sender: &mpsc::Sender<Event>, wanted: &blocking::Receiver<Change>) {
     }
 }
 
+fn add_there(mut kernel: XfrmKernel, sender: &mpsc::Sender<Event>, wanted: &blocking::Receiver<Half>) {
+    while let Ok(half) = wanted.recv() {
+        if sender.blocking_send(Event::DoneThere(together::add(&mut kernel, &half))).is_err() {
+            return;
+        }
+    }
+}
+
 fn carry_out(kernel: &mut Option<XfrmKernel>, change: &Change) -> Result<(), KernelError> {
     let kernel = match kernel {
         Some(kernel) => kernel,
@@ -430,6 +465,7 @@ fn carry_out(kernel: &mut Option<XfrmKernel>, change: &Change) -> Result<(), Ker
         Change::AddPolicy(spec) => kernel.add_policy(spec),
         Change::DeletePolicy(id) => kernel.delete_policy(id),
         Change::FlushPolicies(kind) => kernel.flush_policies(*kind),
+        Change::AddHalf(half) => together::add(kernel, half),
     }
 }
 

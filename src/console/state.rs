@@ -26,6 +26,7 @@ mod on_action;
 mod on_kernel;
 mod on_packet;
 pub mod packets;
+pub mod proposal;
 pub mod question;
 pub mod rates;
 pub mod recording;
@@ -38,7 +39,9 @@ pub(crate) use on_kernel::defaults_words;
 use feed::Feed;
 use line::Line;
 use log::{Entry, Log, Origin, Weight};
+use on_action::{movement, scrolled};
 use packets::{Checking, Packets};
+use proposal::Proposal;
 use question::Question;
 use table::Table;
 
@@ -98,6 +101,8 @@ pub enum Layer {
     Question(Question),
     /// A form.
     Form(Box<Form>),
+    /// What is to protect the traffic with another host.
+    Proposal(Box<Proposal>),
     /// A list to choose from.
     Choice(Choice),
     /// The sums of each peer, scrolled so far.
@@ -144,6 +149,8 @@ pub struct Setting {
     pub read_only: bool,
     /// The names of all themes.
     pub themes: Vec<String>,
+    /// The lab's other host, if this is the lab.
+    pub other_host: Option<String>,
     /// The interface that packets are to be taken from, if one was named.
     pub interface: Option<String>,
     /// What is missing from the start, in sentences: rights, parts of the kernel.
@@ -273,6 +280,8 @@ impl State {
             Event::Polled(polled) => self.on_polled(*polled, commands),
             Event::Supported(support) => self.on_support(support),
             Event::Done(outcome) => self.on_outcome(&outcome),
+            Event::DoneThere(result) => self.on_done_there(result),
+            Event::Saved { path, result } => self.on_saved(&path, result),
             Event::Frames { generation, batch } => {
                 self.on_frames(generation, batch);
                 self.go_on_recording(commands);
@@ -309,6 +318,7 @@ impl State {
             }
             Some(Layer::Question(_)) => vec![Context::Question, Context::Always],
             Some(Layer::Form(_)) => vec![Context::Form, Context::Always],
+            Some(Layer::Proposal(_)) => vec![Context::Proposal, Context::Always],
             Some(Layer::Choice(_)) => vec![Context::Choice, Context::Always],
             Some(Layer::Line(_)) => vec![Context::Line, Context::Always],
         }

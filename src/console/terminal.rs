@@ -6,6 +6,8 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use crate::model::Secret;
+use crossterm::clipboard::CopyToClipboard;
 use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
 use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
 use crossterm::{cursor, execute};
@@ -51,6 +53,14 @@ impl TakenTerminal {
     pub fn redraw(&mut self) -> io::Result<()> {
         let size = self.screen.size()?;
         self.screen.resize(size.into())
+    }
+
+    /// Puts a text into the clipboard of the user's terminal (OSC 52). Whether it takes it, no terminal says.
+    ///
+    /// # Errors
+    /// When the terminal breaks.
+    pub fn copy(&mut self, text: &Secret) -> io::Result<()> {
+        execute!(io::stdout(), CopyToClipboard::to_clipboard_from(text.expose()))
     }
 }
 

@@ -34,6 +34,7 @@ mod head;
 mod help;
 mod packets;
 mod policies;
+mod proposal;
 mod question;
 mod sas;
 pub mod widget;
@@ -64,12 +65,14 @@ pub fn draw(frame: &mut Frame<'_>, state: &State, theme: &Theme) -> Drawn {
     } else {
         drawn.rows = draw_screen(frame, middle, state, theme);
     }
-    match state.layers.last() {
+    // A line is typed at the foot, and hides nothing.
+    match state.layers.iter().rev().find(|layer| !matches!(layer, Layer::Line(_))) {
         Some(Layer::Help { scroll, contexts }) => {
             drawn.reading = help::draw(frame, middle, state, theme, contexts, *scroll);
         }
         Some(Layer::Question(question)) => drawn.reading = question::draw(frame, middle, state, theme, question),
         Some(Layer::Form(form)) => form::draw(frame, middle, state, theme, form),
+        Some(Layer::Proposal(proposal)) => drawn.reading = proposal::draw(frame, middle, state, theme, proposal),
         Some(Layer::Choice(choice)) => widget::draw_choice(frame, middle, theme, choice),
         Some(Layer::Peers { scroll }) => drawn.reading = check::draw_peers(frame, middle, state, theme, *scroll),
         Some(Layer::Check(checking)) => check::draw(frame, middle, state, theme, checking),

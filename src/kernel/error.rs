@@ -33,6 +33,8 @@ pub enum Operation {
     DeletePolicy(Box<PolicyId>),
     /// The end of all policies of a kind.
     FlushPolicies(PolicyKind),
+    /// SAs and policies together, so many.
+    AddTogether(String),
     /// The fate of packets without a policy.
     ReadDefaults,
     /// Another fate for them.
@@ -62,6 +64,7 @@ impl fmt::Display for Operation {
             Self::DeletePolicy(id) => write!(f, "deleting policy {id}"),
             Self::FlushPolicies(PolicyKind::Main) => f.write_str("flushing policies"),
             Self::FlushPolicies(kind) => write!(f, "flushing {kind} policies"),
+            Self::AddTogether(what) => write!(f, "adding {what}"),
             Self::ReadDefaults => f.write_str("reading the default policy"),
             Self::SetDefaults => f.write_str("setting the default policy"),
             Self::Count => f.write_str("counting SAs and policies"),

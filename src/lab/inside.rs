@@ -1,6 +1,7 @@
 //! The lab from inside, whichever kernel it is on: the hosts, what protects them, who talks, and the command.
 
 use std::ffi::OsString;
+use std::net::IpAddr;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
@@ -22,15 +23,23 @@ pub(super) fn up(request: &Request) -> Result<Hosts, LabError> {
     let hosts = Hosts::up(&plan)?;
     let names = [HostName::Gouda.name(), HostName::Reblochon.name()];
     request.profile.install(&hosts, names)?;
-    let own = |host: &super::hosts::HostPlan| match request.profile {
-        // The tunnel protects the networks behind the hosts, not the hosts themselves.
-        Profile::Tunnel => host.lan.map(|prefix| prefix.address),
-        _ => host.addresses.first().map(|prefix| prefix.address),
+    let talking = |host: &super::hosts::HostPlan| -> Vec<IpAddr> {
+        let (own, behind) = (host.addresses.first(), host.lan.as_ref());
+        let prefixes = match request.profile {
+            // The tunnel protects the networks behind the hosts, not the hosts themselves.
+            Profile::Tunnel => [None, behind],
+            // Whatever the user is going to protect, somebody speaks there.
+            Profile::None => [own, behind],
+            Profile::Article | Profile::Gcm => [own, None],
+        };
+        prefixes.into_iter().flatten().map(|prefix| prefix.address).collect()
     };
     let [gouda, reblochon] = &plan.hosts;
     for (host, peer) in [(gouda, reblochon), (reblochon, gouda)] {
-        if let (Some(namespace), Some(own), Some(peer)) = (hosts.namespace(&host.name), own(host), own(peer)) {
-            talker::start(namespace, own, peer);
+        if let Some(namespace) = hosts.namespace(&host.name) {
+            for (own, peer) in talking(host).into_iter().zip(talking(peer)) {
+                talker::start(namespace, own, peer);
+            }
         }
     }
     Ok(hosts)

@@ -50,6 +50,12 @@ pub fn parse_seconds(text: &str) -> Result<u64, String> {
 }
 
 impl LifetimeLimits {
+    /// An end after so many seconds; a hundredth of them before it the kernel begins to warn.
+    pub fn ending_after(seconds: u64) -> Self {
+        let since_added_secs = Limit { soft: Some(seconds - seconds / 100), hard: Some(seconds) };
+        Self { since_added_secs, ..Self::default() }
+    }
+
     /// Whether nothing is limited.
     pub fn is_none(&self) -> bool {
         *self == Self::default()

@@ -3,11 +3,12 @@
 //! By hand it takes two scripts that mirror one another, with the same keys and numbers in both. Here one plan gives
 //! both halves.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use super::{
-    Algorithm, IfId, IpsecProtocol, Level, LifetimeLimits, Mark, Mode, PolicyDirection, PolicySpec, Prefix, ReqId,
-    SaSpec, Secret, Selector, Spi, Template, Transform,
+    Algorithm, IfId, IpsecProtocol, Level, LifetimeLimits, Mark, Mode, Policy, PolicyDirection, PolicySpec, Prefix,
+    ReqId, Sa, SaSpec, Secret, Selector, Spi, Template, Transform,
 };
 
 /// A set of algorithms under one name.
@@ -119,6 +120,8 @@ pub struct PairPlan {
     pub mark: Option<Mark>,
     /// The xfrm interface, on this host alone.
     pub if_id: Option<IfId>,
+    /// Whether both hosts have policies like these already, and only need SAs with other keys.
+    pub only_keys: bool,
 }
 
 /// What goes onto one host.
@@ -128,6 +131,26 @@ pub struct Half {
     pub sas: Vec<SaSpec>,
     /// Its policies.
     pub policies: Vec<PolicySpec>,
+}
+
+impl Half {
+    /// How much it is: `2 SAs and 3 policies`.
+    pub fn size(&self) -> String {
+        let count = |count: usize, one: &str, many: &str| format!("{count} {}", if count == 1 { one } else { many });
+        let sas = count(self.sas.len(), "SA", "SAs");
+        if self.policies.is_empty() {
+            return sas;
+        }
+        format!("{sas} and {}", count(self.policies.len(), "policy", "policies"))
+    }
+}
+
+/// The lowest number that neither an SA nor a policy has.
+pub fn free_reqid<'a>(sas: impl IntoIterator<Item = &'a Sa>, policies: impl IntoIterator<Item = &'a Policy>) -> ReqId {
+    let of_sas = sas.into_iter().map(|sa| sa.reqid);
+    let of_policies = policies.into_iter().flat_map(|policy| policy.templates.iter().map(|template| template.reqid));
+    let used: HashSet<ReqId> = of_sas.chain(of_policies).collect();
+    (1..=u32::MAX).map(ReqId).find(|number| !used.contains(number)).unwrap_or(ReqId(1))
 }
 
 impl PairPlan {
@@ -145,6 +168,7 @@ impl PairPlan {
             limits: LifetimeLimits::default(),
             mark: None,
             if_id: None,
+            only_keys: false,
         }
     }
 
@@ -217,8 +241,11 @@ impl PairPlan {
 
     /// The policies of this host, or as `mirrored` those of the other one.
     fn policies(&self, mirrored: bool) -> Vec<PolicySpec> {
+        if self.only_keys {
+            return Vec::new();
+        }
         let ends = [self.here, self.there];
-        let sides = self.networks.unwrap_or(ends.map(Prefix::host));
+        let sides = self.sides();
         let [own, far] = if mirrored { [1, 0] } else { [0, 1] };
         let forward = self.networks.map(|_| PolicyDirection::Forward);
         let directions = [PolicyDirection::Out, PolicyDirection::In].into_iter().chain(forward);
@@ -249,6 +276,26 @@ impl PairPlan {
             template.level = Level::Use;
         }
         template
+    }
+
+    /// What ties the policy that is there already, for the same packets, to its SAs.
+    pub fn reqid_in<'a>(&self, policies: impl IntoIterator<Item = &'a Policy>) -> Option<ReqId> {
+        let [own, far] = self.sides();
+        let fits = |template: &&Template| match self.networks {
+            Some(_) => template.joins(self.here, self.there),
+            None => template.mode == Mode::Transport,
+        };
+        let mut same = policies.into_iter().filter(|policy| {
+            let selector = &policy.selector;
+            let goes = (policy.direction, selector.source, selector.destination) == (PolicyDirection::Out, own, far);
+            goes && (policy.mark, policy.if_id) == (self.mark, self.if_id)
+        });
+        same.find_map(|policy| policy.templates.iter().find(fits).map(|template| template.reqid))
+    }
+
+    /// Whose packets are protected: the networks, or the two hosts.
+    pub fn sides(&self) -> [Prefix; 2] {
+        self.networks.unwrap_or([self.here, self.there].map(Prefix::host))
     }
 
     /// What cannot be right about it, in sentences; what is wrong with an SA or policy itself is found when it is made.

@@ -54,6 +54,11 @@ impl AlgorithmMasks {
 }
 
 impl Template {
+    /// Whether it makes a tunnel from one host to the other.
+    pub fn joins(&self, here: IpAddr, there: IpAddr) -> bool {
+        self.mode == Mode::Tunnel && (self.source, self.destination) == (here, there)
+    }
+
     /// A required template for any SA of this protocol and mode between these tunnel ends (unspecified addresses for
     /// transport mode).
     pub fn new(protocol: IpsecProtocol, mode: Mode, source: IpAddr, destination: IpAddr) -> Self {

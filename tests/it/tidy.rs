@@ -10,7 +10,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "cli",
         &["capture", "console", "dialect", "evidence", "kernel", "lab", "model", "packet", "privilege", "settings"],
     ),
-    ("console", &["capture", "dialect", "evidence", "kernel", "model", "packet", "sys"]),
+    ("console", &["capture", "dialect", "evidence", "kernel", "model", "packet", "privilege", "sys"]),
     ("lab", &["dialect", "kernel", "model", "privilege", "sys"]),
     ("capture", &["model", "packet", "privilege", "sys"]),
     ("evidence", &["crypto", "model", "packet"]),

@@ -22,7 +22,7 @@ fn main() {
 
 type Test = fn() -> Result<(), String>;
 
-const TESTS: [(&str, Test); 10] = [
+const TESTS: [(&str, Test); 11] = [
     ("q_leaves_and_the_terminal_is_as_it_was", q_leaves),
     ("ctrl_c_leaves_a_form", ctrl_c_leaves_a_form),
     ("sigterm_leaves_and_the_terminal_is_as_it_was", sigterm_leaves),
@@ -32,6 +32,7 @@ const TESTS: [(&str, Test); 10] = [
     ("any_size_down_to_1x1_is_survived", any_size_is_survived),
     ("pasted_text_is_no_key", pasted_text_is_no_key),
     ("the_lab_opens_on_the_article_and_leaves_a_clean_terminal", the_lab_opens),
+    ("a_pair_is_made_on_both_hosts_of_the_lab_from_the_console_alone", a_pair_in_the_lab),
     ("without_a_terminal_it_says_what_to_use_instead", without_a_terminal),
 ];
 
@@ -106,8 +107,7 @@ fn a_key_with_a_new_size() -> Result<(), String> {
         session.resize(if turn % 2 == 0 { 23 } else { 24 }, 80);
         session.press("?");
         session.sees("Keys")?;
-        session.press("\x1b");
-        session.until("the end of the help", |screen| !screen.contents().contains("Keys"))?;
+        leave(&mut session, "Keys")?;
     }
     session.press("q");
     session.ends(0).map(drop)
@@ -133,6 +133,43 @@ fn the_lab_opens() -> Result<(), String> {
     session.sees("AH: hmac-md5-96; ESP: 3des-cbc hmac-sha1-96")?;
     session.press("q");
     session.ends(0).map(drop)
+}
+
+/// What a newcomer does: a tunnel between two networks on both hosts, looked at, and other keys for it.
+fn a_pair_in_the_lab() -> Result<(), String> {
+    let mut session = Session::start(env!("CARGO_BIN_EXE_espial"), &["lab", "--profile", "none"]);
+    session.sees("nothing here")?;
+    session.press("A");
+    session.sees("This host")?;
+    // Then to "Protect", which is to be the networks behind both.
+    session.press("\t10.9.0.1\t10.9.0.2\t");
+    session.press("\x1b[C");
+    session.sees("networks behind both")?;
+    session.press("\t10.1.0.0/24\t10.2.0.0/24\x13");
+    session.sees("here: not made yet")?;
+    session.press("y");
+    session.sees("here: made")?;
+    session.press("o");
+    session.sees("Both hosts have it")?;
+    leave(&mut session, "Both hosts")?;
+    session.press("3");
+    session.sees("ESP ok")?;
+    session.press("1A");
+    session.sees("new keys")?;
+    session.press("\x13");
+    session.sees("# 2 SAs on 10.9.0.1")?;
+    session.press("yo");
+    session.sees("Both hosts use the new keys")?;
+    leave(&mut session, "Both hosts")?;
+    session.sees("SAs 4")?;
+    session.press("q");
+    session.ends(0).map(drop)
+}
+
+/// Escape, and what stood there is gone: a key right behind it would be taken for one with Alt.
+fn leave(session: &mut Session, what: &str) -> Result<(), String> {
+    session.press("\x1b");
+    session.until(&format!("the end of {what:?}"), |screen| !screen.contents().contains(what))
 }
 
 fn without_a_terminal() -> Result<(), String> {

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::sa::number;
-use super::{Complaint, Description, FieldId as F, Form, Kind, Plan};
+use super::{Complaint, Description, FieldId as F, Form, Kind, Made, Plan, words};
 use crate::console::command::Change;
 use crate::kernel::KernelError;
 use crate::model::check::{self, PolicyField};
@@ -13,7 +13,7 @@ use crate::model::{
 };
 
 /// The form that makes a policy.
-pub static PLAN: Plan = Plan { title: "Add a policy", fields: FIELDS, check, make, blame };
+pub static PLAN: Plan = Plan { title: "Add a policy", button: "Add", fields: FIELDS, check, make, blame };
 
 /// What a packet is wrapped in, by the words on screen: the first is applied first on the way out.
 const TRANSFORMS: [(&str, &[IpsecProtocol]); 4] = [
@@ -22,10 +22,6 @@ const TRANSFORMS: [(&str, &[IpsecProtocol]); 4] = [
     ("esp, then ah", &[IpsecProtocol::Esp, IpsecProtocol::Ah]),
     ("ipcomp, then esp", &[IpsecProtocol::Comp, IpsecProtocol::Esp]),
 ];
-
-fn words(words: &[&str]) -> Vec<String> {
-    words.iter().map(|word| (*word).to_owned()).collect()
-}
 
 fn protects(form: &Form) -> bool {
     form.value(F::Action) == "protect"
@@ -278,8 +274,8 @@ pub fn spec(form: &Form) -> Option<PolicySpec> {
     read(form).0
 }
 
-fn make(form: &Form) -> Option<Change> {
-    spec(form).map(Change::AddPolicy)
+fn make(form: &Form) -> Option<Made> {
+    spec(form).map(Change::AddPolicy).map(Box::new).map(Made::Change)
 }
 
 fn blame(error: &KernelError) -> Option<F> {

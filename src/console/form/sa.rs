@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{Complaint, Description, FieldId as F, Form, Kind, Plan};
+use super::{Complaint, Description, FieldId as F, Form, Kind, Made, Plan, words};
 use crate::console::command::Change;
 use crate::kernel::KernelError;
 use crate::model::check::{self, SaField};
@@ -12,7 +12,7 @@ use crate::model::{
 };
 
 /// The form that makes an SA.
-pub static PLAN: Plan = Plan { title: "Add an SA", fields: FIELDS, check, make, blame };
+pub static PLAN: Plan = Plan { title: "Add an SA", button: "Add", fields: FIELDS, check, make, blame };
 
 /// The choice that means no algorithm.
 const NONE: &str = "none";
@@ -119,10 +119,6 @@ static FIELDS: &[Description] = &[
     },
 ];
 
-fn words(words: &[&str]) -> Vec<String> {
-    words.iter().map(|word| (*word).to_owned()).collect()
-}
-
 /// The key lengths that are offered: all of a list, or 128 bits and the longest of a range, without salts.
 fn offered_lengths(algorithm: &Algorithm) -> Vec<u16> {
     match algorithm.key_bits {
@@ -204,7 +200,8 @@ pub fn key_bytes(form: &Form, field: F) -> Option<usize> {
     Some(usize::from(bits) / 8)
 }
 
-fn address(form: &Form, field: F, complaints: &mut Vec<Complaint>) -> Option<IpAddr> {
+/// An address in a field.
+pub(super) fn address(form: &Form, field: F, complaints: &mut Vec<Complaint>) -> Option<IpAddr> {
     let text = form.value(field);
     if text.is_empty() {
         complaints.push(Complaint::error(field, "an IPv4 or IPv6 address is needed"));
@@ -338,8 +335,8 @@ pub fn spec(form: &Form) -> Option<SaSpec> {
     read(form).0
 }
 
-fn make(form: &Form) -> Option<Change> {
-    spec(form).map(Change::AddSa)
+fn make(form: &Form) -> Option<Made> {
+    spec(form).map(Change::AddSa).map(Box::new).map(Made::Change)
 }
 
 fn blame(error: &KernelError) -> Option<F> {

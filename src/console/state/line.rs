@@ -12,6 +12,8 @@ pub enum Purpose {
     },
     /// A command is carried out when it is taken.
     Command,
+    /// The path of a file for the other host's script.
+    SaveScript,
 }
 
 /// A line being typed.
@@ -97,13 +99,13 @@ pub static COMMANDS: &[TypedCommand] = &[
     TypedCommand {
         names: &["record"],
         argument: "FILE",
-        help: "write the listed packets, and those to come, into a file",
+        help: "write the listed packets, and what comes, into a file",
         make: |path| Typed::Record(path.to_owned(), false),
     },
     TypedCommand {
         names: &["record-keys"],
         argument: "FILE",
-        help: "the same, with their SAs' KEYS in FILE.esp_sa for Wireshark",
+        help: "the same, and the KEYS for Wireshark in FILE.esp_sa",
         make: |path| Typed::Record(path.to_owned(), true),
     },
     TypedCommand {

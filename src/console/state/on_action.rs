@@ -8,7 +8,7 @@ use super::table::Move;
 use super::{Command, Layer, Line, REVEAL_MS, Reading, Screen, State};
 use crate::console::action::Action;
 use crate::console::columns::{Column, PolicyColumn, SaColumn};
-use crate::console::form::{self, FieldId, Form, Kind};
+use crate::console::form::{self, FieldId, Form, Kind, Made};
 use crate::console::text_field::TextField;
 use crate::model::{IpsecProtocol, Secret, Spi};
 
@@ -23,6 +23,7 @@ impl State {
                 }
                 Some(Layer::Question(_)) => self.on_question_action(action, commands),
                 Some(Layer::Form(_)) => self.on_form_action(action, commands),
+                Some(Layer::Proposal(_)) => self.on_proposal_action(action, commands),
                 Some(Layer::Choice(_)) => self.on_choice_action(action, commands),
                 Some(Layer::Line(_)) => self.on_line_action(action, commands),
             },
@@ -67,6 +68,7 @@ impl State {
             Action::Sort => self.sort(false),
             Action::SortBackwards => self.sort(true),
             Action::Add => self.open_form(),
+            Action::Pair => self.plan_pair(),
             Action::Delete => self.ask_to_delete(),
             Action::Flush => self.ask_to_flush(),
             Action::Reveal => self.reveal(),
@@ -352,13 +354,17 @@ impl State {
         };
         if !form.submit() {
             let warned = *form.progress() == form::Progress::Warned;
-            let text = if warned { "there are warnings: once more adds it all the same" } else { "not yet complete" };
+            let text = if warned { "there are warnings: once more goes on all the same" } else { "not yet complete" };
             self.warn(text.to_owned());
             return;
         }
-        if let Some(change) = form.change() {
-            form.sent();
-            commands.push(Command::Change(Box::new(change)));
+        match form.made() {
+            Some(Made::Change(change)) => {
+                form.sent();
+                commands.push(Command::Change(change));
+            }
+            Some(Made::Pair(plan)) => self.propose(*plan),
+            None => {}
         }
     }
 
@@ -394,7 +400,7 @@ impl State {
         self.open_line(Purpose::Command, text);
     }
 
-    fn open_line(&mut self, purpose: Purpose, text: &str) {
+    pub(super) fn open_line(&mut self, purpose: Purpose, text: &str) {
         self.layers.push(Layer::Line(Line { purpose, field: TextField::with(text), error: None }));
     }
 
@@ -410,8 +416,13 @@ impl State {
             }
             // What cannot be understood yet stays to be mended.
             (Action::Accept, Purpose::Filter { .. }) if line.error.is_some() => {}
-            (Action::Back, Purpose::Command) | (Action::Accept, Purpose::Filter { .. }) => {
+            (Action::Back, Purpose::Command | Purpose::SaveScript) | (Action::Accept, Purpose::Filter { .. }) => {
                 self.layers.pop();
+            }
+            (Action::Accept, Purpose::SaveScript) => {
+                let path = line.field.text().trim().to_owned();
+                self.layers.pop();
+                self.save_script(path, commands);
             }
             (Action::Accept, Purpose::Command) => match line::parse(line.field.text()) {
                 Ok(typed) => {
@@ -505,7 +516,7 @@ impl State {
 }
 
 /// How far an action moves, where a page has so many rows.
-fn movement(action: Action, page: usize) -> Option<Move> {
+pub(super) fn movement(action: Action, page: usize) -> Option<Move> {
     let page = page.max(1).cast_signed();
     Some(match action {
         Action::Up => Move::By(-1),
@@ -521,7 +532,7 @@ fn movement(action: Action, page: usize) -> Option<Move> {
 }
 
 /// The scroll after a movement over `length` lines in a window of `height`.
-fn scrolled(scroll: usize, movement: Move, height: usize, length: usize) -> usize {
+pub(super) fn scrolled(scroll: usize, movement: Move, height: usize, length: usize) -> usize {
     let most = length.saturating_sub(height);
     match movement {
         Move::By(lines) => scroll.min(most).saturating_add_signed(lines).min(most),

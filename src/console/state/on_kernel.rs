@@ -274,6 +274,7 @@ impl State {
     }
 
     pub(super) fn on_outcome(&mut self, outcome: &Outcome) {
+        self.on_done_here(&outcome.change, &outcome.result);
         match &outcome.result {
             Ok(()) => {
                 let text = outcome.change.to_string();
@@ -282,6 +283,7 @@ impl State {
                 match &*outcome.change {
                     Change::AddSa(spec) => self.wanted_sa = Some(spec.id()),
                     Change::AddPolicy(spec) => self.wanted_policy = Some(spec.id()),
+                    Change::AddHalf(half) => self.wanted_sa = half.sas.first().map(crate::model::SaSpec::id),
                     _ => {}
                 }
                 self.select_wanted();

@@ -17,9 +17,14 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme) {
     let (first, second) = (Rect { height: 1, ..area }, Rect { y: area.y + 1, height: 1, ..area });
     match state.layers.last() {
         Some(Layer::Line(line)) => {
-            let prompt = if line.purpose == Purpose::Command { ":" } else { "/" };
+            let prompt = match line.purpose {
+                Purpose::Command => ":",
+                Purpose::Filter { .. } => "/",
+                Purpose::SaveScript => "save as ",
+            };
             put(frame, first, 0, prompt, theme.style(Role::Key));
-            let input = Rect { x: first.x + 1, width: first.width - 1, ..first };
+            let taken = u16::try_from(width_of(prompt)).unwrap_or(0);
+            let input = Rect { x: first.x + taken, width: first.width.saturating_sub(taken), ..first };
             draw_input(frame, input, line.field.text(), line.field.cursor_chars(), theme.style(Role::Input));
             if let Some(error) = &line.error {
                 // In the place of the hints there is room for the whole sentence.

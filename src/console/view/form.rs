@@ -76,7 +76,7 @@ fn rows(form: &Form, cells: usize) -> Vec<Row> {
 fn help(form: &Form) -> &'static str {
     match form.focused() {
         Some(field) => field.help,
-        None => "Enter or Ctrl-S adds it; Esc leaves the form and changes nothing.",
+        None => "Enter or Ctrl-S goes on; Esc leaves the form and changes nothing.",
     }
 }
 
@@ -121,15 +121,16 @@ fn draw_text(frame: &mut Frame<'_>, area: Rect, theme: &Theme, field: &TextField
 }
 
 fn draw_button(frame: &mut Frame<'_>, area: Rect, theme: &Theme, form: &Form) {
+    let button = form.button();
     let (text, role) = match (form.progress(), form.focused().is_none()) {
-        (Progress::Pending, _) => ("  waiting for the kernel", Role::Caution),
-        (Progress::Warned, true) => ("[ Add it all the same ]", Role::Selected),
-        (Progress::Warned, false) => ("  Add it all the same", Role::Caution),
-        (Progress::Editing, true) => ("[ Add ]", Role::Selected),
-        (Progress::Editing, false) => ("  Add", Role::Muted),
+        (Progress::Pending, _) => ("  waiting for the kernel".to_owned(), Role::Caution),
+        (Progress::Warned, true) => (format!("[ {button} all the same ]"), Role::Selected),
+        (Progress::Warned, false) => (format!("  {button} all the same"), Role::Caution),
+        (Progress::Editing, true) => (format!("[ {button} ]"), Role::Selected),
+        (Progress::Editing, false) => (format!("  {button}"), Role::Muted),
     };
-    put(frame, area, LABEL_WIDTH, text, theme.style(role));
+    put(frame, area, LABEL_WIDTH, &text, theme.style(role));
     let hint = "Ctrl-S";
-    let column = LABEL_WIDTH + u16::try_from(width_of(text)).unwrap_or(0) + 2;
+    let column = LABEL_WIDTH + u16::try_from(width_of(&text)).unwrap_or(0) + 2;
     put(frame, area, column, hint, theme.style(Role::Key));
 }

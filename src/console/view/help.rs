@@ -31,14 +31,32 @@ pub fn draw(
         lines.push(row(theme, name.trim_end(), command.help));
     }
     let height = u16::try_from(lines.len() + 2).unwrap_or(u16::MAX);
-    let inside = draw_popup(frame, area, theme, "Keys", 66, height);
+    let inside = draw_popup(frame, area, theme, "Keys", WIDTH, height);
     let height = draw_lines(frame, inside, &lines, scroll);
     Reading { top: scroll, height, length: lines.len() }
 }
+
+/// As wide as the narrowest terminal that most people have.
+const WIDTH: u16 = 80;
 
 fn row<'a>(theme: &Theme, keys: &str, help: &'a str) -> Line<'a> {
     Line::from(vec![
         Span::styled(format!("{keys:<22} "), theme.style(Role::Key)),
         Span::styled(help, theme.style(Role::Text)),
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::console::keymap::BINDINGS;
+
+    #[test]
+    fn no_sentence_is_cut() {
+        let room = usize::from(WIDTH) - 4 - 23;
+        let sentences = BINDINGS.iter().map(|binding| binding.action.help()).chain(COMMANDS.iter().map(|c| c.help));
+        for sentence in sentences {
+            assert!(sentence.chars().count() <= room, "{sentence:?} is longer than {room}");
+        }
+    }
 }

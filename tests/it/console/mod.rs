@@ -14,7 +14,7 @@ use espial::console::event::{Event, Now, Polled};
 use espial::console::state::{Setting, State};
 use espial::console::theme::{Role, Theme};
 use espial::console::view;
-use espial::kernel::{Follower, Kernel, KernelError, ScriptedKernel, Support};
+use espial::kernel::{Follower, Kernel, KernelError, ScriptedKernel, Support, together};
 use espial::model::{
     AlgorithmName, IpsecProtocol, Limit, Mode, Policy, PolicyAction, PolicyDirection, PolicySpec, Prefix, ReqId, Sa,
     SaSpec, Secret, Selector, Spi, Template, Transform,
@@ -109,6 +109,7 @@ impl Bench {
             Change::AddPolicy(spec) => self.kernel.add_policy(spec),
             Change::DeletePolicy(id) => self.kernel.delete_policy(id),
             Change::FlushPolicies(kind) => self.kernel.flush_policies(*kind),
+            Change::AddHalf(half) => together::add(&mut self.kernel, half),
         };
         self.event(Event::Done(Outcome { change: Box::new(change), result }));
     }

@@ -300,7 +300,7 @@ fn warnings_are_confirmed_by_sending_once_more() {
         bench.keys("<right>");
     }
     bench.keys("<tab><ctrl-g><tab><tab><ctrl-g><ctrl-s>");
-    bench.sees("once more adds it all the same").sees("3des-cbc is too weak").misses("SAs 1");
+    bench.sees("once more goes on all the same").sees("3des-cbc is too weak").misses("SAs 1");
     bench.keys("<ctrl-s>").sees("SAs 1");
 }
 
@@ -309,4 +309,75 @@ fn the_whole_row_can_be_read_and_scrolled() {
     let mut bench = article().sized(80, 24);
     bench.keys("<enter>").sees("replayed").sees("may be used for");
     bench.keys("jjj").keys("<esc>").sees("SAs 4");
+}
+
+/// The form of a pair, filled in for a tunnel, and sent.
+const TUNNEL: &str = "A<tab>10.9.0.1<tab>10.9.0.2<tab><right><tab>10.1.0.0/24<tab>10.2.0.0/24<ctrl-s>";
+
+#[test]
+fn a_pair_is_shown_before_it_is_made_and_its_keys_never() {
+    let mut bench = Bench::new().sized(200, 50);
+    bench.keys(TUNNEL);
+    bench.sees("here: not made yet").sees("the other host: by its script").sees("# 2 SAs and 3 policies on 10.9.0.2");
+    bench.sees("ip xfrm policy add src 10.2.0.0/24 dst 10.1.0.0/24 dir fwd").sees("<key hidden>");
+    assert!(!bench.kernel.done().iter().any(|done| matches!(done, Operation::AddSa(_) | Operation::AddPolicy(_))));
+    bench.keys("l").sees("setkey on Linux has no words for this").keys("l");
+    bench.keys("y").sees("here: made").sees("SAs 2").sees("Policies 3");
+    let written: Vec<_> = bench.kernel.sas().unwrap();
+    let keys: Vec<_> =
+        written.iter().filter_map(|sa| sa.algorithms.aead.as_ref()).map(|t| t.key.reveal_hex()).collect();
+    assert_eq!(keys.len(), 2);
+    for key in &keys {
+        bench.misses(key);
+    }
+    // What was copied is the other host's half, with these keys.
+    bench.keys("c").sees("the script of 10.9.0.2 is on its way to the clipboard");
+    let Some(Command::Copy(script)) = bench.asked.last() else { panic!("{:?}", bench.asked) };
+    let script = String::from_utf8(script.expose().to_vec()).unwrap();
+    assert!(script.contains("dir out") && keys.iter().all(|key| script.contains(key.as_str())));
+    bench.keys("<esc>").misses("here: made").misses("Show both halves");
+}
+
+#[test]
+fn keys_that_only_one_host_has_are_not_thrown_away_by_one_key() {
+    let mut bench = Bench::new();
+    bench.keys(TUNNEL).keys("<esc>").sees("Show both halves").keys("<ctrl-s>y");
+    bench.keys("<esc>").sees("Esc again throws it away").sees("here: made");
+    bench.keys("w<ctrl-u>/keys/peer.sh<enter>");
+    let Some(Command::Save { path, .. }) = bench.asked.last() else { panic!("{:?}", bench.asked) };
+    assert_eq!(path, "/keys/peer.sh");
+    let refused = Err("Permission denied".to_owned());
+    bench.event(Event::Saved { path: "/keys/peer.sh".to_owned(), result: refused });
+    bench.sees("saving /keys/peer.sh: Permission denied");
+    bench.event(Event::Saved { path: "/keys/peer.sh".to_owned(), result: Ok(()) });
+    bench.sees("saved the script of 10.9.0.2").keys("<esc>").misses("here: made");
+}
+
+#[test]
+fn a_pair_that_the_kernel_refuses_leaves_nothing_and_says_why() {
+    let mut bench = Bench::with(|_| {}, |setting| setting.other_host = Some("reblochon".to_owned()));
+    bench.keys(TUNNEL);
+    let text = Some("Requested AEAD algorithm not found".to_owned());
+    bench.kernel.refuse_next(Cause::Refused { errno: libc::ENOSYS, text });
+    bench.keys("y").sees("here: refused").sees("nothing of it was made").sees("Requested AEAD algorithm not found");
+    bench.sees("SAs 0").keys("y").sees("here: made").sees("SAs 2");
+    bench.keys("o").sees("reblochon: waiting for the kernel");
+    assert!(matches!(bench.asked.last(), Some(Command::AddThere(half)) if half.policies.len() == 3));
+    bench.event(Event::DoneThere(Ok(())));
+    bench.sees("reblochon: made").sees("Both hosts have it");
+    bench.keys("<esc>").misses("reblochon: made");
+}
+
+#[test]
+fn new_keys_are_for_the_policies_that_are_there() {
+    let mut bench = Bench::new();
+    bench.keys(TUNNEL).keys("yc<esc>");
+    let reqid = bench.kernel.sas().unwrap()[0].reqid;
+    // The form knows by now what is there.
+    bench.keys("A").sees("new keys").sees("10.2.0.0/24").keys("<ctrl-s>").sees("# 2 SAs on 10.9.0.1").keys("yc<esc>");
+    let sas = bench.kernel.sas().unwrap();
+    assert_eq!((sas.len(), bench.kernel.policies().unwrap().len()), (4, 3));
+    assert!(sas.iter().all(|sa| sa.reqid == reqid));
+    // Without such a policy there is nothing that would use them.
+    bench.keys("A<tab><tab>10.9.0.7<ctrl-s>").sees("there is no policy here like this");
 }

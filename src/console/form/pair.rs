@@ -1,0 +1,319 @@
+//! The form that plans what protects the traffic with another host.
+
+use super::sa::{address, number};
+use super::{Complaint, Description, FieldId as F, Form, Kind, Made, Plan, words};
+use crate::model::check::Severity;
+use crate::model::lifetime::parse_seconds;
+use crate::model::pair::{PairPlan, Protection, SUITES, Suite};
+use crate::model::{IfId, LifetimeLimits, Mark, Prefix, ReqId};
+
+/// The form that plans what protects the traffic with another host.
+pub static PLAN: Plan = Plan {
+    title: "Protect the traffic with another host",
+    button: "Show both halves",
+    fields: FIELDS,
+    check,
+    make: |form| read(form).0.map(Box::new).map(Made::Pair),
+    blame: |_| None,
+};
+
+/// The choice that makes no policies.
+pub const ONLY_KEYS: &str = "new keys";
+/// The choice that makes a tunnel.
+pub const TUNNEL: &str = "networks behind both";
+/// What protects, by the words on screen.
+const PROTECTIONS: [(&str, Protection); 3] =
+    [("esp", Protection::Esp), ("esp and ah", Protection::EspAh), ("ah", Protection::Ah)];
+
+fn shows_more(form: &Form) -> bool {
+    form.value(F::More) == "shown"
+}
+
+fn tunnels(form: &Form) -> bool {
+    form.value(F::Mode) == TUNNEL
+}
+
+fn makes_policies(form: &Form) -> bool {
+    form.value(F::Make) != ONLY_KEYS
+}
+
+static FIELDS: &[Description] = &[
+    Description {
+        id: F::Make,
+        label: "Make",
+        help: "SAs and policies on both hosts; or new keys only: SAs for policies that both have. The old SAs stay until \
+               you delete them.",
+        kind: Kind::Choice(|_| words(&["SAs and policies", ONLY_KEYS])),
+        initial: "SAs and policies",
+        applies: |_| true,
+    },
+    Description {
+        id: F::Source,
+        label: "This host",
+        help: "The address of this host that the other one knows.",
+        kind: Kind::Text,
+        initial: "",
+        applies: |_| true,
+    },
+    Description {
+        id: F::Destination,
+        label: "Other host",
+        help: "The other host's address.",
+        kind: Kind::Text,
+        initial: "",
+        applies: |_| true,
+    },
+    Description {
+        id: F::Mode,
+        label: "Protect",
+        help: "What the two hosts say to one another (transport mode), or what passes between the networks behind them \
+               (tunnel mode).",
+        kind: Kind::Choice(|_| words(&["the two hosts", TUNNEL])),
+        initial: "the two hosts",
+        applies: |_| true,
+    },
+    Description {
+        id: F::OwnNetwork,
+        label: "Network here",
+        help: "The network behind this host, as 10.1.0.0/24.",
+        kind: Kind::Text,
+        initial: "",
+        applies: tunnels,
+    },
+    Description {
+        id: F::FarNetwork,
+        label: "Network there",
+        help: "The network behind the other host, as 10.2.0.0/24.",
+        kind: Kind::Text,
+        initial: "",
+        applies: tunnels,
+    },
+    Description {
+        id: F::Protection,
+        label: "With",
+        help: "esp encrypts and authenticates; ah authenticates the header as well, and encrypts nothing.",
+        kind: Kind::Choice(|_| PROTECTIONS.iter().map(|(word, _)| (*word).to_owned()).collect()),
+        initial: "esp",
+        applies: |_| true,
+    },
+    Description {
+        id: F::Suite,
+        label: "Algorithms",
+        help: "The first is what to take today. aes-256-cbc-sha512 for peers without AES-GCM; 3des-sha1 is what one took \
+               in 2004.",
+        kind: Kind::Choice(|_| SUITES.iter().map(|suite| suite.name.to_owned()).collect()),
+        initial: "aes-256-gcm",
+        applies: |_| true,
+    },
+    Description {
+        id: F::More,
+        label: "More",
+        help: "Compression, lifetime, and what ties this to other rules: most often not needed.",
+        kind: Kind::Choice(|_| words(&["hidden", "shown"])),
+        initial: "hidden",
+        applies: |_| true,
+    },
+    Description {
+        id: F::Compression,
+        label: "Compress first",
+        help: "IPComp: makes packets smaller where that helps. It protects nothing.",
+        kind: Kind::Choice(|_| words(&["no", "yes"])),
+        initial: "no",
+        applies: shows_more,
+    },
+    Description {
+        id: F::Lifetime,
+        label: "Lifetime",
+        help: "How long the SAs live, as 8h or 30d; empty: for ever. Nothing renews them by itself.",
+        kind: Kind::Text,
+        initial: "",
+        applies: shows_more,
+    },
+    Description {
+        id: F::ReqId,
+        label: "Request ID",
+        help: "The number that ties SAs and policies together; empty: one that is free.",
+        kind: Kind::Text,
+        initial: "",
+        applies: |form| shows_more(form) && makes_policies(form),
+    },
+    Description {
+        id: F::Priority,
+        label: "Priority",
+        help: "The policies' place: of those that fit, the kernel takes the lowest number. setkey's is 2147483648.",
+        kind: Kind::Text,
+        initial: "2147483648",
+        applies: |form| shows_more(form) && makes_policies(form),
+    },
+    Description {
+        id: F::Mark,
+        label: "Mark",
+        help: "Only for packets with this mark, on this host: a number, or number/mask.",
+        kind: Kind::Text,
+        initial: "",
+        applies: shows_more,
+    },
+    Description {
+        id: F::IfId,
+        label: "Interface ID",
+        help: "Only for packets through the xfrm interface of this number, on this host.",
+        kind: Kind::Text,
+        initial: "",
+        applies: shows_more,
+    },
+];
+
+/// What a field that may stay empty holds. What cannot be read has been complained about.
+fn optional<T>(
+    form: &Form,
+    field: F,
+    complaints: &mut Vec<Complaint>,
+    read: impl Fn(&str) -> Result<T, String>,
+) -> Result<Option<T>, ()> {
+    if !form.applies(field) || form.value(field).is_empty() {
+        return Ok(None);
+    }
+    read(form.value(field)).map(Some).map_err(|why| complaints.push(Complaint::error(field, why)))
+}
+
+fn network(form: &Form, field: F, complaints: &mut Vec<Complaint>) -> Option<Prefix> {
+    let prefix: Result<Prefix, String> = match form.value(field) {
+        "" => Err("a network is needed, as 10.1.0.0/24".to_owned()),
+        text => text.parse().map_err(|error: crate::model::prefix::PrefixError| error.to_string()),
+    };
+    let prefix = prefix.and_then(|prefix| {
+        if prefix.has_host_bits() {
+            return Err(format!("{prefix} is a host in a network, not the network itself"));
+        }
+        Ok(prefix)
+    });
+    prefix.map_err(|why| complaints.push(Complaint::error(field, why))).ok()
+}
+
+/// The plan as far as it can be read, and what is wrong.
+fn read(form: &Form) -> (Option<PairPlan>, Vec<Complaint>) {
+    let mut complaints = Vec::new();
+    let plan = read_plan(form, &mut complaints);
+    if let Some(plan) = &plan {
+        let field = |sentence: &str| if sentence.contains("network") { F::FarNetwork } else { F::Destination };
+        complaints.extend(plan.problems().into_iter().map(|sentence| Complaint::error(field(&sentence), sentence)));
+        if plan.suite.legacy {
+            let sentence = format!("{} is too weak for today (RFC 8221)", plan.suite.name);
+            complaints.push(Complaint { field: F::Suite, severity: Severity::Warning, sentence });
+        }
+        if plan.protection == Protection::Ah {
+            let sentence = "everybody on the way can read the packets".to_owned();
+            complaints.push(Complaint { field: F::Protection, severity: Severity::Warning, sentence });
+        }
+    }
+    (plan, complaints)
+}
+
+fn read_plan(form: &Form, complaints: &mut Vec<Complaint>) -> Option<PairPlan> {
+    let here = address(form, F::Source, complaints);
+    let there = address(form, F::Destination, complaints);
+    let networks = tunnels(form).then(|| [F::OwnNetwork, F::FarNetwork].map(|field| network(form, field, complaints)));
+    let any_number = |text: &str| {
+        crate::model::number::parse_u32(text)
+            .map_err(|_| "this is no number from 0 to 4294967295 (or 0x hex)".to_owned())
+    };
+    let lifetime = optional(form, F::Lifetime, complaints, parse_seconds);
+    let reqid = optional(form, F::ReqId, complaints, any_number);
+    let priority = if form.applies(F::Priority) { number(form, F::Priority, complaints) } else { Some(0) };
+    let mark = optional(form, F::Mark, complaints, |text| {
+        text.parse::<Mark>().map_err(|_| "a mark is a number, or number/mask".to_owned())
+    });
+    let if_id = optional(form, F::IfId, complaints, any_number);
+    let mut plan = PairPlan::between(here?, there?);
+    plan.networks = match networks {
+        Some([own, far]) => Some([own?, far?]),
+        None => None,
+    };
+    plan.protection = PROTECTIONS.iter().find(|(word, _)| *word == form.value(F::Protection))?.1;
+    plan.suite = Suite::named(form.value(F::Suite))?;
+    plan.compress = form.applies(F::Compression) && form.value(F::Compression) == "yes";
+    plan.only_keys = !makes_policies(form);
+    plan.limits = lifetime.ok()?.map_or_else(LifetimeLimits::default, LifetimeLimits::ending_after);
+    plan.reqid = ReqId(reqid.ok()?.unwrap_or(0));
+    if form.applies(F::Priority) {
+        plan.priority = priority?;
+    }
+    plan.mark = mark.ok()?;
+    plan.if_id = if_id.ok()?.map(IfId);
+    Some(plan)
+}
+
+fn check(form: &Form) -> Vec<Complaint> {
+    read(form).1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::PolicySpec;
+
+    fn filled() -> Form {
+        let mut form = Form::new(&PLAN);
+        form.set(F::Source, "10.9.0.1");
+        form.set(F::Destination, "10.9.0.2");
+        form
+    }
+
+    fn sentences(form: &Form) -> Vec<(F, String)> {
+        form.complaints().into_iter().map(|complaint| (complaint.field, complaint.sentence)).collect()
+    }
+
+    #[test]
+    fn two_addresses_are_enough() {
+        let form = filled();
+        assert_eq!(sentences(&form), []);
+        let Some(Made::Pair(plan)) = form.made() else { panic!("no plan") };
+        assert_eq!(*plan, PairPlan::between([10, 9, 0, 1].into(), [10, 9, 0, 2].into()));
+        assert_eq!(plan.priority, PolicySpec::SETKEY_PRIORITY);
+    }
+
+    #[test]
+    fn a_tunnel_needs_networks() {
+        let mut form = filled();
+        form.set(F::Mode, TUNNEL);
+        form.set(F::OwnNetwork, "10.1.0.1/24");
+        let expected = [
+            (F::OwnNetwork, "10.1.0.1/24 is a host in a network, not the network itself".to_owned()),
+            (F::FarNetwork, "a network is needed, as 10.1.0.0/24".to_owned()),
+        ];
+        assert_eq!(sentences(&form), expected);
+        form.set(F::OwnNetwork, "10.1.0.0/24");
+        form.set(F::FarNetwork, "10.1.0.0/24");
+        assert_eq!(sentences(&form), [(F::FarNetwork, "the two networks are the same".to_owned())]);
+        form.set(F::FarNetwork, "10.2.0.0/24");
+        assert_eq!(sentences(&form), []);
+    }
+
+    #[test]
+    fn what_is_hidden_does_not_count() {
+        let mut form = filled();
+        form.set(F::More, "shown");
+        form.set(F::Mark, "7/0xff");
+        form.set(F::Lifetime, "8h");
+        form.set(F::IfId, "nothing");
+        assert_eq!(sentences(&form)[0].0, F::IfId);
+        form.set(F::IfId, "9");
+        let Some(Made::Pair(plan)) = form.made() else { panic!("no plan") };
+        assert_eq!((plan.mark, plan.if_id), (Some(Mark { value: 7, mask: 0xff }), Some(IfId(9))));
+        assert_eq!(plan.limits.since_added_secs.hard, Some(28800));
+        form.set(F::More, "hidden");
+        let Some(Made::Pair(plan)) = form.made() else { panic!("no plan") };
+        assert_eq!((plan.mark, plan.if_id, plan.limits), (None, None, LifetimeLimits::default()));
+    }
+
+    #[test]
+    fn weak_choices_are_warned_of() {
+        let mut form = filled();
+        form.set(F::Suite, "3des-sha1");
+        form.set(F::Protection, "ah");
+        assert_eq!(
+            form.complaints().iter().map(|c| (c.field, c.severity)).collect::<Vec<_>>(),
+            [(F::Suite, Severity::Warning), (F::Protection, Severity::Warning)]
+        );
+    }
+}
