@@ -90,6 +90,8 @@ pub enum Cause {
     Inconsistent,
     /// No answer came.
     TimedOut(Duration),
+    /// The kernel would take another SA for it: it looks for one that a packet with this mark fits.
+    WouldTake(SaId),
 }
 
 /// A failed [`Operation`]. Its text names the deed, the object and the reason; keys are never in it.
@@ -135,6 +137,7 @@ impl KernelError {
             }
             Cause::Unreadable(what) => format!("the kernel's answer cannot be read: {what}"),
             Cause::Inconsistent => "the list kept changing while it was read".to_owned(),
+            Cause::WouldTake(other) => format!("the kernel would take {other} instead, which fits its mark too"),
             Cause::TimedOut(after) => format!("no answer within {} s", after.as_secs()),
         }
     }

@@ -93,6 +93,13 @@ impl Kernel for XfrmKernel {
     }
 
     fn delete_sa(&mut self, id: &SaId) -> Result<()> {
+        if id.mark.is_some() {
+            // xfrm_user_state_lookup takes the first that fits, and an SA without a mark fits every mark.
+            let found = self.sa(id).map_err(|error| KernelError { operation: Operation::DeleteSa(*id), ..error })?.id();
+            if found != *id {
+                return Err(KernelError { operation: Operation::DeleteSa(*id), cause: Cause::WouldTake(found) });
+            }
+        }
         self.tell(&Operation::DeleteSa(*id), encode::sa_id(c::XFRM_MSG_DELSA, id))
     }
 

@@ -1,6 +1,6 @@
 //! What espial writes, as `ip` reads it.
 
-use espial::kernel::Kernel;
+use espial::kernel::{Cause, Kernel};
 use espial::model::algorithm::ALGORITHMS;
 use espial::model::sa::Encapsulation;
 use espial::model::{
@@ -17,6 +17,7 @@ pub const TESTS: &[Test] = &[
     ("every_algorithm", every_algorithm),
     ("every_kind_of_policy", every_kind_of_policy),
     ("a_policy_of_every_direction_is_counted", counts),
+    ("deleting_a_marked_sa_never_takes_another", deleting_a_marked_sa_never_takes_another),
     ("deleting_and_flushing", deleting_and_flushing),
     ("the_defaults", the_defaults),
     ("refusals_carry_the_kernels_words_and_no_key", refusals),
@@ -243,6 +244,23 @@ fn every_kind_of_policy() {
         assert_eq!(kernel().policy(&spec.id()).unwrap().priority, spec.priority);
         ip("xfrm policy flush");
     }
+}
+
+fn deleting_a_marked_sa_never_takes_another() {
+    let unmarked = sa(IpsecProtocol::Esp, |spec| spec.algorithms.aead = Some(transform("rfc4106(gcm(aes))", 20, 128)));
+    let mut marked = unmarked.clone();
+    marked.mark = Some(Mark { value: 0x10, mask: 0xff });
+    let mut kernel = kernel();
+    kernel.add_sa(&marked).unwrap();
+    kernel.add_sa(&unmarked).unwrap();
+    // The newer one is found first.
+    let refusal = kernel.delete_sa(&marked.id()).unwrap_err();
+    assert_eq!(refusal.cause, Cause::WouldTake(unmarked.id()), "{refusal}");
+    assert_eq!(kernel.sas().unwrap().len(), 2);
+    kernel.delete_sa(&unmarked.id()).unwrap();
+    kernel.delete_sa(&marked.id()).unwrap();
+    assert_eq!(kernel.delete_sa(&marked.id()).unwrap_err().errno(), Some(libc::ESRCH));
+    assert_eq!(ip("xfrm state"), "");
 }
 
 fn deleting_and_flushing() {
