@@ -15,6 +15,7 @@ pub mod error;
 pub mod follow;
 pub mod namespace;
 pub mod netlink;
+pub mod preview;
 pub mod scripted;
 pub mod support;
 pub mod together;
@@ -44,6 +45,10 @@ pub trait Kernel: Send {
 
     /// Makes an SA; one with the same identity must not exist.
     fn add_sa(&mut self, spec: &SaSpec) -> Result<()>;
+
+    /// Makes an SA again that was there: its sequence numbers, counters and age go on where they were. Begun anew, its
+    /// peer would take its packets for replays, and a counter cipher would use its key stream twice.
+    fn resume_sa(&mut self, sa: &Sa) -> Result<()>;
 
     /// Removes one SA.
     fn delete_sa(&mut self, id: &SaId) -> Result<()>;

@@ -9,21 +9,24 @@ use anyhow::{Context, bail};
 use clap::Args;
 use zeroize::Zeroizing;
 
-use crate::dialect::Keys;
-use crate::dialect::setkey::{self, Deed, Script, Statement, place_of};
+use crate::dialect::setkey::{self, Deed, Statement, place_of};
+use crate::dialect::{Keys, iproute2};
+use crate::kernel::preview::{Fate, Preview, preview};
+use crate::kernel::together::{self, Step};
 use crate::kernel::{Kernel, KernelError, XfrmKernel};
-use crate::model::{IpsecProtocol, PolicyKind};
+use crate::model::{IpsecProtocol, PolicyKind, PolicySpec, SaSpec};
 
 /// Carry out a setkey script
 ///
 /// The whole script is read and checked first: an error names file, line and column, and nothing has been done. Then
-/// the statements are carried out in order, up to the first that the kernel refuses.
+/// the statements are carried out in order. If the kernel refuses one, those before it are taken back, and what was
+/// deleted is there again with its counters and sequence numbers.
 #[derive(Clone, Debug, Args)]
 pub struct Arguments {
     /// The script; - is standard input
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Only say what would be done
+    /// Change nothing: only say what would come, go, change and stay
     #[arg(long)]
     dry_run: bool,
 }
@@ -45,10 +48,16 @@ const MOST_BYTES: usize = 64 * 1024 * 1024;
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let (name, source) = read(&arguments.file)?;
     let (mut out, mut complaints) = (io::stdout().lock(), io::stderr().lock());
-    if arguments.dry_run {
-        return apply(&name, &source, None, &mut out, &mut complaints);
+    if !arguments.dry_run {
+        return apply(&name, &source, Way::Do(&mut XfrmKernel::open()?), &mut out, &mut complaints);
     }
-    apply(&name, &source, Some(&mut XfrmKernel::open()?), &mut out, &mut complaints)
+    // Whoever may not look can still read what is asked for.
+    let mut kernel = XfrmKernel::open().and_then(|mut kernel| kernel.counts().map(|_| kernel));
+    if let Err(error) = &kernel {
+        writeln!(complaints, "espial: compared with nothing, because the kernel cannot be read: {error}")?;
+    }
+    let kernel = kernel.as_mut().ok().map(|kernel| kernel as &mut dyn Kernel);
+    apply(&name, &source, Way::Say(kernel), &mut out, &mut complaints)
 }
 
 /// A file's name for messages, and its text, which is wiped when it goes: it may hold keys.
@@ -97,14 +106,23 @@ fn read_wiping(mut reader: impl Read) -> io::Result<Zeroizing<Vec<u8>>> {
     Ok(bytes)
 }
 
-/// Checks a script and carries it out, or says what would be done where there is no kernel.
+/// What is to be done with a script.
+pub enum Way<'k> {
+    /// Say what would change; without a kernel, only what is asked for.
+    Say(Option<&'k mut dyn Kernel>),
+    /// Do it.
+    Do(&'k mut dyn Kernel),
+}
+
+/// Checks a script and carries it out as one step, or says what would change.
 ///
 /// # Errors
-/// When the output does not take it. Errors of the script are written to `complaints` and make the status 1.
+/// When the output does not take it. Errors of the script and the kernel's refusal are written to `complaints` and make
+/// the status 1.
 pub fn apply(
     name: &str,
     source: &str,
-    kernel: Option<&mut dyn Kernel>,
+    way: Way<'_>,
     out: &mut dyn Write,
     complaints: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
@@ -123,14 +141,128 @@ pub fn apply(
         let (line, column) = place_of(source, warning.span.start);
         writeln!(complaints, "{name}:{line}:{column}: warning: {}", warning.sentence)?;
     }
-    if let Some(kernel) = kernel {
-        carry_out(name, source, &script, kernel, complaints)
-    } else {
-        for statement in &script.statements {
-            describe(&statement.deed, out)?;
+    // A statement may be several steps: which of them belong to which.
+    let (statements, steps): (Vec<&Statement>, Vec<Step<'_>>) = script
+        .statements
+        .iter()
+        .flat_map(|statement| steps(&statement.deed).into_iter().map(move |step| (statement, step)))
+        .unzip();
+    let mut refused = |place: usize, error: &KernelError| -> io::Result<()> {
+        let Some(statement) = statements.get(place) else {
+            return Ok(());
+        };
+        let (line, column) = place_of(source, statement.span.start);
+        writeln!(complaints, "{name}:{line}:{column}: {error}")?;
+        write!(complaints, "{}", setkey::excerpt(source, &statement.span))
+    };
+    match way {
+        Way::Do(kernel) => {
+            let Err(refusal) = together::carry_out(kernel, &steps) else {
+                return Ok(ExitCode::SUCCESS);
+            };
+            refused(refusal.step, &refusal.error)?;
+            if refusal.left.is_empty() {
+                writeln!(complaints, "espial: nothing of {name} has been applied")?;
+            } else {
+                writeln!(complaints, "espial: what had been applied before was taken back, but not all of it:")?;
+                for error in &refusal.left {
+                    writeln!(complaints, "    {error}")?;
+                }
+            }
+            Ok(ExitCode::FAILURE)
         }
-        Ok(ExitCode::SUCCESS)
+        Way::Say(Some(kernel)) => match preview(&kernel.sas()?, &kernel.policies()?, &steps) {
+            Ok(preview) => {
+                say_fates(&preview, out)?;
+                Ok(ExitCode::SUCCESS)
+            }
+            Err((place, error)) => {
+                refused(place, &error)?;
+                writeln!(complaints, "espial: so nothing of {name} would be applied")?;
+                Ok(ExitCode::FAILURE)
+            }
+        },
+        Way::Say(None) => {
+            for statement in &script.statements {
+                describe(&statement.deed, out)?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }
     }
+}
+
+fn steps(deed: &Deed) -> Vec<Step<'_>> {
+    match deed {
+        Deed::FlushSas(protocol) => vec![Step::FlushSas(*protocol)],
+        Deed::FlushPolicies => vec![Step::FlushPolicies(PolicyKind::Main)],
+        Deed::AddSa(spec) => vec![Step::AddSa(spec)],
+        Deed::DeleteSa(id) => vec![Step::DeleteSa(*id)],
+        Deed::AddPolicies(specs) => specs.iter().map(Step::AddPolicy).collect(),
+        Deed::DeletePolicy(id) => vec![Step::DeletePolicy(**id)],
+    }
+}
+
+/// What becomes of each object: `+` comes, `-` goes, `~` changes, `=` stays as it is.
+fn say_fates(preview: &Preview, out: &mut dyn Write) -> io::Result<()> {
+    let mut counts = [0; 4];
+    for fate in &preview.sas {
+        let line = |spec: &SaSpec| {
+            let text = setkey::print::sa(spec, Keys::Hide);
+            // What setkey cannot say, `ip` can.
+            if text.starts_with('#') { iproute2::sa(spec, Keys::Hide).to_string() } else { text.to_string() }
+        };
+        let name = |spec: &SaSpec| format!("SA {}", spec.id());
+        say_fate(fate, name, line, " (made anew: its sequence numbers begin again)", &mut counts, out)?;
+    }
+    for fate in &preview.policies {
+        let name = |spec: &PolicySpec| format!("policy {}", spec.id());
+        let line = |spec: &PolicySpec| {
+            let text = setkey::print::policy(spec);
+            if text.starts_with('#') { iproute2::policy(spec) } else { text }
+        };
+        say_fate(fate, name, line, "", &mut counts, out)?;
+    }
+    let [added, removed, changed, unchanged] = counts;
+    let unchanged = unchanged + preview.untouched;
+    writeln!(out, "{added} added, {removed} removed, {changed} changed, {unchanged} unchanged; nothing has been done")
+}
+
+fn say_fate<T: PartialEq>(
+    fate: &Fate<T>,
+    name: impl Fn(&T) -> String,
+    line: impl Fn(&T) -> String,
+    anew: &str,
+    counts: &mut [usize; 4],
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let place = match (&fate.before, &fate.after) {
+        (None, Some(after)) => {
+            writeln!(out, "+ {}\n    {}", name(after), line(after))?;
+            0
+        }
+        (Some(before), None) => {
+            writeln!(out, "- {}\n    {}", name(before), line(before))?;
+            1
+        }
+        (Some(before), Some(after)) if before != after => {
+            let (old, new) = (line(before), line(after));
+            if old == new {
+                writeln!(out, "~ {} (with another key)\n    {new}", name(after))?;
+            } else {
+                writeln!(out, "~ {}\n    {old}\n    {new}", name(after))?;
+            }
+            2
+        }
+        (Some(_), Some(after)) => {
+            writeln!(out, "= {}{anew}", name(after))?;
+            3
+        }
+        (None, None) => return Ok(()),
+    };
+    if let Some(count) = counts.get_mut(place) {
+        *count += 1;
+    }
+    Ok(())
 }
 
 fn describe(deed: &Deed, out: &mut dyn Write) -> io::Result<()> {
@@ -148,64 +280,5 @@ fn describe(deed: &Deed, out: &mut dyn Write) -> io::Result<()> {
             Ok(())
         }
         Deed::DeletePolicy(id) => writeln!(out, "delete policy {id}"),
-    }
-}
-
-fn carry_out(
-    name: &str,
-    source: &str,
-    script: &Script,
-    kernel: &mut dyn Kernel,
-    complaints: &mut dyn Write,
-) -> anyhow::Result<ExitCode> {
-    for (done, statement) in script.statements.iter().enumerate() {
-        if let Err(error) = do_one(&statement.deed, kernel) {
-            refuse(name, source, statement, &error, done, complaints)?;
-            return Ok(ExitCode::FAILURE);
-        }
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn do_one(deed: &Deed, kernel: &mut dyn Kernel) -> Result<(), KernelError> {
-    match deed {
-        Deed::FlushSas(protocol) => kernel.flush_sas(*protocol),
-        Deed::FlushPolicies => kernel.flush_policies(PolicyKind::Main),
-        Deed::AddSa(spec) => kernel.add_sa(spec),
-        Deed::DeleteSa(id) => kernel.delete_sa(id),
-        Deed::AddPolicies(specs) => {
-            for (added, spec) in specs.iter().enumerate() {
-                if let Err(error) = kernel.add_policy(spec) {
-                    // A statement is carried out whole or not at all.
-                    for before in specs.iter().take(added) {
-                        kernel.delete_policy(&before.id())?;
-                    }
-                    return Err(error);
-                }
-            }
-            Ok(())
-        }
-        Deed::DeletePolicy(id) => kernel.delete_policy(id),
-    }
-}
-
-fn refuse(
-    name: &str,
-    source: &str,
-    statement: &Statement,
-    error: &KernelError,
-    done: usize,
-    complaints: &mut dyn Write,
-) -> io::Result<()> {
-    let (line, column) = place_of(source, statement.span.start);
-    writeln!(complaints, "{name}:{line}:{column}: {error}")?;
-    write!(complaints, "{}", setkey::excerpt(source, &statement.span))?;
-    match done {
-        0 => writeln!(complaints, "espial: nothing of {name} has been applied"),
-        1 => writeln!(complaints, "espial: the statement before this one has been applied, the rest of {name} has not"),
-        n => writeln!(
-            complaints,
-            "espial: the {n} statements before this one have been applied, the rest of {name} has not"
-        ),
     }
 }

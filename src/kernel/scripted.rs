@@ -25,7 +25,7 @@ struct Memory {
     statistics: XfrmStatistics,
     now: u64,
     next_index: u32,
-    refusals: VecDeque<Cause>,
+    refusals: VecDeque<Option<Cause>>,
     done: Vec<Operation>,
     listeners: Vec<Arc<Mutex<Vec<KernelEvent>>>>,
 }
@@ -55,7 +55,7 @@ impl Memory {
     }
 
     fn begin(&mut self, operation: Operation) -> Result<()> {
-        if let Some(cause) = self.refusals.pop_front() {
+        if let Some(cause) = self.refusals.pop_front().flatten() {
             return Err(KernelError { operation, cause });
         }
         self.done.push(operation);
@@ -110,7 +110,13 @@ impl ScriptedKernel {
 
     /// Makes the next operation fail.
     pub fn refuse_next(&self, cause: Cause) {
-        self.memory().refusals.push_back(cause);
+        self.refuse_after(0, cause);
+    }
+
+    /// Makes an operation fail after so many others.
+    pub fn refuse_after(&self, others: usize, cause: Cause) {
+        let before = std::iter::repeat_n(None, others);
+        self.memory().refusals.extend(before.chain([Some(cause)]));
     }
 
     /// What was asked and not refused, in order.
@@ -141,6 +147,17 @@ impl Kernel for ScriptedKernel {
         let sa = Sa::from_spec(spec, memory.now);
         memory.sad.insert(sa.clone());
         memory.tell(&KernelEvent::SaAdded(Box::new(sa)));
+        Ok(())
+    }
+
+    fn resume_sa(&mut self, sa: &Sa) -> Result<()> {
+        let mut memory = self.memory();
+        memory.begin(Operation::AddSa(sa.id()))?;
+        if memory.sad.get(&sa.id()).is_some() {
+            return Err(refused(Operation::AddSa(sa.id()), libc::EEXIST));
+        }
+        memory.sad.insert(sa.clone());
+        memory.tell(&KernelEvent::SaAdded(Box::new(sa.clone())));
         Ok(())
     }
 

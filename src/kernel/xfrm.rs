@@ -92,6 +92,10 @@ impl Kernel for XfrmKernel {
         self.tell(&Operation::AddSa(spec.id()), encode::new_sa(spec))
     }
 
+    fn resume_sa(&mut self, sa: &Sa) -> Result<()> {
+        self.tell(&Operation::AddSa(sa.id()), encode::resumed_sa(sa))
+    }
+
     fn delete_sa(&mut self, id: &SaId) -> Result<()> {
         if id.mark.is_some() {
             // xfrm_user_state_lookup takes the first that fits, and an SA without a mark fits every mark.

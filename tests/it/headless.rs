@@ -83,8 +83,11 @@ fn what_setkey_prints_loads_again() {
 /// Applies a script: the status, what was printed, what was complained about.
 fn applied(source: &str, kernel: Option<&mut ScriptedKernel>) -> (ExitCode, String, String) {
     let (mut out, mut complaints) = (Vec::new(), Vec::new());
-    let kernel = kernel.map(|kernel| kernel as &mut dyn Kernel);
-    let status = apply::apply("x.conf", source, kernel, &mut out, &mut complaints).unwrap();
+    let way = match kernel {
+        Some(kernel) => apply::Way::Do(kernel),
+        None => apply::Way::Say(None),
+    };
+    let status = apply::apply("x.conf", source, way, &mut out, &mut complaints).unwrap();
     (status, String::from_utf8(out).unwrap(), String::from_utf8(complaints).unwrap())
 }
 
@@ -109,6 +112,19 @@ fn a_dry_run_says_what_would_be_done_and_shows_no_key() {
 }
 
 #[test]
+fn a_dry_run_beside_a_kernel_says_what_would_come_go_and_stay() {
+    let mut kernel = busy();
+    let mut out = Vec::new();
+    let way = apply::Way::Say(Some(&mut kernel));
+    let status = apply::apply("x.conf", ARTICLE, way, &mut out, &mut Vec::new()).unwrap();
+    assert_eq!(status, ExitCode::SUCCESS);
+    let out = String::from_utf8(out).unwrap();
+    insta::assert_snapshot!("apply_compared", out);
+    assert!(!out.contains("31323334"));
+    assert!(!kernel.done().iter().any(|done| matches!(done, Operation::AddSa(_) | Operation::FlushSas(_))));
+}
+
+#[test]
 fn an_error_anywhere_means_that_nothing_is_applied() {
     let mut kernel = busy();
     let before = kernel.sas().unwrap().len();
@@ -124,7 +140,7 @@ fn an_error_anywhere_means_that_nothing_is_applied() {
 }
 
 #[test]
-fn a_refusal_says_which_statement_and_how_far_it_came() {
+fn a_refusal_says_which_statement_and_leaves_nothing_done() {
     let mut kernel = ScriptedKernel::at(START);
     let source =
         "flush;\nadd 10.9.0.1 10.9.0.2 ah 1000\n -A hmac-sha1 0x0102030405060708090a0b0c0d0e0f1011121314;\nspdflush;\n";
@@ -138,14 +154,12 @@ fn a_refusal_says_which_statement_and_how_far_it_came() {
     let expected = "x.conf:2:1: adding SA ah 0x000003e8 to 10.9.0.2: an SA with this destination, protocol and SPI exists \
                     already (EEXIST)\n  | add 10.9.0.1 10.9.0.2 ah 1000\n";
     assert!(complaints.contains(expected), "{complaints}");
-    assert!(
-        complaints.ends_with("espial: the statement before this one has been applied, the rest of x.conf has not\n")
-    );
+    assert!(complaints.ends_with("espial: nothing of x.conf has been applied\n"), "{complaints}");
     assert!(!complaints.contains("0102030405"));
     let denied = Cause::Refused { errno: libc::EPERM, text: None };
     kernel.refuse_next(denied);
     let (_, _, complaints) = applied(source, Some(&mut kernel));
-    assert!(complaints.contains("flushing SAs: this needs the capability CAP_NET_ADMIN (EPERM)"), "{complaints}");
+    assert!(complaints.contains("listing SAs: this needs the capability CAP_NET_ADMIN (EPERM)"), "{complaints}");
     assert!(complaints.ends_with("espial: nothing of x.conf has been applied\n"));
     assert!(!kernel.done().contains(&Operation::FlushSas(espial::model::IpsecProtocol::Any)));
 }

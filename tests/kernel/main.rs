@@ -11,6 +11,7 @@
 )]
 
 mod acquire;
+mod apply;
 mod console;
 mod evidence;
 mod pair;
@@ -49,10 +50,11 @@ fn main() {
     });
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let groups: [(&str, &[Test]); 8] = [
+    let groups: [(&str, &[Test]); 9] = [
         ("writes", writes::TESTS),
         ("reads", reads::TESTS),
         ("pair", pair::TESTS),
+        ("apply", apply::TESTS),
         ("printed", printed::TESTS),
         ("acquire", acquire::TESTS),
         ("wire", wire::TESTS),

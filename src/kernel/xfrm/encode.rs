@@ -8,10 +8,10 @@ use netlink_packet_xfrm::constants as c;
 
 use super::decode::newer;
 use crate::kernel::netlink::Request;
-use crate::model::sa::Encapsulation;
+use crate::model::sa::{Encapsulation, Replay};
 use crate::model::{
     AlgorithmName, IpsecProtocol, Level, LifetimeLimits, Mark, PolicyAction, PolicyDefaults, PolicyId, PolicyKind,
-    PolicySpec, PortMatch, SaDirection, SaId, SaSpec, Selector, Template, Transform,
+    PolicySpec, PortMatch, Sa, SaDirection, SaId, SaSpec, Selector, Template, Transform,
 };
 
 fn bytes_of(body: &impl Emitable) -> Vec<u8> {
@@ -91,7 +91,44 @@ const SHORT_WINDOW: u32 = 32;
 
 /// `XFRM_MSG_NEWSA`
 pub(super) fn new_sa(spec: &SaSpec) -> Request {
-    let long_window = spec.flags.esn() || spec.replay_window > SHORT_WINDOW;
+    sa_from(spec, &Replay { window: spec.replay_window, ..Replay::default() })
+}
+
+/// `XFRM_MSG_NEWSA` of an SA that was there: it goes on counting where it was (`xfrm_update_ae_params`).
+pub(super) fn resumed_sa(sa: &Sa) -> Request {
+    let spec = sa.to_spec();
+    let mut request = sa_from(&spec, &sa.replay);
+    if !has_long_window(&spec) {
+        let state = x::Replay {
+            oseq: low_half(sa.replay.sent),
+            seq: low_half(sa.replay.received),
+            bitmap: sa.replay.bitmap.first().copied().unwrap_or(0),
+        };
+        request = request.attribute(c::XFRMA_REPLAY_VAL, &bytes_of(&state));
+    }
+    let used = x::Lifetime {
+        bytes: sa.used.bytes,
+        packets: sa.used.packets,
+        add_time: sa.used.added_at,
+        use_time: sa.used.used_at.unwrap_or(0),
+    };
+    request.attribute(c::XFRMA_LTIME_VAL, &bytes_of(&used))
+}
+
+fn low_half(number: u64) -> u32 {
+    u32::try_from(number & u64::from(u32::MAX)).unwrap_or(0)
+}
+
+fn high_half(number: u64) -> u32 {
+    u32::try_from(number >> 32).unwrap_or(0)
+}
+
+fn has_long_window(spec: &SaSpec) -> bool {
+    spec.flags.esn() || spec.replay_window > SHORT_WINDOW
+}
+
+fn sa_from(spec: &SaSpec, replay: &Replay) -> Request {
+    let long_window = has_long_window(spec);
     let short_window = if long_window { 0 } else { u8::try_from(spec.replay_window).unwrap_or(0) };
     let mut info = x::UserSaInfo {
         selector: spec.selector.as_ref().map(selector).unwrap_or_default(),
@@ -120,7 +157,7 @@ pub(super) fn new_sa(spec: &SaSpec) -> Request {
         request = request.attribute_of(c::XFRMA_ALG_COMP, &[&padded_name(name), &0u32.to_ne_bytes()]);
     }
     if long_window {
-        request = request.attribute(c::XFRMA_REPLAY_ESN_VAL, &bytes_of(&empty_window(spec.replay_window)));
+        request = request.attribute(c::XFRMA_REPLAY_ESN_VAL, &bytes_of(&long_window_of(replay)));
     }
     if let Some(encapsulation) = &spec.encapsulation {
         request = request.attribute(c::XFRMA_ENCAP, &bytes_of(&encap(encapsulation)));
@@ -138,9 +175,19 @@ pub(super) fn new_sa(spec: &SaSpec) -> Request {
     with_mark(request, spec.mark)
 }
 
-fn empty_window(packets: u32) -> x::ReplayEsn {
-    let words = packets.div_ceil(32);
-    x::ReplayEsn { bmp_len: words, replay_window: packets, bmp: vec![0; words as usize], ..x::ReplayEsn::default() }
+fn long_window_of(replay: &Replay) -> x::ReplayEsn {
+    let words = replay.window.div_ceil(32);
+    let mut bmp = replay.bitmap.to_vec();
+    bmp.resize(words as usize, 0);
+    x::ReplayEsn {
+        bmp_len: words,
+        oseq: low_half(replay.sent),
+        seq: low_half(replay.received),
+        oseq_hi: high_half(replay.sent),
+        seq_hi: high_half(replay.received),
+        replay_window: replay.window,
+        bmp,
+    }
 }
 
 fn encap(from: &Encapsulation) -> x::EncapTmpl {

@@ -1,0 +1,183 @@
+//! What steps would change, without taking them: the databases before and after, object by object.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::Hash;
+
+use super::together::Step;
+use super::{KernelError, Operation, Result};
+use crate::kernel::Cause;
+use crate::model::{Policy, PolicyId, PolicySpec, Sa, SaId, SaSpec};
+
+/// What becomes of the objects that steps touch.
+#[derive(Debug)]
+pub struct Preview {
+    /// Of SAs.
+    pub sas: Vec<Fate<SaSpec>>,
+    /// Of policies.
+    pub policies: Vec<Fate<PolicySpec>>,
+    /// How many of both nothing touches.
+    pub untouched: usize,
+}
+
+/// What becomes of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fate<T> {
+    /// As it is.
+    pub before: Option<T>,
+    /// As it will be.
+    pub after: Option<T>,
+    is_touched: bool,
+}
+
+/// A database that steps are tried on.
+struct Trial<Id, T> {
+    fates: Vec<Fate<T>>,
+    places: HashMap<Id, usize>,
+}
+
+impl<Id: Eq + Hash, T: Clone> Trial<Id, T> {
+    fn new(rows: impl Iterator<Item = (Id, T)>) -> Self {
+        let mut trial = Self { fates: Vec::new(), places: HashMap::new() };
+        for (id, row) in rows {
+            trial.places.insert(id, trial.fates.len());
+            trial.fates.push(Fate { before: Some(row.clone()), after: Some(row), is_touched: false });
+        }
+        trial
+    }
+
+    /// `false` if it is there already.
+    fn add(&mut self, id: Id, row: T) -> bool {
+        match self.places.entry(id) {
+            Entry::Vacant(place) => {
+                place.insert(self.fates.len());
+                self.fates.push(Fate { before: None, after: Some(row), is_touched: true });
+                true
+            }
+            Entry::Occupied(place) => match self.fates.get_mut(*place.get()) {
+                Some(fate) if fate.after.is_none() => {
+                    fate.after = Some(row);
+                    true
+                }
+                _ => false,
+            },
+        }
+    }
+
+    /// `false` if it is not there.
+    fn delete(&mut self, id: &Id) -> bool {
+        let fate = self.places.get(id).and_then(|place| self.fates.get_mut(*place));
+        fate.is_some_and(|fate| {
+            fate.is_touched = true;
+            fate.after.take().is_some()
+        })
+    }
+
+    fn flush(&mut self, is_flushed: impl Fn(&T) -> bool) {
+        for fate in self.fates.iter_mut().filter(|fate| fate.after.as_ref().is_some_and(&is_flushed)) {
+            (fate.after, fate.is_touched) = (None, true);
+        }
+    }
+
+    /// What was touched and was there or will be, and how many others there are.
+    fn outcome(self) -> (Vec<Fate<T>>, usize) {
+        let (touched, others): (Vec<_>, Vec<_>) = self.fates.into_iter().partition(|fate| fate.is_touched);
+        let is_something = |fate: &Fate<T>| fate.before.is_some() || fate.after.is_some();
+        (touched.into_iter().filter(is_something).collect(), others.len())
+    }
+}
+
+/// Tries steps on databases like these.
+///
+/// # Errors
+/// What the kernel would refuse because it exists already or does not exist, with the place of that step; what else it
+/// may refuse only it knows.
+pub fn preview(
+    sas: &[Sa],
+    policies: &[Policy],
+    steps: &[Step<'_>],
+) -> std::result::Result<Preview, (usize, KernelError)> {
+    let mut sas = Trial::<SaId, SaSpec>::new(sas.iter().map(|sa| (sa.id(), sa.to_spec())));
+    let of_all = policies.iter().filter(|policy| !policy.is_of_socket());
+    let mut policies = Trial::<PolicyId, PolicySpec>::new(of_all.map(|policy| (policy.id(), policy.to_spec())));
+    for (place, step) in steps.iter().enumerate() {
+        try_one(step, &mut sas, &mut policies).map_err(|error| (place, error))?;
+    }
+    let ((sas, other_sas), (policies, other_policies)) = (sas.outcome(), policies.outcome());
+    Ok(Preview { sas, policies, untouched: other_sas + other_policies })
+}
+
+fn try_one(step: &Step<'_>, sas: &mut Trial<SaId, SaSpec>, policies: &mut Trial<PolicyId, PolicySpec>) -> Result<()> {
+    let refusal = |is_fine: bool, operation: Operation, errno: i32| {
+        let error = KernelError { operation, cause: Cause::Refused { errno, text: None } };
+        if is_fine { Ok(()) } else { Err(error) }
+    };
+    match step {
+        Step::AddSa(spec) => refusal(sas.add(spec.id(), (*spec).clone()), Operation::AddSa(spec.id()), libc::EEXIST),
+        Step::DeleteSa(id) => refusal(sas.delete(id), Operation::DeleteSa(*id), libc::ESRCH),
+        Step::FlushSas(protocol) => {
+            sas.flush(|sa| protocol.flushes(sa.protocol));
+            Ok(())
+        }
+        Step::AddPolicy(spec) => {
+            let operation = Operation::AddPolicy(Box::new(spec.id()));
+            refusal(policies.add(spec.id(), (*spec).clone()), operation, libc::EEXIST)
+        }
+        Step::DeletePolicy(id) => refusal(policies.delete(id), Operation::DeletePolicy(Box::new(*id)), libc::ENOENT),
+        Step::FlushPolicies(kind) => {
+            policies.flush(|policy| policy.kind == *kind);
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{IpsecProtocol, PolicyDirection, PolicyKind, Prefix, ReqId, Selector, Spi};
+
+    fn spec(spi: u32) -> SaSpec {
+        SaSpec::new([10, 9, 0, 1].into(), [10, 9, 0, 2].into(), IpsecProtocol::Esp, Spi(spi))
+    }
+
+    #[test]
+    fn what_goes_comes_changes_and_stays_is_told_apart() {
+        let sas: Vec<Sa> = [0x1001, 0x1002, 0x1003].map(|spi| Sa::from_spec(&spec(spi), 0)).to_vec();
+        let (kept, new) = (spec(0x1001), spec(0x2001));
+        let mut changed = spec(0x1002);
+        changed.reqid = ReqId(7);
+        let select = Selector::between(Prefix::ANY_V4, Prefix::ANY_V4);
+        let policy = Policy::from_spec(&PolicySpec::new(PolicyDirection::Out, select), 1, 0);
+        let steps = [
+            Step::FlushSas(IpsecProtocol::Any),
+            Step::AddSa(&kept),
+            Step::AddSa(&changed),
+            Step::AddSa(&new),
+            Step::DeleteSa(new.id()),
+            Step::AddSa(&new),
+        ];
+        let preview = preview(&sas, &[policy], &steps).unwrap();
+        let fates: Vec<_> = preview.sas.iter().map(|fate| (fate.before.clone(), fate.after.clone())).collect();
+        let expected = [
+            (Some(spec(0x1001)), Some(kept)),
+            (Some(spec(0x1002)), Some(changed)),
+            (Some(spec(0x1003)), None),
+            (None, Some(new)),
+        ];
+        assert_eq!(fates, expected);
+        assert_eq!((preview.policies.len(), preview.untouched), (0, 1));
+    }
+
+    #[test]
+    fn what_the_kernel_would_refuse_is_foreseen() {
+        let sas = [Sa::from_spec(&spec(0x1001), 0)];
+        let (again, other) = (spec(0x1001), spec(0x1002));
+        let refused = |steps: &[Step<'_>]| preview(&sas, &[], steps).unwrap_err();
+        let (place, error) = refused(&[Step::AddSa(&other), Step::AddSa(&again)]);
+        assert_eq!((place, error.errno()), (1, Some(libc::EEXIST)));
+        let (place, error) = refused(&[Step::DeleteSa(again.id()), Step::DeleteSa(again.id())]);
+        assert_eq!((place, error.errno()), (1, Some(libc::ESRCH)));
+        let flush = Step::FlushPolicies(PolicyKind::Main);
+        assert!(preview(&sas, &[], &[flush, Step::DeleteSa(again.id()), Step::AddSa(&again)]).is_ok());
+    }
+}
