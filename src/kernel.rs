@@ -46,6 +46,13 @@ pub trait Kernel: Send {
     /// Makes an SA; one with the same identity must not exist.
     fn add_sa(&mut self, spec: &SaSpec) -> Result<()>;
 
+    /// Makes several SAs, which a kernel may do faster than one after the other. Returns the refusals, each with its SA's
+    /// place; all others are made.
+    fn add_sas(&mut self, specs: &[&SaSpec]) -> Vec<(usize, KernelError)> {
+        let one = |(place, spec): (usize, &&SaSpec)| self.add_sa(spec).err().map(|error| (place, error));
+        specs.iter().enumerate().filter_map(one).collect()
+    }
+
     /// Makes an SA again that was there: its sequence numbers, counters and age go on where they were. Begun anew, its
     /// peer would take its packets for replays, and a counter cipher would use its key stream twice.
     fn resume_sa(&mut self, sa: &Sa) -> Result<()>;

@@ -38,6 +38,8 @@ impl Arguments {
     }
 }
 
+/// Nobody reads more.
+const MOST_WARNINGS: usize = 100;
 /// Larger than any script that a person or a generator writes.
 const MOST_BYTES: usize = 64 * 1024 * 1024;
 
@@ -137,9 +139,12 @@ pub fn apply(
             return Ok(ExitCode::FAILURE);
         }
     };
-    for warning in &script.warnings {
+    for warning in script.warnings.iter().take(MOST_WARNINGS) {
         let (line, column) = place_of(source, warning.span.start);
         writeln!(complaints, "{name}:{line}:{column}: warning: {}", warning.sentence)?;
+    }
+    if let Some(more) = script.warnings.len().checked_sub(MOST_WARNINGS).filter(|more| *more > 0) {
+        writeln!(complaints, "{name}: and {more} more warnings")?;
     }
     // A statement may be several steps: which of them belong to which.
     let (statements, steps): (Vec<&Statement>, Vec<Step<'_>>) = script

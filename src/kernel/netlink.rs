@@ -96,17 +96,17 @@ pub fn attributes(bytes: &[u8]) -> impl Iterator<Item = Result<(u16, &[u8]), Str
 
 /// A request in the making. What it holds is wiped when it goes.
 pub struct Request {
-    /// Never grows beyond its first capacity, so that no copy of a key is left behind by a move.
+    /// Grows by [`Self::make_room`] alone: a vector that grew by itself would leave copies of keys behind.
     bytes: Zeroizing<Vec<u8>>,
 }
 
 impl Request {
-    /// More than the largest request that espial makes: a policy with six templates, an SA with the longest keys.
-    const CAPACITY: usize = 16 * 1024;
+    /// Enough for almost all; more would have to be wiped each time.
+    const USUAL: usize = 1024;
 
     /// A request of this message type.
     pub fn new(kind: u16) -> Self {
-        let mut bytes = Zeroizing::new(Vec::with_capacity(Self::CAPACITY));
+        let mut bytes = Zeroizing::new(Vec::with_capacity(Self::USUAL));
         bytes.extend_from_slice(&[0; HEADER_BYTES]);
         bytes[4..6].copy_from_slice(&kind.to_ne_bytes());
         Self { bytes }
@@ -115,8 +115,18 @@ impl Request {
     /// Adds a body's bytes; they must be a multiple of four long.
     #[must_use]
     pub fn body(mut self, body: &[u8]) -> Self {
+        self.make_room(body.len());
         self.bytes.extend_from_slice(body);
         self
+    }
+
+    fn make_room(&mut self, bytes: usize) {
+        let needed = self.bytes.len() + bytes;
+        if needed > self.bytes.capacity() {
+            let mut larger = Zeroizing::new(Vec::with_capacity(needed.next_power_of_two()));
+            larger.extend_from_slice(&self.bytes);
+            self.bytes = larger;
+        }
     }
 
     /// Adds an attribute.
@@ -129,6 +139,7 @@ impl Request {
     #[must_use]
     pub fn attribute_of(mut self, kind: u16, parts: &[&[u8]]) -> Self {
         let length = 4 + parts.iter().map(|part| part.len()).sum::<usize>();
+        self.make_room(length.next_multiple_of(4));
         // Attribute lengths have 16 bits; nothing that is written here comes near.
         self.bytes.extend_from_slice(&u16::try_from(length).unwrap_or(u16::MAX).to_ne_bytes());
         self.bytes.extend_from_slice(&kind.to_ne_bytes());
@@ -137,7 +148,6 @@ impl Request {
         }
         let padded = self.bytes.len().next_multiple_of(4);
         self.bytes.resize(padded, 0);
-        debug_assert!(padded <= Self::CAPACITY, "a request outgrew its buffer");
         self
     }
 
@@ -161,6 +171,8 @@ pub struct Connection {
     socket: Socket,
     sequence: u32,
     buffer: Zeroizing<Vec<u8>>,
+    /// How much of the buffer has held anything since it was wiped.
+    soiled: usize,
 }
 
 impl Connection {
@@ -181,7 +193,7 @@ impl Connection {
             Ok(socket)
         };
         let socket = open().map_err(|error| KernelError::io(Operation::Open, &error))?;
-        Ok(Self { socket, sequence: 0, buffer: Zeroizing::new(vec![0; RECEIVE_BYTES]) })
+        Ok(Self { socket, sequence: 0, buffer: Zeroizing::new(vec![0; RECEIVE_BYTES]), soiled: 0 })
     }
 
     /// Sends a request and waits for its acknowledgement. Messages that come before it go to `answer`.
@@ -197,8 +209,54 @@ impl Connection {
     ) -> Result<(), KernelError> {
         let failed = |cause| KernelError { operation: operation.clone(), cause };
         let result = self.exchange(&mut request, flags | NLM_F_REQUEST | NLM_F_ACK, &mut answer);
-        self.buffer.zeroize_for_reuse();
+        self.wipe();
         result.map(drop).map_err(failed)
+    }
+
+    /// Sends several requests at once and waits until the kernel is through with them; it goes on behind those that it
+    /// refuses. Returns the refusals, each with its request's place. If the socket breaks, that is the refusal of all.
+    pub fn requests(&mut self, requests: &mut [Request]) -> Vec<(usize, Cause)> {
+        let Some(last) = requests.len().checked_sub(1) else {
+            return Vec::new();
+        };
+        let first_sequence = self.sequence.wrapping_add(1);
+        let mut all = Zeroizing::new(Vec::with_capacity(requests.iter().map(|request| request.bytes.len()).sum()));
+        for (place, request) in requests.iter_mut().enumerate() {
+            self.sequence = self.sequence.wrapping_add(1);
+            // A refusal is always told; that all went well is worth one word.
+            let ack = if place == last { NLM_F_ACK } else { 0 };
+            all.extend_from_slice(request.finish(NLM_F_REQUEST | ack, self.sequence));
+        }
+        let result = self.exchange_many(&all, first_sequence);
+        self.wipe();
+        result.unwrap_or_else(|cause| (0..=last).map(|place| (place, cause.clone())).collect())
+    }
+
+    fn exchange_many(&mut self, requests: &[u8], first_sequence: u32) -> Result<Vec<(usize, Cause)>, Cause> {
+        self.socket.send(requests, 0).map_err(|error| io_cause(&error))?;
+        let mut refusals = Vec::new();
+        loop {
+            let received = match self.socket.recv(&mut &mut self.buffer[..], 0) {
+                Ok(received) => received,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(io_cause(&error)),
+            };
+            self.soiled = self.soiled.max(received);
+            for message in messages(self.buffer.get(..received).unwrap_or_default()) {
+                let message = message.map_err(Cause::Unreadable)?;
+                let place = message.sequence.wrapping_sub(first_sequence) as usize;
+                let is_ours = place <= self.sequence.wrapping_sub(first_sequence) as usize;
+                if message.kind != NLMSG_ERROR || !is_ours {
+                    continue;
+                }
+                if let Err(cause) = acknowledgement(&message) {
+                    refusals.push((place, cause));
+                }
+                if message.sequence == self.sequence {
+                    return Ok(refusals);
+                }
+            }
+        }
     }
 
     /// Asks for a whole table; every message of it goes to `row`. `again` is called when the table changed under the
@@ -216,7 +274,7 @@ impl Connection {
         let failed = |cause| KernelError { operation: operation.clone(), cause };
         for _ in 0..DUMP_TRIES {
             let result = self.exchange(&mut request, NLM_F_REQUEST | NLM_F_DUMP, &mut row);
-            self.buffer.zeroize_for_reuse();
+            self.wipe();
             match result {
                 Ok(Dump::Whole) => return Ok(()),
                 Ok(Dump::Interrupted) => again(),
@@ -224,6 +282,14 @@ impl Connection {
             }
         }
         Err(failed(Cause::Inconsistent))
+    }
+
+    /// Keys may have come, and more will be read into the same place.
+    fn wipe(&mut self) {
+        if let Some(soiled) = self.buffer.get_mut(..self.soiled) {
+            soiled.zeroize();
+        }
+        self.soiled = 0;
     }
 
     fn exchange(
@@ -243,6 +309,7 @@ impl Connection {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(io_cause(&error)),
             };
+            self.soiled = self.soiled.max(received);
             let datagram = self.buffer.get(..received).unwrap_or_default();
             for message in messages(datagram) {
                 let message = message.map_err(Cause::Unreadable)?;
@@ -273,18 +340,6 @@ impl Connection {
 enum Dump {
     Whole,
     Interrupted,
-}
-
-/// Wipes a buffer that will be filled again.
-trait ZeroizeForReuse {
-    fn zeroize_for_reuse(&mut self);
-}
-
-impl ZeroizeForReuse for Zeroizing<Vec<u8>> {
-    fn zeroize_for_reuse(&mut self) {
-        // Not `Vec::zeroize`, which would also empty it.
-        self.as_mut_slice().zeroize();
-    }
 }
 
 fn io_cause(error: &io::Error) -> Cause {

@@ -47,19 +47,52 @@ enum Undo {
 /// between reading and deleting, and no number may be used twice.
 const AHEAD: u64 = 1 << 16;
 
+/// How many SAs are made with one message to the kernel.
+const MOST_AT_ONCE: usize = 64;
+
 /// Carries out all steps, or none.
 ///
 /// # Errors
 /// The kernel's refusal, after everything before it was taken back.
 pub fn carry_out(kernel: &mut dyn Kernel, steps: &[Step<'_>]) -> std::result::Result<(), Refusal> {
     let mut undos = Vec::new();
-    for (place, step) in steps.iter().enumerate() {
-        if let Err(error) = take(kernel, step, &mut undos) {
+    let mut place = 0;
+    while let Some(step) = steps.get(place) {
+        let many = sas_at(steps.get(place..).unwrap_or_default());
+        let taken = if many.len() > 1 {
+            take_many(kernel, &many, &mut undos)
+        } else {
+            take(kernel, step, &mut undos).map_err(|error| (0, error))
+        };
+        if let Err((behind, error)) = taken {
             let left = undos.into_iter().rev().filter_map(|undo| take_back(kernel, undo).err()).collect();
-            return Err(Refusal { step: place, error, left });
+            return Err(Refusal { step: place + behind, error, left });
         }
+        place += many.len().max(1);
     }
     Ok(())
+}
+
+/// The SAs that steps begin with, but not more than are sent at once.
+fn sas_at<'a>(steps: &[Step<'a>]) -> Vec<&'a SaSpec> {
+    let sa = |step: &Step<'a>| match step {
+        Step::AddSa(spec) => Some(*spec),
+        _ => None,
+    };
+    steps.iter().take(MOST_AT_ONCE).map_while(sa).collect()
+}
+
+/// Makes SAs; those that are made can be taken back, also if another one is refused.
+fn take_many(
+    kernel: &mut dyn Kernel,
+    specs: &[&SaSpec],
+    undos: &mut Vec<Undo>,
+) -> std::result::Result<(), (usize, KernelError)> {
+    let refusals = kernel.add_sas(specs);
+    let is_made = |place: usize| !refusals.iter().any(|(refused, _)| *refused == place);
+    let made = specs.iter().enumerate().filter(|(place, _)| is_made(*place));
+    undos.extend(made.map(|(_, spec)| Undo::DeleteSa(spec.id())));
+    refusals.into_iter().next().map_or(Ok(()), Err)
 }
 
 /// Adds a host's SAs and then its policies, all or none.

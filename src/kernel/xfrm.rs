@@ -92,6 +92,16 @@ impl Kernel for XfrmKernel {
         self.tell(&Operation::AddSa(spec.id()), encode::new_sa(spec))
     }
 
+    fn add_sas(&mut self, specs: &[&SaSpec]) -> Vec<(usize, KernelError)> {
+        let mut requests: Vec<Request> = specs.iter().map(|spec| encode::new_sa(spec)).collect();
+        let refusals = self.connection.requests(&mut requests).into_iter();
+        let named = |(place, cause): (usize, _)| {
+            let operation = Operation::AddSa(specs.get(place)?.id());
+            Some((place, KernelError { operation, cause }))
+        };
+        refusals.filter_map(named).collect()
+    }
+
     fn resume_sa(&mut self, sa: &Sa) -> Result<()> {
         self.tell(&Operation::AddSa(sa.id()), encode::resumed_sa(sa))
     }
