@@ -253,13 +253,13 @@ fn read_spec(form: &Form, complaints: &mut Vec<Complaint>) -> Option<PolicySpec>
 fn field_of(field: PolicyField, form: &Form) -> F {
     match field {
         PolicyField::Direction => F::Direction,
-        PolicyField::Source => F::Source,
+        PolicyField::Source | PolicyField::Mark => F::Source,
         PolicyField::Destination => F::Destination,
         PolicyField::Protocol => F::Upper,
         PolicyField::SourcePort => F::SourcePort,
         PolicyField::DestinationPort => F::DestinationPort,
         PolicyField::Action => F::Action,
-        PolicyField::Priority => F::Priority,
+        PolicyField::Priority | PolicyField::Kind | PolicyField::Limits => F::Priority,
         PolicyField::Templates if tunnels(form) => F::TunnelDestination,
         PolicyField::Templates => F::Transforms,
     }

@@ -312,9 +312,9 @@ fn transform(
 fn field_of(field: SaField) -> F {
     match field {
         SaField::Source => F::Source,
-        SaField::Destination => F::Destination,
-        SaField::Protocol | SaField::Direction => F::Protocol,
-        SaField::Spi => F::Spi,
+        SaField::Destination | SaField::Encapsulation | SaField::Limits | SaField::Selector => F::Destination,
+        SaField::Protocol | SaField::Direction | SaField::Flags => F::Protocol,
+        SaField::Spi | SaField::Mark => F::Spi,
         SaField::Mode => F::Mode,
         SaField::Encryption => F::Encryption,
         SaField::EncryptionKey => F::EncryptionKey,
