@@ -59,8 +59,12 @@ pub fn policy_beside<'a>(
         PolicySpec::SETKEY_PRIORITY => ("setkey", 0),
         _ => return findings.0,
     };
-    let mixed = others()
-        .find(|p| p.direction == spec.direction && p.priority == other_default && overlap(&p.selector, &spec.selector));
+    let mixed = others().find(|p| {
+        p.id() != spec.id()
+            && p.direction == spec.direction
+            && p.priority == other_default
+            && overlap(&p.selector, &spec.selector)
+    });
     if let Some(other) = mixed {
         let order = if spec.priority == 0 { "before" } else { "only after" };
         let sentence = format!(
