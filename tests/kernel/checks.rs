@@ -41,7 +41,7 @@ fn judge<Field: std::fmt::Debug>(
     match (answer, expected) {
         (Ok(()), Takes | KeepsNoDirection) => {}
         (Err(error), Refuses(words) | RefusesSinceDirections(words)) => {
-            assert!(error.reason().contains(words), "{part}: {error} lacks {words:?}")
+            assert!(error.reason().contains(words), "{part}: {error} lacks {words:?}");
         }
         (Ok(()), Refuses(words) | RefusesSinceDirections(words)) => {
             panic!("{part}: the kernel took it and should say {words:?}")
@@ -76,6 +76,7 @@ fn deflate(spec: &mut SaSpec) {
     spec.algorithms.compression = Some(AlgorithmName::from_kernel("deflate"));
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "what it is assigned to")]
 fn in_udp(kind: u16, port: u16) -> Option<Encapsulation> {
     Some(Encapsulation { kind, source_port: port, destination_port: port, original: [0, 0, 0, 0].into() })
 }

@@ -272,7 +272,7 @@ fn check(form: &Form) -> Vec<Complaint> {
 fn beside(form: &Form, _: &Sad, spd: &Spd) -> Vec<Complaint> {
     let problems = spec(form).map(|spec| {
         let others: Vec<_> = spd.iter().map(|(_, policy)| policy).collect();
-        check::policy_beside(&spec, others.iter().copied())
+        check::policy_beside(&spec, &others)
     });
     let complaint = |p: Problem<PolicyField>| Complaint {
         field: field_of(p.field, form),

@@ -31,12 +31,9 @@ pub fn sa_beside<'a>(spec: &SaSpec, others: impl IntoIterator<Item = &'a Sa>) ->
 }
 
 /// What is wrong with a policy that is added to these.
-pub fn policy_beside<'a>(
-    spec: &PolicySpec,
-    others: impl IntoIterator<Item = &'a Policy> + Clone,
-) -> Vec<Problem<PolicyField>> {
+pub fn policy_beside(spec: &PolicySpec, others: &[&Policy]) -> Vec<Problem<PolicyField>> {
     let mut findings = Findings(Vec::new());
-    let others = || others.clone().into_iter().filter(|policy| !policy.is_of_socket());
+    let others = || others.iter().filter(|policy| !policy.is_of_socket());
     if others().any(|other| other.id() == spec.id()) {
         let sentence = format!("there is a policy {} already: another priority does not make it another", spec.id());
         findings.error(PolicyField::Source, sentence);
@@ -134,7 +131,7 @@ mod tests {
     #[track_caller]
     fn check_policy(spec: &PolicySpec, beside: &[PolicySpec], expected: &[(PolicyField, Severity, &str)]) {
         let others: Vec<Policy> = beside.iter().map(|spec| Policy::from_spec(spec, 0, 0)).collect();
-        let found = policy_beside(spec, &others);
+        let found = policy_beside(spec, &others.iter().collect::<Vec<_>>());
         assert_eq!(found.len(), expected.len(), "{found:?}");
         for (problem, (field, severity, part)) in found.iter().zip(expected) {
             assert_eq!((problem.field, problem.severity), (*field, *severity), "{problem:?}");

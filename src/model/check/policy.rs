@@ -5,13 +5,13 @@ use crate::model::{IpsecProtocol, Level, Mode, PolicyAction, PolicyDirection, Po
 
 /// Everything wrong with a policy, field by field.
 pub fn policy(spec: &PolicySpec) -> Vec<Problem<PolicyField>> {
-    let mut findings = Findings(Vec::new());
     const FIELDS: SelectorFields<PolicyField> = SelectorFields {
         source: PolicyField::Source,
         destination: PolicyField::Destination,
         source_port: PolicyField::SourcePort,
         destination_port: PolicyField::DestinationPort,
     };
+    let mut findings = Findings(Vec::new());
     findings.selector(&spec.selector, &FIELDS);
     findings.mark(PolicyField::Mark, spec.mark);
     findings.limits(PolicyField::Limits, &spec.limits);

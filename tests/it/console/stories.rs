@@ -88,7 +88,7 @@ fn a_policy_is_added_by_form() {
     let mut bench = Bench::new();
     bench
         .keys("2a<tab>10.9.0.1<tab>10.9.0.2<tab><tab><tab><right><right><ctrl-s>")
-        .sees("esp/transport//require ah/transport//require");
+        .sees("ipsec esp/transport//require");
     bench.keys("<enter>").sees("Policies 1").misses("Add a policy");
     let policy = bench.kernel.policies().unwrap().remove(0);
     let protocols: Vec<_> = policy.templates.iter().map(|template| template.protocol).collect();
