@@ -26,7 +26,7 @@ enum Row {
 pub fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme, form: &Form) {
     match form.made() {
         Some(Made::Change(change)) if *form.progress() == Progress::Review => {
-            draw_review(frame, area, theme, form, &change)
+            draw_review(frame, area, theme, form, &change);
         }
         _ => draw_fields(frame, area, state, theme, form),
     }
