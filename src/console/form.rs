@@ -10,6 +10,7 @@ use super::text_field::TextField;
 use crate::kernel::KernelError;
 use crate::model::check::Severity;
 use crate::model::pair::PairPlan;
+use crate::model::{Sad, Spd};
 
 pub mod pair;
 pub mod policy;
@@ -107,6 +108,8 @@ pub struct Plan {
     pub fields: &'static [Description],
     /// Everything wrong with what it holds.
     check: fn(&Form) -> Vec<Complaint>,
+    /// What is wrong with it beside what is there already.
+    beside: fn(&Form, &Sad, &Spd) -> Vec<Complaint>,
     /// What it asks for; `None` while something is missing.
     make: fn(&Form) -> Option<Made>,
     /// The field that a kernel's refusal is about.
@@ -134,8 +137,9 @@ enum Content {
 pub enum Progress {
     /// It is being filled in.
     Editing,
-    /// It was to be sent, but has warnings: to send it again means to send it all the same.
-    Warned,
+    /// It is complete: what will be sent is shown, with all warnings (of a pair only the warnings). To send it again
+    /// means to send it.
+    Review,
     /// It was sent; no answer yet.
     Pending,
 }
@@ -152,6 +156,8 @@ pub struct Form {
     contents: Vec<Content>,
     focus: usize,
     progress: Progress,
+    /// What was wrong beside what was there when it was last to be sent.
+    clashes: Vec<Complaint>,
     refusal: Option<(Option<FieldId>, String)>,
     /// Until when keys are shown, in uptime milliseconds.
     revealed_until: Option<u64>,
@@ -177,6 +183,7 @@ impl Form {
             contents: plan.fields.iter().map(content).collect(),
             focus: 0,
             progress: Progress::Editing,
+            clashes: Vec::new(),
             refusal: None,
             revealed_until: None,
             strict: false,
@@ -293,7 +300,17 @@ impl Form {
 
     /// Everything wrong, in no order.
     pub fn complaints(&self) -> Vec<Complaint> {
-        (self.plan.check)(self)
+        let mut complaints = (self.plan.check)(self);
+        complaints.extend(self.clashes.iter().cloned());
+        complaints
+    }
+
+    /// All warnings, in the order of the fields.
+    pub fn warnings(&self) -> Vec<Complaint> {
+        let mut warnings = self.complaints();
+        warnings.retain(|complaint| complaint.severity == Severity::Warning);
+        warnings.sort_by_key(|complaint| self.fields().position(|field| field.id == complaint.field));
+        warnings
     }
 
     /// To the next field; behind the last one stands the button.
@@ -311,8 +328,9 @@ impl Form {
         }
     }
 
-    /// To the field before.
+    /// To the field before; from the last step back into the form.
     pub fn previous_field(&mut self) {
+        self.leave_review();
         let places = self.fields().count() + 1;
         self.focus = (self.focus + places - 1) % places;
         self.mark_focused();
@@ -380,33 +398,43 @@ impl Form {
 
     fn edited(&mut self) {
         self.refusal = None;
-        if self.progress == Progress::Warned {
-            self.progress = Progress::Editing;
-        }
+        self.clashes.clear();
+        self.leave_review();
     }
 
-    /// The user wants it sent. `true` if it may be; otherwise the first complaint's field gets the focus.
-    pub fn submit(&mut self) -> bool {
-        self.strict = true;
-        let complaints = self.complaints();
-        let worst = complaints.iter().map(|complaint| complaint.severity).max();
-        let may = match (worst, &self.progress) {
-            (_, Progress::Pending) | (Some(Severity::Error), _) => false,
-            (Some(Severity::Warning), Progress::Editing) => {
-                self.progress = Progress::Warned;
-                false
-            }
-            (Some(Severity::Warning), Progress::Warned) | (None, _) => true,
-        };
-        if !may && self.progress != Progress::Pending {
-            let first = self.fields().find_map(|field| {
-                complaints.iter().find(|complaint| complaint.field == field.id && Some(complaint.severity) == worst)
-            });
-            if let Some(complaint) = first {
-                self.focus_on(complaint.field);
-            }
+    /// From the last step back into the form; `false` if it is not there.
+    pub fn leave_review(&mut self) -> bool {
+        let was_there = self.progress == Progress::Review;
+        if was_there {
+            self.progress = Progress::Editing;
         }
-        may
+        was_there
+    }
+
+    /// The user wants it sent. `true` if it may be: it had been shown what will be sent. Otherwise that is the next
+    /// step, or the first error's field gets the focus.
+    pub fn submit(&mut self, sad: &Sad, spd: &Spd) -> bool {
+        if self.is_pending() {
+            return false;
+        }
+        self.strict = true;
+        self.clashes = (self.plan.beside)(self, sad, spd);
+        let complaints = self.complaints();
+        let has_error = |id| complaints.iter().any(|c| c.severity == Severity::Error && c.field == id);
+        if complaints.iter().any(|complaint| complaint.severity == Severity::Error) {
+            self.leave_review();
+            let place = self.fields().position(|field| has_error(field.id));
+            self.focus = place.unwrap_or(self.focus);
+            return false;
+        }
+        // A pair is shown whole, with both its halves, before it is made.
+        let is_shown_later = complaints.is_empty() && matches!(self.made(), Some(Made::Pair(_)));
+        if self.progress == Progress::Review || is_shown_later {
+            return true;
+        }
+        self.progress = Progress::Review;
+        self.focus = self.fields().count();
+        false
     }
 
     /// It was sent.

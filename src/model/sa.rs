@@ -155,6 +155,13 @@ pub struct Encapsulation {
     pub original: IpAddr,
 }
 
+impl Encapsulation {
+    /// `UDP_ENCAP_ESPINUDP`: ESP in UDP (RFC 3948).
+    pub const ESP_IN_UDP: u16 = 2;
+    /// `TCP_ENCAP_ESPINTCP`: ESP in TCP (RFC 8229).
+    pub const ESP_IN_TCP: u16 = 7;
+}
+
 /// A device that does the transform (`xfrm_user_offload`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offload {

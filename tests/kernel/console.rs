@@ -25,6 +25,8 @@ fn add_delete_flush() {
     session.press("a\t\t10.9.0.1\t10.9.0.2\t0x1001\t\t\x07");
     must(session.sees("••••"));
     session.press("\x13");
+    must(session.sees("this will be sent"));
+    session.press("\r");
     must(session.sees("added SA esp 0x00001001 to 10.9.0.2"));
     must(session.sees("SAs 1"));
     let listed = ip("xfrm state");
@@ -91,13 +93,15 @@ fn policies() {
     // Direction, source and destination; what comes behind has a default.
     let form = "a\t10.1.0.0/24\t10.2.0.0/24\x13";
     session.press(form);
+    must(session.sees("ip xfrm policy add src 10.1.0.0/24 dst 10.2.0.0/24 dir out"));
+    session.press("\r");
     must(session.sees("added policy out 10.1.0.0/24 10.2.0.0/24"));
     must(session.sees("Policies 1"));
     let listed = ip("xfrm policy");
     assert!(listed.contains("src 10.1.0.0/24 dst 10.2.0.0/24 dir out priority 2147483648 "), "{listed}");
     assert!(listed.contains("proto esp reqid 0 mode transport"), "{listed}");
     session.press(form);
-    must(session.sees("exists already (EEXIST)"));
+    must(session.sees("another priority does not make it another"));
     session.press("\x1b");
     must(session.until("the form's end", |screen| !screen.contents().contains("Add a policy")));
     ip("xfrm policy add src 10.3.0.0/24 dst 10.2.0.0/24 dir in action block");

@@ -12,6 +12,7 @@
 
 mod acquire;
 mod apply;
+mod checks;
 mod console;
 mod evidence;
 mod pair;
@@ -50,8 +51,9 @@ fn main() {
     });
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let groups: [(&str, &[Test]); 9] = [
+    let groups: [(&str, &[Test]); 10] = [
         ("writes", writes::TESTS),
+        ("checks", checks::TESTS),
         ("reads", reads::TESTS),
         ("pair", pair::TESTS),
         ("apply", apply::TESTS),

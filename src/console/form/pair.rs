@@ -13,6 +13,7 @@ pub static PLAN: Plan = Plan {
     button: "Show both halves",
     fields: FIELDS,
     check,
+    beside: |_, _, _| Vec::new(),
     make: |form| read(form).0.map(Box::new).map(Made::Pair),
     blame: |_| None,
 };

@@ -6,14 +6,14 @@ use super::sa::number;
 use super::{Complaint, Description, FieldId as F, Form, Kind, Made, Plan, words};
 use crate::console::command::Change;
 use crate::kernel::KernelError;
-use crate::model::check::{self, PolicyField};
+use crate::model::check::{self, PolicyField, Problem};
 use crate::model::{
-    IpsecProtocol, Level, Mode, PolicyAction, PolicyDirection, PolicySpec, PortMatch, Prefix, ReqId, Selector,
-    Template, UpperProtocol,
+    IpsecProtocol, Level, Mode, PolicyAction, PolicyDirection, PolicySpec, PortMatch, Prefix, ReqId, Sad, Selector,
+    Spd, Template, UpperProtocol,
 };
 
 /// The form that makes a policy.
-pub static PLAN: Plan = Plan { title: "Add a policy", button: "Add", fields: FIELDS, check, make, blame };
+pub static PLAN: Plan = Plan { title: "Add a policy", button: "Add", fields: FIELDS, check, beside, make, blame };
 
 /// What a packet is wrapped in, by the words on screen: the first is applied first on the way out.
 const TRANSFORMS: [(&str, &[IpsecProtocol]); 4] = [
@@ -253,13 +253,13 @@ fn read_spec(form: &Form, complaints: &mut Vec<Complaint>) -> Option<PolicySpec>
 fn field_of(field: PolicyField, form: &Form) -> F {
     match field {
         PolicyField::Direction => F::Direction,
-        PolicyField::Source => F::Source,
+        PolicyField::Source | PolicyField::Mark => F::Source,
         PolicyField::Destination => F::Destination,
         PolicyField::Protocol => F::Upper,
         PolicyField::SourcePort => F::SourcePort,
         PolicyField::DestinationPort => F::DestinationPort,
         PolicyField::Action => F::Action,
-        PolicyField::Priority => F::Priority,
+        PolicyField::Priority | PolicyField::Kind | PolicyField::Limits => F::Priority,
         PolicyField::Templates if tunnels(form) => F::TunnelDestination,
         PolicyField::Templates => F::Transforms,
     }
@@ -267,6 +267,19 @@ fn field_of(field: PolicyField, form: &Form) -> F {
 
 fn check(form: &Form) -> Vec<Complaint> {
     read(form).1
+}
+
+fn beside(form: &Form, _: &Sad, spd: &Spd) -> Vec<Complaint> {
+    let problems = spec(form).map(|spec| {
+        let others: Vec<_> = spd.iter().map(|(_, policy)| policy).collect();
+        check::policy_beside(&spec, &others)
+    });
+    let complaint = |p: Problem<PolicyField>| Complaint {
+        field: field_of(p.field, form),
+        severity: p.severity,
+        sentence: p.sentence,
+    };
+    problems.into_iter().flatten().map(complaint).collect()
 }
 
 /// The policy that the form says; `None` while something is missing.

@@ -5,14 +5,14 @@ use std::net::IpAddr;
 use super::{Complaint, Description, FieldId as F, Form, Kind, Made, Plan, words};
 use crate::console::command::Change;
 use crate::kernel::KernelError;
-use crate::model::check::{self, SaField};
+use crate::model::check::{self, Problem, SaField};
 use crate::model::secret::KeyTextError;
 use crate::model::{
-    Algorithm, AlgorithmKind, IpsecProtocol, Mode, ReqId, SaSpec, Secret, Spi, Transform, number::parse_u32,
+    Algorithm, AlgorithmKind, IpsecProtocol, Mode, ReqId, SaSpec, Sad, Secret, Spd, Spi, Transform, number::parse_u32,
 };
 
 /// The form that makes an SA.
-pub static PLAN: Plan = Plan { title: "Add an SA", button: "Add", fields: FIELDS, check, make, blame };
+pub static PLAN: Plan = Plan { title: "Add an SA", button: "Add", fields: FIELDS, check, beside, make, blame };
 
 /// The choice that means no algorithm.
 const NONE: &str = "none";
@@ -312,9 +312,9 @@ fn transform(
 fn field_of(field: SaField) -> F {
     match field {
         SaField::Source => F::Source,
-        SaField::Destination => F::Destination,
-        SaField::Protocol | SaField::Direction => F::Protocol,
-        SaField::Spi => F::Spi,
+        SaField::Destination | SaField::Encapsulation | SaField::Limits | SaField::Selector => F::Destination,
+        SaField::Protocol | SaField::Direction | SaField::Flags => F::Protocol,
+        SaField::Spi | SaField::Mark => F::Spi,
         SaField::Mode => F::Mode,
         SaField::Encryption => F::Encryption,
         SaField::EncryptionKey => F::EncryptionKey,
@@ -328,6 +328,13 @@ fn field_of(field: SaField) -> F {
 
 fn check(form: &Form) -> Vec<Complaint> {
     read(form).1
+}
+
+fn beside(form: &Form, sad: &Sad, _: &Spd) -> Vec<Complaint> {
+    let problems = spec(form).map(|spec| check::sa_beside(&spec, sad.iter().map(|(_, sa)| sa)));
+    let complaint =
+        |p: Problem<SaField>| Complaint { field: field_of(p.field), severity: p.severity, sentence: p.sentence };
+    problems.into_iter().flatten().map(complaint).collect()
 }
 
 /// The SA that the form says; `None` while something is missing.
@@ -360,6 +367,7 @@ fn blame(error: &KernelError) -> Option<F> {
 mod tests {
     use super::*;
     use crate::kernel::{Cause, Operation};
+    use crate::model::Sa;
     use crate::model::check::Severity;
 
     fn filled() -> Form {
@@ -369,6 +377,22 @@ mod tests {
         }
         form.set(F::EncryptionKey, &format!("0x{}", "ab".repeat(36)));
         form
+    }
+
+    fn submit(form: &mut Form) -> bool {
+        form.submit(&Sad::default(), &Spd::default())
+    }
+
+    #[test]
+    fn what_is_there_already_is_refused_under_its_field() {
+        let mut form = filled();
+        let mut sad = Sad::default();
+        sad.insert(Sa::from_spec(&spec(&form).unwrap(), 0));
+        assert!(!form.submit(&sad, &Spd::default()));
+        assert_eq!(form.focused().unwrap().id, F::Spi);
+        assert!(form.complaint(F::Spi).unwrap().sentence.contains("already"));
+        form.set(F::Spi, "0x1002");
+        assert_eq!(form.complaint(F::Spi), None);
     }
 
     fn sentences(form: &Form) -> Vec<(F, Severity, String)> {
@@ -444,22 +468,26 @@ mod tests {
     fn empty_fields_are_not_wrong_before_the_form_is_sent() {
         let mut form = Form::new(&PLAN);
         assert_eq!(form.complaint(F::Source), None);
-        assert!(!form.submit());
+        assert!(!submit(&mut form));
         assert_eq!(form.focused().unwrap().id, F::Source);
         assert!(form.complaint(F::Source).is_some());
     }
 
     #[test]
-    fn warnings_must_be_confirmed_once() {
+    fn what_will_be_sent_is_shown_first_with_its_warnings() {
         let mut form = filled();
         form.set(F::Encryption, "aes-cbc-128");
         form.set(F::EncryptionKey, &format!("0x{}", "ab".repeat(16)));
         form.set(F::Authentication, NONE);
-        assert!(!form.submit());
-        assert_eq!(*form.progress(), super::super::Progress::Warned);
-        assert!(form.submit());
+        assert!(!submit(&mut form));
+        assert_eq!(*form.progress(), super::super::Progress::Review);
+        let warnings: Vec<_> = form.warnings().into_iter().map(|c| c.field).collect();
+        assert_eq!(warnings, [F::Destination, F::Authentication], "one way only, and nothing proves it");
+        assert!(submit(&mut form));
         form.set(F::ReqId, "1");
-        assert!(!form.submit(), "an edit asks again");
+        assert!(!submit(&mut form), "an edit asks again");
+        form.previous_field();
+        assert!(!submit(&mut form) && form.leave_review(), "so does a step back");
     }
 
     #[test]

@@ -297,6 +297,7 @@ impl State {
             return;
         };
         match action {
+            Action::Back if form.leave_review() => {}
             Action::Back => {
                 self.layers.pop();
             }
@@ -352,10 +353,14 @@ impl State {
         let Some(Layer::Form(form)) = self.layers.last_mut() else {
             return;
         };
-        if !form.submit() {
-            let warned = *form.progress() == form::Progress::Warned;
-            let text = if warned { "there are warnings: once more goes on all the same" } else { "not yet complete" };
-            self.warn(text.to_owned());
+        if !form.submit(&self.facts.sad, &self.facts.spd) {
+            match (form.progress(), form.made()) {
+                (form::Progress::Editing, _) => self.warn("not yet complete".to_owned()),
+                (form::Progress::Review, Some(Made::Pair(_))) => {
+                    self.warn("there are warnings: once more goes on all the same".to_owned());
+                }
+                _ => {}
+            }
             return;
         }
         match form.made() {

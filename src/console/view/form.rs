@@ -4,10 +4,12 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 
 use super::widget::{cut, draw_input, draw_popup, put, width_of, wrap};
-use crate::console::form::{Description, Form, Kind, Progress};
+use crate::console::command::Change;
+use crate::console::form::{Description, Form, Kind, Made, Progress};
 use crate::console::state::State;
 use crate::console::text_field::TextField;
 use crate::console::theme::{Role, Theme};
+use crate::dialect::{Keys, iproute2, setkey};
 use crate::model::check::Severity;
 
 /// Where values begin.
@@ -20,8 +22,62 @@ enum Row {
     Button,
 }
 
-/// Draws it.
+/// Draws it, or its last step.
 pub fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme, form: &Form) {
+    match form.made() {
+        Some(Made::Change(change)) if *form.progress() == Progress::Review => {
+            draw_review(frame, area, theme, form, &change);
+        }
+        _ => draw_fields(frame, area, state, theme, form),
+    }
+}
+
+/// What will be sent, in both languages and without keys, and everything that may be a mistake.
+fn draw_review(frame: &mut Frame<'_>, area: Rect, theme: &Theme, form: &Form, change: &Change) {
+    const INDENT: u16 = 2;
+    let width = area.width.saturating_sub(2).min(92);
+    let cells = usize::from(width.saturating_sub(4 + INDENT));
+    let mut lines = Vec::new();
+    for (name, text) in in_both_languages(change) {
+        lines.push((0, name.to_owned(), Role::Muted));
+        lines.extend(wrap(&text, cells).into_iter().map(|line| (INDENT, line, Role::Text)));
+    }
+    for warning in form.warnings() {
+        lines.extend(
+            wrap(&format!("warning: {}", warning.sentence), cells)
+                .into_iter()
+                .enumerate()
+                .map(|(place, line)| (if place == 0 { 0 } else { INDENT }, line, Role::Caution)),
+        );
+    }
+    let rows = u16::try_from(lines.len()).unwrap_or(u16::MAX);
+    let title = format!("{}: this will be sent", form.title());
+    let inside = draw_popup(frame, area, theme, &title, width, rows.saturating_add(5));
+    let [list, button, _, foot] =
+        Layout::vertical([Constraint::Min(0), Constraint::Length(1), Constraint::Length(1), Constraint::Length(1)])
+            .areas(inside);
+    // Warnings stand at the end: they must be seen even if there is no room for all of it.
+    let hidden = lines.len().saturating_sub(list.height.into());
+    for ((column, line, role), y) in lines.iter().skip(hidden).zip(list.y..list.bottom()) {
+        put(frame, Rect { y, height: 1, ..list }, *column, line, theme.style(*role));
+    }
+    let text = if form.warnings().is_empty() { "[ Send ]" } else { "[ Send it all the same ]" };
+    put(frame, button, LABEL_WIDTH, text, theme.style(Role::Selected));
+    put(frame, foot, 0, "Enter sends it. Esc goes back to the form; nothing was sent yet.", theme.style(Role::Muted));
+}
+
+fn in_both_languages(change: &Change) -> Vec<(&'static str, String)> {
+    let (ip, setkey) = match change {
+        Change::AddSa(spec) => {
+            (iproute2::sa(spec, Keys::Hide).to_string(), setkey::print::sa(spec, Keys::Hide).to_string())
+        }
+        Change::AddPolicy(spec) => (iproute2::policy(spec), setkey::print::policy(spec)),
+        _ => return Vec::new(),
+    };
+    vec![("as a command", ip), ("in the language of setkey", setkey)]
+}
+
+fn draw_fields(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme, form: &Form) {
     let width = area.width.saturating_sub(2).min(92);
     let inner_width = usize::from(width.saturating_sub(4));
     let rows = rows(form, inner_width.saturating_sub(usize::from(LABEL_WIDTH)));
@@ -124,8 +180,8 @@ fn draw_button(frame: &mut Frame<'_>, area: Rect, theme: &Theme, form: &Form) {
     let button = form.button();
     let (text, role) = match (form.progress(), form.focused().is_none()) {
         (Progress::Pending, _) => ("  waiting for the kernel".to_owned(), Role::Caution),
-        (Progress::Warned, true) => (format!("[ {button} all the same ]"), Role::Selected),
-        (Progress::Warned, false) => (format!("  {button} all the same"), Role::Caution),
+        (Progress::Review, true) => (format!("[ {button} all the same ]"), Role::Selected),
+        (Progress::Review, false) => (format!("  {button} all the same"), Role::Caution),
         (Progress::Editing, true) => (format!("[ {button} ]"), Role::Selected),
         (Progress::Editing, false) => (format!("  {button}"), Role::Muted),
     };

@@ -24,13 +24,24 @@ fn article() -> Bench {
 fn an_sa_is_added_by_form_and_appears_when_the_kernel_says_so() {
     let mut bench = Bench::new();
     bench.hold = true;
-    bench.keys("a<tab><tab>10.9.0.1<tab>10.9.0.2<tab><ctrl-g><tab><tab><ctrl-g><ctrl-s>");
+    bench.keys("a<tab><tab>10.9.0.1<tab>10.9.0.2<tab><ctrl-g><tab><tab><ctrl-g><ctrl-s><enter>");
     bench.sees("waiting for the kernel").misses("SAs 1");
     bench.release();
     bench.sees("SAs 1").sees("added SA esp 0x").misses("Add an SA");
     let sa = bench.kernel.sas().unwrap().remove(0);
     assert_eq!(sa.algorithms.encryption_label(), "aes-gcm-256");
     assert!(!sa.spi.is_reserved());
+}
+
+#[test]
+fn the_last_step_shows_what_will_be_sent_without_its_key_and_goes_back() {
+    let mut bench = Bench::new();
+    bench.keys("a<tab><tab>10.9.0.1<tab>10.9.0.2<tab>0x1001<tab><tab><ctrl-g><ctrl-s>");
+    bench.sees("ip xfrm state add src 10.9.0.1 dst 10.9.0.2 proto esp spi 0x00001001").sees("<key hidden>");
+    bench.sees("no esp SA back from 10.9.0.2 to 10.9.0.1").sees("Send it all the same").misses("0x1001");
+    bench.keys("<esc>").sees("0x1001").misses("this will be sent");
+    assert!(!bench.kernel.done().iter().any(|done| matches!(done, Operation::AddSa(_))));
+    bench.keys("<ctrl-s>").sees("this will be sent").keys("<enter>").sees("SAs 1");
 }
 
 #[test]
@@ -48,16 +59,16 @@ fn the_kernels_refusal_stands_at_the_field_it_is_about_and_the_form_stays() {
     bench.keys("a<tab><tab>10.9.0.1<tab>10.9.0.2<tab>0x1001<tab><tab><ctrl-g>");
     let text = Some("Requested AEAD algorithm not found".to_owned());
     bench.kernel.refuse_next(Cause::Refused { errno: libc::ENOSYS, text });
-    bench.keys("<ctrl-s>").sees("Add an SA").sees("the kernel: Requested AEAD algorithm not found (ENOSYS)");
+    bench.keys("<ctrl-s><enter>").sees("Add an SA").sees("the kernel: Requested AEAD algorithm not found (ENOSYS)");
     assert!(bench.line("> Encryption").contains("aes-gcm-256"));
-    bench.keys("<ctrl-s>").misses("Add an SA").sees("SAs 1");
+    bench.keys("<ctrl-s><enter>").misses("Add an SA").sees("SAs 1");
 }
 
 #[test]
 fn a_form_that_was_sent_waits_for_its_own_answer_and_takes_no_more_keys() {
     let mut bench = article();
     bench.hold = true;
-    bench.keys("dy").keys("a<tab><tab>10.9.0.1<tab>10.9.0.2<tab>0x1001<tab><tab><ctrl-g><ctrl-s>xyz<bs>");
+    bench.keys("dy").keys("a<tab><tab>10.9.0.1<tab>10.9.0.2<tab>0x1001<tab><tab><ctrl-g><ctrl-s><enter>xyz<bs>");
     bench.sees("waiting for the kernel").sees("0x1001");
     bench.release_one();
     bench.sees("SAs 3").sees("waiting for the kernel");
@@ -75,8 +86,10 @@ fn arrows_move_in_text_and_choose_among_options() {
 #[test]
 fn a_policy_is_added_by_form() {
     let mut bench = Bench::new();
-    bench.keys("2a<tab>10.9.0.1<tab>10.9.0.2<tab><tab><tab><right><right><ctrl-s>");
-    bench.sees("Policies 1").misses("Add a policy");
+    bench
+        .keys("2a<tab>10.9.0.1<tab>10.9.0.2<tab><tab><tab><right><right><ctrl-s>")
+        .sees("ipsec esp/transport//require");
+    bench.keys("<enter>").sees("Policies 1").misses("Add a policy");
     let policy = bench.kernel.policies().unwrap().remove(0);
     let protocols: Vec<_> = policy.templates.iter().map(|template| template.protocol).collect();
     assert_eq!(protocols, [IpsecProtocol::Esp, IpsecProtocol::Ah]);
@@ -129,7 +142,8 @@ fn no_key_reaches_the_events() {
     let mut bench = article();
     bench.keys("a<tab><tab>10.9.0.1<tab>10.9.0.2<tab>0x1001<tab><tab>");
     bench.event(Event::Paste(format!("0x{}", "a7".repeat(36))));
-    bench.misses(KEY_HEX).keys("<ctrl-r>").sees(KEY_HEX).keys("<ctrl-s>").sees("SAs 5");
+    bench.misses(KEY_HEX).keys("<ctrl-r>").sees(KEY_HEX).keys("<ctrl-s>").misses(KEY_HEX);
+    bench.keys("<enter>").sees("SAs 5");
     bench.keys("r4").misses(KEY_HEX);
     assert!(bench.state.log.iter().all(|(_, entry)| !entry.text.contains(KEY_HEX)));
     assert!(!format!("{:?}", bench.state).contains(KEY_HEX));
@@ -300,7 +314,7 @@ fn warnings_are_confirmed_by_sending_once_more() {
         bench.keys("<right>");
     }
     bench.keys("<tab><ctrl-g><tab><tab><ctrl-g><ctrl-s>");
-    bench.sees("once more goes on all the same").sees("3des-cbc is too weak").misses("SAs 1");
+    bench.sees("Send it all the same").sees("3des-cbc is too weak").misses("SAs 1");
     bench.keys("<ctrl-s>").sees("SAs 1");
 }
 
