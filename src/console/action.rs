@@ -51,6 +51,8 @@ pub enum Action {
     SortBackwards,
     /// Make an SA or a policy.
     Add,
+    /// Make the selected SA anew, with some of it changed.
+    Edit,
     /// Plan what protects the traffic with another host.
     Pair,
     /// Remove the selected row.
@@ -159,6 +161,7 @@ impl Action {
             Self::Sort => "sort by the next column",
             Self::SortBackwards => "turn the order round",
             Self::Add => "add",
+            Self::Edit => "edit: make the SA anew, changed",
             Self::Pair => "pair: protect the traffic with another host",
             Self::Delete => "delete the row (asks first)",
             Self::Flush => "flush: delete all (asks first)",
@@ -227,6 +230,7 @@ impl Action {
             Self::Peers => "peers",
             Self::Generate => "random",
             Self::Submit => "send",
+            Self::Edit => "edit",
             Self::Pair => "pair",
             Self::MakeHere => "make it here",
             Self::MakeThere => "there",
@@ -246,6 +250,7 @@ impl Action {
         matches!(
             self,
             Self::Add
+                | Self::Edit
                 | Self::Pair
                 | Self::Delete
                 | Self::Flush

@@ -88,6 +88,13 @@ pub enum Wanted {
 pub enum Change {
     /// Make an SA.
     AddSa(SaSpec),
+    /// Make an SA anew.
+    ReplaceSa {
+        /// As it is.
+        id: SaId,
+        /// As it is to be.
+        spec: Box<SaSpec>,
+    },
     /// Remove an SA.
     DeleteSa(SaId),
     /// Remove all SAs of a protocol.
@@ -107,6 +114,7 @@ impl Change {
     pub fn operation(&self) -> Operation {
         match self {
             Self::AddSa(spec) => Operation::AddSa(spec.id()),
+            Self::ReplaceSa { spec, .. } => Operation::AddSa(spec.id()),
             Self::DeleteSa(id) => Operation::DeleteSa(*id),
             Self::FlushSas(protocol) => Operation::FlushSas(*protocol),
             Self::AddPolicy(spec) => Operation::AddPolicy(Box::new(spec.id())),
@@ -122,6 +130,7 @@ impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::AddSa(spec) => write!(f, "added SA {}", spec.id()),
+            Self::ReplaceSa { id, .. } => write!(f, "made SA {id} anew"),
             Self::DeleteSa(id) => write!(f, "deleted SA {id}"),
             Self::FlushSas(IpsecProtocol::Any) => f.write_str("flushed all SAs"),
             Self::FlushSas(protocol) => write!(f, "flushed all {protocol} SAs"),

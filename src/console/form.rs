@@ -10,10 +10,11 @@ use super::text_field::TextField;
 use crate::kernel::KernelError;
 use crate::model::check::Severity;
 use crate::model::pair::PairPlan;
-use crate::model::{Sad, Spd};
+use crate::model::{Sa, Sad, Spd};
 
 pub mod pair;
 pub mod policy;
+mod reading;
 pub mod sa;
 
 /// A field, by what it stands for; both forms share the names.
@@ -51,6 +52,9 @@ pub enum FieldId {
     More,
     Mark,
     IfId,
+    LongNumbers,
+    Encapsulation,
+    Set,
 }
 
 /// How a field is filled in.
@@ -149,6 +153,11 @@ fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }
 
+/// Whether the fields that are most often not needed are shown.
+fn shows_more(form: &Form) -> bool {
+    form.value(FieldId::More) == "shown"
+}
+
 /// A form being filled in.
 #[derive(Clone)]
 pub struct Form {
@@ -156,6 +165,8 @@ pub struct Form {
     contents: Vec<Content>,
     focus: usize,
     progress: Progress,
+    /// The SA that it makes anew.
+    edited: Option<Box<Sa>>,
     /// What was wrong beside what was there when it was last to be sent.
     clashes: Vec<Complaint>,
     refusal: Option<(Option<FieldId>, String)>,
@@ -183,11 +194,17 @@ impl Form {
             contents: plan.fields.iter().map(content).collect(),
             focus: 0,
             progress: Progress::Editing,
+            edited: None,
             clashes: Vec::new(),
             refusal: None,
             revealed_until: None,
             strict: false,
         }
+    }
+
+    /// The SA that it makes anew, as it was when the form was opened.
+    pub fn edited_sa(&self) -> Option<&Sa> {
+        self.edited.as_deref()
     }
 
     /// What it makes.

@@ -124,6 +124,7 @@ pub static BINDINGS: &[Binding] = {
         hint(C::Sas, &[key(K::Enter)], A::Open),
         hint(C::Sas, &[char('a')], A::Add),
         hint(C::Sas, &[char('A')], A::Pair),
+        bind(C::Sas, &[char('e')], A::Edit),
         hint(C::Sas, &[char('d'), key(K::Delete)], A::Delete),
         hint(C::Sas, &[char('F')], A::Flush),
         bind(C::Sas, &[char('r')], A::Reveal),

@@ -460,6 +460,7 @@ fn carry_out(kernel: &mut Option<XfrmKernel>, change: &Change) -> Result<(), Ker
     };
     match change {
         Change::AddSa(spec) => kernel.add_sa(spec),
+        Change::ReplaceSa { id, spec } => together::replace_sa(kernel, id, spec),
         Change::DeleteSa(id) => kernel.delete_sa(id),
         Change::FlushSas(protocol) => kernel.flush_sas(*protocol),
         Change::AddPolicy(spec) => kernel.add_policy(spec),

@@ -5,6 +5,7 @@
 
 use super::{Kernel, KernelError, Operation, Result};
 use crate::model::pair::Half;
+use crate::model::sa::Replay;
 use crate::model::{IpsecProtocol, Policy, PolicyId, PolicyKind, PolicySpec, Sa, SaId, SaSpec};
 
 /// A change.
@@ -105,6 +106,28 @@ pub fn add(kernel: &mut dyn Kernel, half: &Half) -> Result<()> {
     carry_out(kernel, &steps).map_err(|refusal| refusal.left.into_iter().next().unwrap_or(refusal.error))
 }
 
+/// Makes an SA anew as `spec` says. Where its keys stay, its sequence numbers, counters and age go on.
+///
+/// # Errors
+/// The kernel's refusal; then the SA is there as it was, unless the kernel refuses even that and says so.
+pub fn replace_sa(kernel: &mut dyn Kernel, id: &SaId, spec: &SaSpec) -> Result<()> {
+    let before = kernel.sa(id)?;
+    kernel.delete_sa(id)?;
+    let made = if keeps_numbers(&before, spec) {
+        let after = Sa::from_spec(spec, before.used.added_at);
+        let replay = Replay { window: spec.replay_window, ..ahead(&before) };
+        kernel.resume_sa(&Sa { replay, used: before.used, ..after })
+    } else {
+        kernel.add_sa(spec)
+    };
+    made.or_else(|refusal| take_back(kernel, resume(before)).and(Err(refusal)))
+}
+
+/// Whether an SA that is made anew goes on with its numbers: with the keys that it had it must, with others it must not.
+pub fn keeps_numbers(before: &Sa, after: &SaSpec) -> bool {
+    before.algorithms == after.algorithms && before.flags.esn() == after.flags.esn()
+}
+
 fn take(kernel: &mut dyn Kernel, step: &Step<'_>, undos: &mut Vec<Undo>) -> Result<()> {
     match step {
         Step::AddSa(spec) => {
@@ -144,12 +167,19 @@ fn take(kernel: &mut dyn Kernel, step: &Step<'_>, undos: &mut Vec<Undo>) -> Resu
 }
 
 fn resume(mut sa: Sa) -> Undo {
-    let most = if sa.flags.esn() { u64::MAX } else { u32::MAX.into() };
-    // One that is at its end stays there.
-    if sa.replay.sent <= most - AHEAD {
-        sa.replay.sent += AHEAD;
-    }
+    sa.replay = ahead(&sa);
     Undo::ResumeSa(Box::new(sa))
+}
+
+/// The sequence numbers of an SA that is made again.
+fn ahead(sa: &Sa) -> Replay {
+    let most = if sa.flags.esn() { u64::MAX } else { u32::MAX.into() };
+    let mut replay = sa.replay.clone();
+    // One that is at its end stays there.
+    if replay.sent <= most - AHEAD {
+        replay.sent += AHEAD;
+    }
+    replay
 }
 
 fn take_back(kernel: &mut dyn Kernel, undo: Undo) -> Result<()> {
@@ -208,6 +238,27 @@ mod tests {
         assert_eq!(kernel.sas().unwrap().len(), 2);
         let selectors = |policies: &[Policy]| policies.iter().map(Policy::id).collect::<std::collections::HashSet<_>>();
         assert_eq!(selectors(&kernel.policies().unwrap()), selectors(&policies));
+    }
+
+    #[test]
+    fn an_sa_that_is_replaced_goes_on_counting_unless_its_keys_change() {
+        let plan = PairPlan::between([10, 9, 0, 1].into(), [10, 9, 0, 2].into());
+        let [half, _] = plan.make(|protocol| Spi::random(protocol, |_| false)).unwrap();
+        let mut kernel = ScriptedKernel::at(100);
+        let mut used = Sa::from_spec(&half.sas[0], 7);
+        used.replay.sent = 1000;
+        kernel.put_sa(used.clone());
+        let mut spec = half.sas[0].clone();
+        spec.limits = crate::model::LifetimeLimits::ending_after(3600);
+        replace_sa(&mut kernel, &used.id(), &spec).unwrap();
+        let found = kernel.sa(&used.id()).unwrap();
+        assert_eq!((found.replay.sent, found.used.added_at, found.limits), (1000 + AHEAD, 7, spec.limits));
+        spec.algorithms = half.sas[1].algorithms.clone();
+        kernel.refuse_after(2, Cause::Refused { errno: libc::EINVAL, text: None });
+        assert_eq!(replace_sa(&mut kernel, &used.id(), &spec).unwrap_err().errno(), Some(libc::EINVAL));
+        assert_eq!(kernel.sa(&used.id()).unwrap().algorithms, half.sas[0].algorithms);
+        replace_sa(&mut kernel, &used.id(), &spec).unwrap();
+        assert_eq!(kernel.sa(&used.id()).unwrap().replay.sent, 0);
     }
 
     #[test]

@@ -133,7 +133,7 @@ fn read_only_elsewhere() {
     let mut session = Session::start(env!("CARGO_BIN_EXE_espial"), &arguments);
     must(session.sees("espial reblochon"));
     must(session.sees("SAs 1"));
-    must(session.sees("Enter details  r keys"));
+    must(session.sees("Enter details  c check"));
     // The help comes behind whatever these would do.
     session.press("dyFy?");
     must(session.sees("Keys"));

@@ -1,11 +1,10 @@
 //! The form that plans what protects the traffic with another host.
 
-use super::sa::{address, number};
-use super::{Complaint, Description, FieldId as F, Form, Kind, Made, Plan, words};
+use super::reading::{address, if_id, lifetime, mark, number, optional_number};
+use super::{Complaint, Description, FieldId as F, Form, Kind, Made, Plan, shows_more, words};
 use crate::model::check::Severity;
-use crate::model::lifetime::parse_seconds;
 use crate::model::pair::{PairPlan, Protection, SUITES, Suite};
-use crate::model::{IfId, LifetimeLimits, Mark, Prefix, ReqId};
+use crate::model::{Prefix, ReqId};
 
 /// The form that plans what protects the traffic with another host.
 pub static PLAN: Plan = Plan {
@@ -25,10 +24,6 @@ pub const TUNNEL: &str = "networks behind both";
 /// What protects, by the words on screen.
 const PROTECTIONS: [(&str, Protection); 3] =
     [("esp", Protection::Esp), ("esp and ah", Protection::EspAh), ("ah", Protection::Ah)];
-
-fn shows_more(form: &Form) -> bool {
-    form.value(F::More) == "shown"
-}
 
 fn tunnels(form: &Form) -> bool {
     form.value(F::Mode) == TUNNEL
@@ -164,19 +159,6 @@ static FIELDS: &[Description] = &[
     },
 ];
 
-/// What a field that may stay empty holds. What cannot be read has been complained about.
-fn optional<T>(
-    form: &Form,
-    field: F,
-    complaints: &mut Vec<Complaint>,
-    read: impl Fn(&str) -> Result<T, String>,
-) -> Result<Option<T>, ()> {
-    if !form.applies(field) || form.value(field).is_empty() {
-        return Ok(None);
-    }
-    read(form.value(field)).map(Some).map_err(|why| complaints.push(Complaint::error(field, why)))
-}
-
 fn network(form: &Form, field: F, complaints: &mut Vec<Complaint>) -> Option<Prefix> {
     let prefix: Result<Prefix, String> = match form.value(field) {
         "" => Err("a network is needed, as 10.1.0.0/24".to_owned()),
@@ -214,17 +196,11 @@ fn read_plan(form: &Form, complaints: &mut Vec<Complaint>) -> Option<PairPlan> {
     let here = address(form, F::Source, complaints);
     let there = address(form, F::Destination, complaints);
     let networks = tunnels(form).then(|| [F::OwnNetwork, F::FarNetwork].map(|field| network(form, field, complaints)));
-    let any_number = |text: &str| {
-        crate::model::number::parse_u32(text)
-            .map_err(|_| "this is no number from 0 to 4294967295 (or 0x hex)".to_owned())
-    };
-    let lifetime = optional(form, F::Lifetime, complaints, parse_seconds);
-    let reqid = optional(form, F::ReqId, complaints, any_number);
+    let limits = lifetime(form, complaints);
+    let reqid = optional_number(form, F::ReqId, complaints);
     let priority = if form.applies(F::Priority) { number(form, F::Priority, complaints) } else { Some(0) };
-    let mark = optional(form, F::Mark, complaints, |text| {
-        text.parse::<Mark>().map_err(|_| "a mark is a number, or number/mask".to_owned())
-    });
-    let if_id = optional(form, F::IfId, complaints, any_number);
+    let mark = mark(form, complaints);
+    let if_id = if_id(form, complaints);
     let mut plan = PairPlan::between(here?, there?);
     plan.networks = match networks {
         Some([own, far]) => Some([own?, far?]),
@@ -234,13 +210,13 @@ fn read_plan(form: &Form, complaints: &mut Vec<Complaint>) -> Option<PairPlan> {
     plan.suite = Suite::named(form.value(F::Suite))?;
     plan.compress = form.applies(F::Compression) && form.value(F::Compression) == "yes";
     plan.only_keys = !makes_policies(form);
-    plan.limits = lifetime.ok()?.map_or_else(LifetimeLimits::default, LifetimeLimits::ending_after);
+    plan.limits = limits.ok()?;
     plan.reqid = ReqId(reqid.ok()?.unwrap_or(0));
     if form.applies(F::Priority) {
         plan.priority = priority?;
     }
     plan.mark = mark.ok()?;
-    plan.if_id = if_id.ok()?.map(IfId);
+    plan.if_id = if_id.ok()?;
     Some(plan)
 }
 
@@ -251,7 +227,7 @@ fn check(form: &Form) -> Vec<Complaint> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::PolicySpec;
+    use crate::model::{IfId, LifetimeLimits, Mark, PolicySpec};
 
     fn filled() -> Form {
         let mut form = Form::new(&PLAN);

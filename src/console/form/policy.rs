@@ -2,14 +2,14 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::sa::number;
-use super::{Complaint, Description, FieldId as F, Form, Kind, Made, Plan, words};
+use super::reading::{if_id, mark, number};
+use super::{Complaint, Description, FieldId as F, Form, Kind, Made, Plan, shows_more, words};
 use crate::console::command::Change;
 use crate::kernel::KernelError;
 use crate::model::check::{self, PolicyField, Problem};
 use crate::model::{
-    IpsecProtocol, Level, Mode, PolicyAction, PolicyDirection, PolicySpec, PortMatch, Prefix, ReqId, Sad, Selector,
-    Spd, Template, UpperProtocol,
+    IpsecProtocol, Level, Mode, PolicyAction, PolicyDirection, PolicyKind, PolicySpec, PortMatch, Prefix, ReqId, Sad,
+    Selector, Spd, Template, UpperProtocol,
 };
 
 /// The form that makes a policy.
@@ -148,6 +148,38 @@ static FIELDS: &[Description] = &[
         initial: "2147483648",
         applies: |_| true,
     },
+    Description {
+        id: F::More,
+        label: "More",
+        help: "Mark, xfrm interface, sub policies: most often not needed.",
+        kind: Kind::Choice(|_| words(&["hidden", "shown"])),
+        initial: "hidden",
+        applies: |_| true,
+    },
+    Description {
+        id: F::Set,
+        label: "Set",
+        help: "sub policies are asked before all main ones; Mobile IPv6 uses them.",
+        kind: Kind::Choice(|_| words(&["main", "sub"])),
+        initial: "main",
+        applies: shows_more,
+    },
+    Description {
+        id: F::Mark,
+        label: "Mark",
+        help: "Only for packets with this mark: a number, or number/mask.",
+        kind: Kind::Text,
+        initial: "",
+        applies: shows_more,
+    },
+    Description {
+        id: F::IfId,
+        label: "Interface ID",
+        help: "Only for packets through the xfrm interface of this number.",
+        kind: Kind::Text,
+        initial: "",
+        applies: shows_more,
+    },
 ];
 
 fn prefix(form: &Form, field: F, complaints: &mut Vec<Complaint>) -> Option<Prefix> {
@@ -219,6 +251,9 @@ fn read_spec(form: &Form, complaints: &mut Vec<Complaint>) -> Option<PolicySpec>
     let from = end(form, F::TunnelSource, unspecified, complaints);
     let to = end(form, F::TunnelDestination, unspecified, complaints);
 
+    let mark = mark(form, complaints);
+    let if_id = if_id(form, complaints);
+
     let mut selector = Selector::between(source?, destination?);
     (selector.protocol, selector.source_port, selector.destination_port) = (upper?, source_port?, destination_port?);
     let direction = match form.value(F::Direction) {
@@ -228,6 +263,8 @@ fn read_spec(form: &Form, complaints: &mut Vec<Complaint>) -> Option<PolicySpec>
     };
     let mut spec = PolicySpec::new(direction, selector);
     spec.priority = priority?;
+    spec.kind = if form.applies(F::Set) && form.value(F::Set) == "sub" { PolicyKind::Sub } else { PolicyKind::Main };
+    (spec.mark, spec.if_id) = (mark.ok()?, if_id.ok()?);
     spec.action = if form.value(F::Action) == "block" { PolicyAction::Block } else { PolicyAction::Allow };
     if protects(form) {
         let (from, to, reqid) = (from?, to?, ReqId(reqid?));
@@ -253,13 +290,15 @@ fn read_spec(form: &Form, complaints: &mut Vec<Complaint>) -> Option<PolicySpec>
 fn field_of(field: PolicyField, form: &Form) -> F {
     match field {
         PolicyField::Direction => F::Direction,
-        PolicyField::Source | PolicyField::Mark => F::Source,
+        PolicyField::Source => F::Source,
+        PolicyField::Mark => F::Mark,
+        PolicyField::Kind => F::Set,
         PolicyField::Destination => F::Destination,
         PolicyField::Protocol => F::Upper,
         PolicyField::SourcePort => F::SourcePort,
         PolicyField::DestinationPort => F::DestinationPort,
         PolicyField::Action => F::Action,
-        PolicyField::Priority | PolicyField::Kind | PolicyField::Limits => F::Priority,
+        PolicyField::Priority | PolicyField::Limits => F::Priority,
         PolicyField::Templates if tunnels(form) => F::TunnelDestination,
         PolicyField::Templates => F::Transforms,
     }
@@ -274,10 +313,10 @@ fn beside(form: &Form, _: &Sad, spd: &Spd) -> Vec<Complaint> {
         let others: Vec<_> = spd.iter().map(|(_, policy)| policy).collect();
         check::policy_beside(&spec, &others)
     });
-    let complaint = |p: Problem<PolicyField>| Complaint {
-        field: field_of(p.field, form),
-        severity: p.severity,
-        sentence: p.sentence,
+    let complaint = |p: Problem<PolicyField>| {
+        // A field that is not shown says nothing.
+        let field = Some(field_of(p.field, form)).filter(|field| form.applies(*field)).unwrap_or(F::Source);
+        Complaint { field, severity: p.severity, sentence: p.sentence }
     };
     problems.into_iter().flatten().map(complaint).collect()
 }
@@ -375,5 +414,20 @@ mod tests {
         assert!(!form.applies(F::Transforms) && !form.applies(F::ReqId));
         let spec = spec(&form).unwrap();
         assert!(spec.templates.is_empty() && spec.action == PolicyAction::Block);
+    }
+
+    #[test]
+    fn what_few_need_is_folded_away_and_counts_only_when_it_is_shown() {
+        let mut form = filled();
+        form.set(F::Set, "sub");
+        form.set(F::Mark, "0x10/0xff");
+        assert_eq!(spec(&form).unwrap().kind, PolicyKind::Main);
+        form.set(F::More, "shown");
+        form.set(F::IfId, "9");
+        let made = spec(&form).unwrap();
+        assert_eq!((made.kind, made.if_id.map(|id| id.0)), (PolicyKind::Sub, Some(9)));
+        assert_eq!(made.mark.map(|mark| (mark.value, mark.mask)), Some((0x10, 0xff)));
+        form.set(F::Mark, "x");
+        errors(&form, &[(F::Mark, "a mark is a number")]);
     }
 }

@@ -2,17 +2,103 @@
 
 use std::net::IpAddr;
 
-use super::{Complaint, Description, FieldId as F, Form, Kind, Made, Plan, words};
+use super::reading::{address, if_id, lifetime, mark, number, optional};
+use super::{Complaint, Description, FieldId as F, Form, Kind, Made, Plan, shows_more, words};
 use crate::console::command::Change;
+use crate::dialect::left_out_of_sa;
 use crate::kernel::KernelError;
-use crate::model::check::{self, Problem, SaField};
+use crate::kernel::together::keeps_numbers;
+use crate::model::check::{self, Problem, SaField, Severity};
+use crate::model::sa::Encapsulation;
 use crate::model::secret::KeyTextError;
 use crate::model::{
-    Algorithm, AlgorithmKind, IpsecProtocol, Mode, ReqId, SaSpec, Sad, Secret, Spd, Spi, Transform, number::parse_u32,
+    Algorithm, AlgorithmKind, IpsecProtocol, Mode, ReqId, Sa, SaFlags, SaSpec, Sad, Secret, Spd, Spi, Transform,
 };
 
 /// The form that makes an SA.
 pub static PLAN: Plan = Plan { title: "Add an SA", button: "Add", fields: FIELDS, check, beside, make, blame };
+
+/// The form that makes an SA anew.
+pub static EDIT_PLAN: Plan =
+    Plan { title: "Edit an SA", button: "Make it anew", fields: FIELDS, check, beside, make, blame };
+
+/// A form filled in with an SA; `Err` says what of it the form has no field for.
+///
+/// # Errors
+/// When the SA cannot be said with the form's fields.
+pub fn editing(sa: &Sa) -> Result<Form, String> {
+    let no_field = |what: &str| Err(format!("the form has no field for {what}"));
+    let mut form = Form::new(&EDIT_PLAN);
+    let protocol = match sa.protocol {
+        _ if sa.is_larval() => return no_field("an SA that waits for its keys"),
+        IpsecProtocol::Esp => "esp",
+        IpsecProtocol::Ah => "ah",
+        IpsecProtocol::Comp => "ipcomp",
+        other => return no_field(&format!("{other} SAs")),
+    };
+    let mode = match sa.mode {
+        Mode::Transport => "transport",
+        Mode::Tunnel => "tunnel",
+        other => return no_field(&format!("mode {other}")),
+    };
+    form.set(F::Protocol, protocol);
+    form.set(F::Mode, mode);
+    form.set(F::Source, &sa.source.to_string());
+    form.set(F::Destination, &sa.destination.to_string());
+    form.set(F::Spi, &sa.spi.to_string());
+    form.set(F::ReqId, &sa.reqid.to_string());
+    form.set(F::ReplayWindow, &sa.replay.window.to_string());
+    let algorithms = &sa.algorithms;
+    if let Some(transform) = algorithms.aead.as_ref().or(algorithms.encryption.as_ref()) {
+        let fits = |algorithm: &Algorithm, bits: u16| {
+            algorithm.kernel == transform.name.kernel() && usize::from(bits) == transform.key.bits()
+        };
+        let Some((word, ..)) = encryption_choices().find(|(_, algorithm, bits)| fits(algorithm, *bits)) else {
+            return no_field(&format!("the encryption {}", algorithms.encryption_label()));
+        };
+        form.set(F::Encryption, &word);
+        set_key(&mut form, F::EncryptionKey, &transform.key)?;
+    }
+    form.set(F::Authentication, NONE);
+    if let Some(transform) = &algorithms.authentication {
+        let fits = |algorithm: &Algorithm, bits: u16| {
+            let length = usize::from(algorithm.key_bits.longest());
+            let name = algorithm.kernel == transform.name.kernel();
+            name && u32::from(bits) == transform.icv_bits && length == transform.key.bits()
+        };
+        let Some((word, ..)) = authentication_choices().find(|(_, algorithm, bits)| fits(algorithm, *bits)) else {
+            return no_field(&format!("the authentication {}", algorithms.authentication_label()));
+        };
+        form.set(F::Authentication, &word);
+        set_key(&mut form, F::AuthenticationKey, &transform.key)?;
+    }
+    form.set(F::LongNumbers, if sa.flags.esn() { "yes" } else { "no" });
+    if let Some(udp) = sa.extras.as_ref().and_then(|extras| extras.encapsulation) {
+        form.set(F::Encapsulation, &format!("{},{}", udp.source_port, udp.destination_port));
+    }
+    if let Some(seconds) = sa.limits.since_added_secs.hard {
+        form.set(F::Lifetime, &seconds.to_string());
+    }
+    if let Some(mark) = sa.mark {
+        form.set(F::Mark, &mark.to_string());
+    }
+    if let Some(if_id) = sa.if_id {
+        form.set(F::IfId, &if_id.to_string());
+    }
+    // Nothing of it may count for nothing because it is folded away.
+    form.set(F::More, "shown");
+    form.edited = Some(Box::new(sa.clone()));
+    Ok(form)
+}
+
+fn set_key(form: &mut Form, field: F, key: &Secret) -> Result<(), String> {
+    if key.is_redacted() {
+        return Err("its keys may not be read, so it cannot be made anew".to_owned());
+    }
+    let text = zeroize::Zeroizing::new(format!("0x{}", *key.reveal_hex()));
+    form.set(field, if key.is_empty() { "" } else { &text });
+    Ok(())
+}
 
 /// The choice that means no algorithm.
 const NONE: &str = "none";
@@ -117,6 +203,54 @@ static FIELDS: &[Description] = &[
         initial: "32",
         applies: |form| form.value(F::Protocol) != "ipcomp",
     },
+    Description {
+        id: F::More,
+        label: "More",
+        help: "Long sequence numbers, UDP around ESP, lifetime, mark, xfrm interface: most often not needed.",
+        kind: Kind::Choice(|_| words(&["hidden", "shown"])),
+        initial: "hidden",
+        applies: |_| true,
+    },
+    Description {
+        id: F::LongNumbers,
+        label: "64-bit numbers",
+        help: "Extended sequence numbers (ESN), for fast links. The peer must have them too.",
+        kind: Kind::Choice(|_| words(&["no", "yes"])),
+        initial: "no",
+        applies: |form| shows_more(form) && form.value(F::Protocol) != "ipcomp",
+    },
+    Description {
+        id: F::Encapsulation,
+        label: "UDP around it",
+        help: "Ports as 4500 or 4500,4500 (from, to), where a NAT stands between the hosts; empty: none.",
+        kind: Kind::Text,
+        initial: "",
+        applies: |form| shows_more(form) && form.value(F::Protocol) == "esp",
+    },
+    Description {
+        id: F::Lifetime,
+        label: "Lifetime",
+        help: "How long it lives, as 8h or 30d; empty: for ever. Nothing renews it by itself.",
+        kind: Kind::Text,
+        initial: "",
+        applies: shows_more,
+    },
+    Description {
+        id: F::Mark,
+        label: "Mark",
+        help: "Only for packets with this mark: a number, or number/mask.",
+        kind: Kind::Text,
+        initial: "",
+        applies: shows_more,
+    },
+    Description {
+        id: F::IfId,
+        label: "Interface ID",
+        help: "Only for packets through the xfrm interface of this number.",
+        kind: Kind::Text,
+        initial: "",
+        applies: shows_more,
+    },
 ];
 
 /// The key lengths that are offered: all of a list, or 128 bits and the longest of a range, without salts.
@@ -200,27 +334,6 @@ pub fn key_bytes(form: &Form, field: F) -> Option<usize> {
     Some(usize::from(bits) / 8)
 }
 
-/// An address in a field.
-pub(super) fn address(form: &Form, field: F, complaints: &mut Vec<Complaint>) -> Option<IpAddr> {
-    let text = form.value(field);
-    if text.is_empty() {
-        complaints.push(Complaint::error(field, "an IPv4 or IPv6 address is needed"));
-        return None;
-    }
-    text.parse().map_err(|_| complaints.push(Complaint::error(field, "this is no IPv4 or IPv6 address"))).ok()
-}
-
-/// A number in a field.
-pub(super) fn number(form: &Form, field: F, complaints: &mut Vec<Complaint>) -> Option<u32> {
-    let text = form.value(field);
-    if text.is_empty() {
-        complaints.push(Complaint::error(field, "a number is needed, decimal or 0x hex"));
-        return None;
-    }
-    let wrong = |_| complaints.push(Complaint::error(field, "this is no number from 0 to 4294967295 (or 0x hex)"));
-    parse_u32(text).map_err(wrong).ok()
-}
-
 fn key_of(form: &Form, field: F, complaints: &mut Vec<Complaint>) -> Option<Secret> {
     let bytes = key_bytes(form, field)?;
     if !form.applies(field) {
@@ -246,6 +359,14 @@ fn read(form: &Form) -> (Option<SaSpec>, Vec<Complaint>) {
     let mut complaints = Vec::new();
     let spec = read_spec(form, &mut complaints);
     let complete = complaints.is_empty();
+    if let Some(before) = form.edited_sa() {
+        let warning = |sentence| Complaint { field: F::Spi, severity: Severity::Warning, sentence };
+        let lost = left_out_of_sa(before);
+        if !lost.is_empty() {
+            complaints.push(warning(format!("this of the SA is lost: {}", lost.join(", "))));
+        }
+        complaints.push(warning(consequence(before, &spec).to_owned()));
+    }
     for problem in check::sa(&spec) {
         let field = field_of(problem.field);
         // A field that cannot be read was filled in with something harmless: there is no more to say about it.
@@ -254,6 +375,16 @@ fn read(form: &Form) -> (Option<SaSpec>, Vec<Complaint>) {
         }
     }
     (complete.then_some(spec), complaints)
+}
+
+/// What follows from making an SA anew.
+fn consequence(before: &Sa, after: &SaSpec) -> &'static str {
+    if keeps_numbers(before, after) {
+        "it is deleted and made again: packets in between are lost; its sequence numbers go on"
+    } else {
+        "it is deleted and made again: packets in between are lost; its sequence numbers begin again, so the peer's \
+         must be made anew too"
+    }
 }
 
 /// The SA with something harmless in the place of what is missing, so that all the rest can be checked.
@@ -271,14 +402,43 @@ fn read_spec(form: &Form, complaints: &mut Vec<Complaint>) -> SaSpec {
         "ipcomp" => IpsecProtocol::Comp,
         _ => IpsecProtocol::Esp,
     };
+    let before = form.edited_sa();
     let mut spec = SaSpec::new(source, destination, protocol, Spi(spi));
+    if let Some(before) = before {
+        // What the form has no field for stays.
+        let Sa { flags, direction, .. } = before;
+        (spec.flags, spec.direction, spec.selector) = (*flags, *direction, before.to_spec().selector);
+    }
     spec.mode = if form.value(F::Mode) == "tunnel" { Mode::Tunnel } else { Mode::Transport };
     spec.reqid = ReqId(number(form, F::ReqId, complaints).unwrap_or(0));
     if form.applies(F::ReplayWindow) {
         spec.replay_window = number(form, F::ReplayWindow, complaints).unwrap_or(0);
     }
+    spec.flags.0 &= !SaFlags::ESN;
+    if form.applies(F::LongNumbers) && form.value(F::LongNumbers) == "yes" {
+        spec.flags.0 |= SaFlags::ESN;
+    }
+    let udp_before = before.and_then(|sa| sa.extras.as_ref()?.encapsulation);
+    spec.encapsulation = encapsulation(form, destination, complaints).map(|udp| match udp_before {
+        Some(before) => Encapsulation { kind: before.kind, original: before.original, ..udp },
+        None => udp,
+    });
+    // What cannot be read has been complained about, and nothing is made.
+    spec.limits = lifetime(form, complaints).unwrap_or_default();
+    if let Some(before) = before.map(|sa| sa.limits) {
+        let seconds = spec.limits.since_added_secs;
+        spec.limits = before;
+        if before.since_added_secs.hard != seconds.hard {
+            spec.limits.since_added_secs = seconds;
+        }
+    }
+    spec.mark = mark(form, complaints).unwrap_or_default();
+    spec.if_id = if_id(form, complaints).unwrap_or_default();
     if let Some((algorithm, _)) = chosen_encryption(form) {
-        let icv_bits = algorithm.icv_bits.first().map_or(0, |bits| u32::from(*bits));
+        let aead_before = before.and_then(|sa| sa.algorithms.aead.as_ref());
+        let same = aead_before.filter(|transform| transform.name.kernel() == algorithm.kernel);
+        let usual = algorithm.icv_bits.first().map_or(0, |bits| u32::from(*bits));
+        let icv_bits = same.map_or(usual, |transform| transform.icv_bits);
         let transform = Some(transform(form, F::EncryptionKey, algorithm, icv_bits, complaints));
         match algorithm.kind {
             AlgorithmKind::Aead => spec.algorithms.aead = transform,
@@ -297,6 +457,18 @@ fn read_spec(form: &Form, complaints: &mut Vec<Complaint>) -> SaSpec {
     spec
 }
 
+/// UDP around ESP.
+fn encapsulation(form: &Form, destination: IpAddr, complaints: &mut Vec<Complaint>) -> Option<Encapsulation> {
+    let ports = |text: &str| {
+        let (from, to) = text.split_once(',').unwrap_or((text, text));
+        let port = |text: &str| text.trim().parse::<u16>().ok().filter(|port| *port > 0);
+        port(from).zip(port(to)).ok_or_else(|| "ports are numbers from 1 to 65535, as 4500 or 4500,4500".to_owned())
+    };
+    let (source_port, destination_port) = optional(form, F::Encapsulation, complaints, ports).ok()??;
+    let original = if destination.is_ipv4() { [0; 4].into() } else { [0; 16].into() };
+    Some(Encapsulation { kind: Encapsulation::ESP_IN_UDP, source_port, destination_port, original })
+}
+
 fn transform(
     form: &Form,
     key_field: F,
@@ -312,9 +484,13 @@ fn transform(
 fn field_of(field: SaField) -> F {
     match field {
         SaField::Source => F::Source,
-        SaField::Destination | SaField::Encapsulation | SaField::Limits | SaField::Selector => F::Destination,
-        SaField::Protocol | SaField::Direction | SaField::Flags => F::Protocol,
-        SaField::Spi | SaField::Mark => F::Spi,
+        SaField::Destination | SaField::Selector => F::Destination,
+        SaField::Protocol | SaField::Direction => F::Protocol,
+        SaField::Spi => F::Spi,
+        SaField::Flags => F::LongNumbers,
+        SaField::Mark => F::Mark,
+        SaField::Encapsulation => F::Encapsulation,
+        SaField::Limits => F::Lifetime,
         SaField::Mode => F::Mode,
         SaField::Encryption => F::Encryption,
         SaField::EncryptionKey => F::EncryptionKey,
@@ -331,9 +507,14 @@ fn check(form: &Form) -> Vec<Complaint> {
 }
 
 fn beside(form: &Form, sad: &Sad, _: &Spd) -> Vec<Complaint> {
-    let problems = spec(form).map(|spec| check::sa_beside(&spec, sad.iter().map(|(_, sa)| sa)));
-    let complaint =
-        |p: Problem<SaField>| Complaint { field: field_of(p.field), severity: p.severity, sentence: p.sentence };
+    let edited = form.edited_sa().map(Sa::id);
+    let others = sad.iter().map(|(_, sa)| sa).filter(|sa| Some(sa.id()) != edited);
+    let problems = spec(form).map(|spec| check::sa_beside(&spec, others));
+    let complaint = |p: Problem<SaField>| {
+        // A field that is not shown says nothing.
+        let field = Some(field_of(p.field)).filter(|field| form.applies(*field)).unwrap_or(F::Spi);
+        Complaint { field, severity: p.severity, sentence: p.sentence }
+    };
     problems.into_iter().flatten().map(complaint).collect()
 }
 
@@ -343,7 +524,12 @@ pub fn spec(form: &Form) -> Option<SaSpec> {
 }
 
 fn make(form: &Form) -> Option<Made> {
-    spec(form).map(Change::AddSa).map(Box::new).map(Made::Change)
+    let spec = spec(form)?;
+    let change = match form.edited_sa() {
+        Some(before) => Change::ReplaceSa { id: before.id(), spec: Box::new(spec) },
+        None => Change::AddSa(spec),
+    };
+    Some(Made::Change(Box::new(change)))
 }
 
 fn blame(error: &KernelError) -> Option<F> {
@@ -411,6 +597,27 @@ mod tests {
     }
 
     #[test]
+    fn what_few_need_is_folded_away_and_counts_only_when_it_is_shown() {
+        let mut form = filled();
+        form.set(F::LongNumbers, "yes");
+        form.set(F::Encapsulation, "4500");
+        form.set(F::Mark, "7");
+        assert_eq!((spec(&form).unwrap().mark, spec(&form).unwrap().flags), (None, SaFlags::default()));
+        form.set(F::More, "shown");
+        form.set(F::Lifetime, "1h");
+        form.set(F::IfId, "9");
+        let spec = spec(&form).unwrap();
+        let udp = spec.encapsulation.unwrap();
+        assert_eq!((udp.kind, udp.source_port, udp.destination_port), (Encapsulation::ESP_IN_UDP, 4500, 4500));
+        assert!(spec.flags.esn());
+        assert_eq!(spec.limits.since_added_secs.hard, Some(3600));
+        assert_eq!((spec.mark.map(|mark| mark.value), spec.if_id.map(|id| id.0)), (Some(7), Some(9)));
+        form.set(F::Encapsulation, "0,4500");
+        assert!(form.complaint(F::Encapsulation).unwrap().sentence.starts_with("ports are numbers"));
+        assert!(super::spec(&form).is_none());
+    }
+
+    #[test]
     fn choices_decide_which_fields_there_are() {
         let mut form = filled();
         assert!(!form.applies(F::Authentication));
@@ -422,7 +629,10 @@ mod tests {
         assert!(!form.applies(F::EncryptionKey));
         form.set(F::Protocol, "ipcomp");
         let fields: Vec<F> = form.fields().map(|field| field.id).collect();
-        assert_eq!(fields, [F::Protocol, F::Mode, F::Source, F::Destination, F::Spi, F::Compression, F::ReqId]);
+        assert_eq!(
+            fields,
+            [F::Protocol, F::Mode, F::Source, F::Destination, F::Spi, F::Compression, F::ReqId, F::More]
+        );
     }
 
     #[test]

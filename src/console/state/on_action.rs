@@ -69,6 +69,7 @@ impl State {
             Action::SortBackwards => self.sort(true),
             Action::Add => self.open_form(),
             Action::Pair => self.plan_pair(),
+            Action::Edit => self.edit_sa(),
             Action::Delete => self.ask_to_delete(),
             Action::Flush => self.ask_to_flush(),
             Action::Reveal => self.reveal(),
@@ -206,6 +207,15 @@ impl State {
             }
         }
         self.layers.push(Layer::Form(Box::new(form)));
+    }
+
+    fn edit_sa(&mut self) {
+        let selected = self.sas.selected().and_then(|slot| self.facts.sad.at(slot));
+        match selected.map(form::sa::editing) {
+            Some(Ok(form)) => self.layers.push(Layer::Form(Box::new(form))),
+            Some(Err(reason)) => self.warn(reason),
+            None => {}
+        }
     }
 
     fn ask_to_delete(&mut self) {

@@ -282,6 +282,7 @@ impl State {
                 self.note(text);
                 match &*outcome.change {
                     Change::AddSa(spec) => self.wanted_sa = Some(spec.id()),
+                    Change::ReplaceSa { spec, .. } => self.wanted_sa = Some(spec.id()),
                     Change::AddPolicy(spec) => self.wanted_policy = Some(spec.id()),
                     Change::AddHalf(half) => self.wanted_sa = half.sas.first().map(crate::model::SaSpec::id),
                     _ => {}

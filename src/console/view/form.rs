@@ -71,6 +71,9 @@ fn in_both_languages(change: &Change) -> Vec<(&'static str, String)> {
         Change::AddSa(spec) => {
             (iproute2::sa(spec, Keys::Hide).to_string(), setkey::print::sa(spec, Keys::Hide).to_string())
         }
+        Change::ReplaceSa { spec, .. } => {
+            (iproute2::sa(spec, Keys::Hide).to_string(), setkey::print::sa(spec, Keys::Hide).to_string())
+        }
         Change::AddPolicy(spec) => (iproute2::policy(spec), setkey::print::policy(spec)),
         _ => return Vec::new(),
     };

@@ -104,6 +104,7 @@ impl Bench {
     fn change(&mut self, change: Change) {
         let result: Result<(), KernelError> = match &change {
             Change::AddSa(spec) => self.kernel.add_sa(spec),
+            Change::ReplaceSa { id, spec } => together::replace_sa(&mut self.kernel, id, spec),
             Change::DeleteSa(id) => self.kernel.delete_sa(id),
             Change::FlushSas(protocol) => self.kernel.flush_sas(*protocol),
             Change::AddPolicy(spec) => self.kernel.add_policy(spec),

@@ -395,3 +395,37 @@ fn new_keys_are_for_the_policies_that_are_there() {
     // Without such a policy there is nothing that would use them.
     bench.keys("A<tab><tab>10.9.0.7<ctrl-s>").sees("there is no policy here like this");
 }
+
+#[test]
+fn an_sa_is_edited_and_what_the_form_does_not_say_stays() {
+    let mut bench = article();
+    let before: Vec<Sa> = bench.kernel.sas().unwrap();
+    bench.keys("e").sees("Edit an SA").sees("0x");
+    let id = bench.state.sas.selected().and_then(|slot| bench.state.facts.sad.at(slot)).unwrap().id();
+    bench.misses(KEY_HEX);
+    // Only its number for policies changes: with the same keys its sequence numbers go on.
+    let steps = bench.state.layers.len();
+    assert_eq!(steps, 1);
+    while !bench.line("> ").contains("ReqID") {
+        bench.keys("<tab>");
+    }
+    bench.keys("42<ctrl-s>").sees("this will be sent").sees("numbers go on").keys("<enter>");
+    bench.misses("Edit an SA").sees("made SA");
+    let after: Vec<Sa> = bench.kernel.sas().unwrap();
+    assert_eq!(after.len(), before.len());
+    for sa in &after {
+        let old = before.iter().find(|old| old.id() == sa.id()).unwrap();
+        if sa.id() == id {
+            assert_eq!((sa.reqid.0, &sa.algorithms, &sa.limits), (42, &old.algorithms, &old.limits));
+            assert!(sa.replay.sent > old.replay.sent && sa.used == old.used);
+        } else {
+            assert_eq!(sa, old);
+        }
+    }
+    // Other keys begin with other numbers.
+    bench.keys("e");
+    while !bench.line("> ").contains("Key") {
+        bench.keys("<tab>");
+    }
+    bench.keys("<ctrl-g><ctrl-s>").sees("numbers begin again").keys("<esc><esc>").misses("Edit an SA");
+}
