@@ -4,6 +4,7 @@
 //! error with the place it is at. Keys are printed only for who asks ([`Keys::Show`]).
 
 pub mod esp_sa;
+pub mod ip_script;
 pub mod iproute2;
 pub mod key_file;
 pub mod script;

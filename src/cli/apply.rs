@@ -1,4 +1,4 @@
-//! `espial apply`: a setkey script, checked whole before anything is done.
+//! `espial apply`: a script of setkey's or of `ip xfrm` commands, checked whole before anything is done.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -10,13 +10,13 @@ use clap::Args;
 use zeroize::Zeroizing;
 
 use crate::dialect::setkey::{self, Deed, Statement, place_of};
-use crate::dialect::{Keys, iproute2};
+use crate::dialect::{Keys, ip_script, iproute2};
 use crate::kernel::preview::{Fate, Preview, preview};
 use crate::kernel::together::{self, Step};
 use crate::kernel::{Kernel, KernelError, XfrmKernel};
 use crate::model::{IpsecProtocol, PolicyKind, PolicySpec, SaSpec};
 
-/// Carry out a setkey script
+/// Carry out a script of setkey statements or of `ip xfrm` commands
 ///
 /// The whole script is read and checked first: an error names file, line and column, and nothing has been done. Then
 /// the statements are carried out in order. If the kernel refuses one, those before it are taken back, and what was
@@ -128,7 +128,8 @@ pub fn apply(
     out: &mut dyn Write,
     complaints: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
-    let script = match setkey::parse(source) {
+    let parsed = if ip_script::looks_like(source) { ip_script::parse(source) } else { setkey::parse(source) };
+    let script = match parsed {
         Ok(script) => script,
         Err(errors) => {
             for error in &errors {

@@ -5,7 +5,7 @@
 //! attribute, lifetimes) is passed over. Everything else must be understood. An interface's name in a selector is not:
 //! the selector is then one of every interface.
 
-mod word;
+pub(super) mod word;
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -16,8 +16,8 @@ use super::setkey::SyntaxError;
 use crate::model::number::parse_u32;
 use crate::model::sa::{Encapsulation, SaErrors, SaExtras};
 use crate::model::{
-    AlgorithmName, IfId, IpsecProtocol, Mark, Mode, PortMatch, Prefix, Replay, ReqId, Sa, SaDirection, SaFlags, SaSpec,
-    Secret, Selector, Spi, Transform, UpperProtocol,
+    AlgorithmName, IfId, IpsecProtocol, LifetimeLimits, Mark, Mode, PortMatch, Prefix, Replay, ReqId, Sa, SaDirection,
+    SaFlags, SaSpec, Secret, Selector, Spi, Transform, UpperProtocol,
 };
 
 /// Whether this word begins an SA at the start of a line.
@@ -43,17 +43,17 @@ pub(super) fn parse(source: &str) -> Result<Vec<Sa>, Vec<SyntaxError>> {
     if errors.is_empty() { Ok(sas) } else { Err(errors) }
 }
 
-type Parsed<T> = Result<T, SyntaxError>;
+pub(super) type Parsed<T> = Result<T, SyntaxError>;
 
-/// The words of one SA.
-struct Reader<'a> {
-    words: VecDeque<Word<'a>>,
+/// The words of one SA, or of one line that is about policies.
+pub(super) struct Reader<'a> {
+    pub(super) words: VecDeque<Word<'a>>,
     /// The byte behind the last of them.
-    end: usize,
+    pub(super) end: usize,
 }
 
 impl<'a> Reader<'a> {
-    fn peek(&self) -> Option<&Word<'a>> {
+    pub(super) fn peek(&self) -> Option<&Word<'a>> {
         self.words.front()
     }
 
@@ -63,7 +63,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes the next word if it is this one.
-    fn takes(&mut self, text: &str) -> bool {
+    pub(super) fn takes(&mut self, text: &str) -> bool {
         let found = self.peek().is_some_and(|word| word.text == text && !word.quoted);
         if found {
             self.words.pop_front();
@@ -71,9 +71,9 @@ impl<'a> Reader<'a> {
         found
     }
 
-    fn take(&mut self, expected: &str) -> Parsed<Word<'a>> {
+    pub(super) fn take(&mut self, expected: &str) -> Parsed<Word<'a>> {
         let end = self.end..self.end;
-        self.words.pop_front().ok_or_else(|| SyntaxError::wanted(end, "the SA ends here", expected))
+        self.words.pop_front().ok_or_else(|| SyntaxError::wanted(end, "it ends here", expected))
     }
 
     fn skip(&mut self, expected: &str) -> Parsed<()> {
@@ -86,14 +86,14 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes a word that `read` understands. A comma behind it and a comment in round brackets are ip's.
-    fn value<T>(&mut self, expected: &str, read: impl Fn(&str) -> Option<T>) -> Parsed<T> {
+    pub(super) fn value<T>(&mut self, expected: &str, read: impl Fn(&str) -> Option<T>) -> Parsed<T> {
         let word = self.take(expected)?;
         let text = word.text.trim_end_matches(',');
         let text = text.split_once('(').map_or(text, |(text, _)| text);
         read(text).ok_or_else(|| misread(&word, expected))
     }
 
-    fn number(&mut self, what: &str) -> Parsed<u32> {
+    pub(super) fn number(&mut self, what: &str) -> Parsed<u32> {
         self.value(what, |text| parse_u32(text).ok())
     }
 
@@ -101,7 +101,7 @@ impl<'a> Reader<'a> {
         self.value(what, |text| text.parse().ok())
     }
 
-    fn parsed<T: FromStr>(&mut self, what: &str) -> Parsed<T> {
+    pub(super) fn parsed<T: FromStr>(&mut self, what: &str) -> Parsed<T> {
         self.value(what, |text| text.parse().ok())
     }
 
@@ -117,7 +117,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn sa(mut self) -> Parsed<Sa> {
+    pub(super) fn sa(mut self) -> Parsed<Sa> {
         for word in ["ip", "xfrm", "state"] {
             self.takes(word);
         }
@@ -182,7 +182,7 @@ impl<'a> Reader<'a> {
             }
             "encap" => spec.encapsulation = Some(self.encapsulation()?),
             "sel" => spec.selector = Some(self.selector(spec.destination)?),
-            "limit" => self.limit(spec)?,
+            "limit" => self.limit(&mut spec.limits)?,
             "enc" => algorithms.encryption = Some(self.transform()?),
             "aead" | "auth-trunc" => {
                 let mut transform = self.transform()?;
@@ -221,7 +221,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The bits of the flags in this line; those that ip has no name for are a hex number. There may be none.
-    fn flags(&mut self, bit: impl Fn(&str) -> Option<usize>) -> Parsed<u8> {
+    pub(super) fn flags(&mut self, bit: impl Fn(&str) -> Option<usize>) -> Parsed<u8> {
         let mut flags = 0;
         while let Some(word) = self.peek_in_line() {
             match (bit(word.text), u8::from_str_radix(word.text, 16)) {
@@ -235,7 +235,7 @@ impl<'a> Reader<'a> {
     }
 
     /// `7/0xff` as printed, `7 mask 0xff` as given.
-    fn mark(&mut self) -> Parsed<Mark> {
+    pub(super) fn mark(&mut self) -> Parsed<Mark> {
         // Some versions print the value as a signed number.
         let signed = |text: &str| parse_u32(text).ok().or_else(|| text.parse().ok().map(i32::cast_unsigned));
         let (value, mask) = self.value("a mark, or a mark and its mask", |text| match text.split_once('/') {
@@ -268,7 +268,7 @@ impl<'a> Reader<'a> {
         Ok(Encapsulation { kind, source_port, destination_port, original: self.parsed("an address")? })
     }
 
-    fn selector(&mut self, destination: IpAddr) -> Parsed<Selector> {
+    pub(super) fn selector(&mut self, destination: IpAddr) -> Parsed<Selector> {
         let mut selector = Selector::everything_like(destination);
         while let Some(word) = self.peek() {
             match word.text {
@@ -309,11 +309,10 @@ impl<'a> Reader<'a> {
     }
 
     /// `limit byte-soft 1000`, as given.
-    fn limit(&mut self, spec: &mut SaSpec) -> Parsed<()> {
+    pub(super) fn limit(&mut self, limits: &mut LifetimeLimits) -> Parsed<()> {
         let expected = "byte-, packet-, time- or time-use-, and soft or hard";
         let word = self.take(expected)?;
         let (kind, end) = word.text.rsplit_once('-').ok_or_else(|| misread(&word, expected))?;
-        let limits = &mut spec.limits;
         let limit = match kind {
             "byte" => &mut limits.bytes,
             "packet" => &mut limits.packets,
@@ -413,17 +412,17 @@ impl<'a> Reader<'a> {
 }
 
 /// The word is not repeated: it may be a key that stands in the wrong place.
-fn misread(word: &Word, expected: &str) -> SyntaxError {
+pub(super) fn misread(word: &Word, expected: &str) -> SyntaxError {
     SyntaxError::wanted(word.span.clone(), "this word is not understood here", expected)
 }
 
-fn protocol(text: &str) -> Option<IpsecProtocol> {
+pub(super) fn protocol(text: &str) -> Option<IpsecProtocol> {
     use IpsecProtocol::{Ah, Any, Comp, DestinationOptions, Esp, Routing};
     let named = [Esp, Ah, Comp, Routing, DestinationOptions, Any].into_iter().find(|named| named.to_string() == text);
     named.or_else(|| text.parse().ok().map(IpsecProtocol::from_number))
 }
 
-fn mode(text: &str) -> Option<Mode> {
+pub(super) fn mode(text: &str) -> Option<Mode> {
     let named = (0..=5).map(Mode::from_number).find(|mode| mode.to_string() == text);
     named.or_else(|| text.parse().ok().map(Mode::from_number))
 }

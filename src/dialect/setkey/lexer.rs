@@ -78,8 +78,11 @@ pub(super) fn is_long_number(text: &str) -> bool {
 /// The parts of the text that are or may be keys: what is quoted, long hex numbers, and whatever follows `-E NAME` or
 /// `-A NAME`. Found by the tokens alone, so that a statement that cannot be parsed shows no key either.
 pub(super) fn key_spans(source: &str, tokens: &[Token]) -> Vec<Range<usize>> {
-    let is_option =
-        |token: Option<&Token>| token.is_some_and(|token| matches!(token.text(source), "-E" | "-A" | "-e" | "-a"));
+    // The last four are those of `ip xfrm`, whose lines are shown in the same way.
+    let is_option = |token: Option<&Token>| {
+        let options = ["-E", "-A", "-e", "-a", "enc", "auth", "auth-trunc", "aead"];
+        token.is_some_and(|token| options.contains(&token.text(source)))
+    };
     let mut spans = Vec::new();
     for (place, token) in tokens.iter().enumerate() {
         let behind_algorithm = place >= 2 && is_option(tokens.get(place - 2));
@@ -105,6 +108,11 @@ pub(super) fn key_spans(source: &str, tokens: &[Token]) -> Vec<Range<usize>> {
                 let line = source.get(..token.span.start).and_then(|before| before.rfind('\n')).map_or(0, |at| at + 1);
                 let first = source.get(line..).and_then(|line| line.find('"')).map_or(token.span.start, |at| line + at);
                 spans.push(first..token.span.end);
+            }
+            // The rest of a text in the quotes of a shell.
+            _ if secret && text.starts_with('\'') && !(text.len() > 1 && text.ends_with('\'')) => {
+                let rest = source.get(token.span.start..).unwrap_or_default();
+                spans.push(token.span.start..token.span.start + rest.find('\n').unwrap_or(rest.len()));
             }
             _ if secret => spans.push(token.span.clone()),
             _ => {}

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 /// What stands between blanks, or between quotes.
 #[derive(Clone, Debug)]
-pub(super) struct Word<'a> {
+pub(in crate::dialect) struct Word<'a> {
     /// Without the quotes.
     pub text: &'a str,
     pub span: Range<usize>,
@@ -15,7 +15,7 @@ pub(super) struct Word<'a> {
 }
 
 /// All words outside of comments. With `-o`, ip puts a backslash where a line would end.
-pub(super) fn words(source: &str) -> VecDeque<Word<'_>> {
+pub(in crate::dialect) fn words(source: &str) -> VecDeque<Word<'_>> {
     let mut words = VecDeque::new();
     let mut start = 0;
     for line in source.split_inclusive(['\n', '\\']) {
