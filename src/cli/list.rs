@@ -7,6 +7,10 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::console::columns::Column;
 use crate::dialect::Keys;
+use crate::model::RowFilter;
+use crate::model::expression::FilterError;
+use crate::model::row_filter::Rows;
+use crate::model::text::harmless;
 
 /// The form of a list; a table where none is asked for.
 #[derive(Clone, Debug, Default, Args)]
@@ -20,6 +24,30 @@ pub struct Form {
     /// Print `ip xfrm` commands
     #[arg(long, group = "form")]
     pub ip: bool,
+}
+
+/// Which rows are listed; all where nothing is said.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Filter {
+    /// List only what fits, as 'dst 10.9.0.0/24 and proto esp and errors > 0'; a word that is no field must stand in
+    /// the row
+    #[arg(value_name = "FILTER")]
+    words: Vec<String>,
+}
+
+impl Filter {
+    /// The filter for such rows.
+    ///
+    /// # Errors
+    /// What is wrong with it, and where.
+    pub fn read(&self, rows: Rows) -> anyhow::Result<Option<RowFilter>> {
+        let text = self.words.join(" ");
+        let point = |error: FilterError| {
+            let column = error.column;
+            anyhow::anyhow!("filter: {error}\n  {}\n  {:>column$}", harmless(&text), "^")
+        };
+        RowFilter::parse(&text, rows).map_err(point)
+    }
 }
 
 /// Whether keys are asked for.

@@ -2,14 +2,16 @@
 
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 
 use super::json::PolicyList;
-use super::list::{self, Form};
-use crate::console::columns::{Column, PolicyColumn};
+use super::list::{self, Filter, Form};
+use crate::console::columns::{Column, PolicyColumn, search};
 use crate::dialect::{iproute2, left_out_of_policy, setkey};
 use crate::kernel::{Kernel, XfrmKernel};
+use crate::model::row_filter::{FilteredRow, Object, Rows};
 use crate::model::spd::matching_order;
 use crate::model::{Policy, PolicySpec};
 
@@ -17,6 +19,8 @@ use crate::model::{Policy, PolicySpec};
 #[derive(Clone, Debug, Args)]
 #[command(after_long_help = JSON_HELP)]
 pub struct Arguments {
+    #[command(flatten)]
+    filter: Filter,
     #[command(flatten)]
     form: Form,
 }
@@ -36,17 +40,26 @@ defaults is null where the kernel does not tell (before Linux 5.15). Times are s
 /// # Errors
 /// When the kernel refuses.
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    print(arguments, &mut XfrmKernel::open()?, &mut io::stdout().lock())?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    print(arguments, &mut XfrmKernel::open()?, now, &mut io::stdout().lock())?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Prints a kernel's policies.
+/// Prints a kernel's policies; `now` is in seconds since the epoch.
 ///
 /// # Errors
 /// When the kernel refuses, or the output does not take it.
-pub fn print(arguments: &Arguments, kernel: &mut dyn Kernel, out: &mut dyn Write) -> anyhow::Result<()> {
+pub fn print(arguments: &Arguments, kernel: &mut dyn Kernel, now: u64, out: &mut dyn Write) -> anyhow::Result<()> {
+    let filter = arguments.filter.read(Rows::Policies)?;
     let mut policies = kernel.policies()?;
     policies.sort_by(matching_order);
+    if let Some(filter) = filter {
+        let mut scratch = String::new();
+        policies.retain(|policy| {
+            let filtered = FilteredRow { object: Object::Policy(policy), now };
+            filter.fits(&filtered, &mut search::<_, PolicyColumn>(policy, &mut scratch))
+        });
+    }
     if arguments.form.json {
         let list = PolicyList::of(policies.iter(), kernel.defaults().ok());
         serde_json::to_writer_pretty(&mut *out, &list).map_err(io::Error::from)?;

@@ -9,17 +9,20 @@ use clap::Args;
 use zeroize::Zeroizing;
 
 use super::json::SaList;
-use super::list::{self, Form};
-use crate::console::columns::{SaColumn, SaRow};
+use super::list::{self, Filter, Form};
+use crate::console::columns::{SaColumn, SaRow, search};
 use crate::dialect::{HIDDEN_KEY, iproute2, left_out_of_sa, setkey};
 use crate::kernel::namespace::local_addresses;
 use crate::kernel::{Kernel, XfrmKernel};
+use crate::model::row_filter::{FilteredRow, Object, Rows};
 use crate::model::{Sa, SaDirection, SaSpec};
 
 /// List the security associations
 #[derive(Clone, Debug, Args)]
 #[command(after_long_help = JSON_HELP)]
 pub struct Arguments {
+    #[command(flatten)]
+    filter: Filter,
     #[command(flatten)]
     form: Form,
     /// Print keys too; without this they appear in no form
@@ -62,9 +65,18 @@ pub fn print(
     now: u64,
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
+    let filter = arguments.filter.read(Rows::Sas)?;
     let mut sas = kernel.sas()?;
     // The kernel gives the newest first.
     sas.reverse();
+    if let Some(filter) = filter {
+        let mut scratch = String::new();
+        sas.retain(|sa| {
+            let row = row(sa, here, now);
+            let filtered = FilteredRow { object: Object::Sa(sa, row.direction), now };
+            filter.fits(&filtered, &mut search::<_, SaColumn>(&row, &mut scratch))
+        });
+    }
     let keys = list::keys(arguments.show_keys);
     if arguments.form.json {
         serde_json::to_writer_pretty(&mut *out, &SaList::of(sas.iter(), keys)).map_err(io::Error::from)?;
@@ -74,7 +86,8 @@ pub fn print(
     } else if arguments.form.ip {
         write_lines(&sas, |spec| iproute2::sa(spec, keys), out)?;
     } else {
-        list::write_table(out, COLUMNS, &rows(&sas, here, now))?;
+        let rows: Vec<SaRow<'_>> = sas.iter().map(|sa| row(sa, here, now)).collect();
+        list::write_table(out, COLUMNS, &rows)?;
     }
     Ok(())
 }
@@ -94,16 +107,13 @@ const COLUMNS: &[SaColumn] = &[
     SaColumn::State,
 ];
 
-fn rows<'a>(sas: &'a [Sa], here: &[IpAddr], now: u64) -> Vec<SaRow<'a>> {
-    let direction = |sa: &Sa| {
-        sa.direction.or_else(|| match (here.contains(&sa.source), here.contains(&sa.destination)) {
-            (_, true) => Some(SaDirection::In),
-            (true, false) => Some(SaDirection::Out),
-            (false, false) => None,
-        })
-    };
-    let row = |sa: &'a Sa| SaRow { sa, direction: direction(sa), packet_rate: None, byte_rate: None, now };
-    sas.iter().map(row).collect()
+fn row<'a>(sa: &'a Sa, here: &[IpAddr], now: u64) -> SaRow<'a> {
+    let direction = sa.direction.or_else(|| match (here.contains(&sa.source), here.contains(&sa.destination)) {
+        (_, true) => Some(SaDirection::In),
+        (true, false) => Some(SaDirection::Out),
+        (false, false) => None,
+    });
+    SaRow { sa, direction, packet_rate: None, byte_rate: None, now }
 }
 
 fn write_lines(sas: &[Sa], words: impl Fn(&SaSpec) -> Zeroizing<String>, out: &mut dyn Write) -> io::Result<()> {

@@ -45,7 +45,22 @@ pub trait Column<Row>: Copy + Eq + 'static {
     }
 }
 
-/// Words that a row must all contain, letter case aside.
+/// Tells of words in small letters whether a row's columns contain them. The text is put together when the first word
+/// asks for it, in `scratch`, which is reused from row to row.
+pub fn search<Row, C: Column<Row>>(row: &Row, scratch: &mut String) -> impl FnMut(&str) -> bool {
+    scratch.clear();
+    move |word| {
+        if scratch.is_empty() {
+            for column in C::ALL {
+                let _ = write!(scratch, "{} ", column.text(row));
+            }
+            scratch.make_ascii_lowercase();
+        }
+        scratch.contains(word)
+    }
+}
+
+/// Words that a text must all contain, letter case aside.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Words(Vec<String>);
 
@@ -55,18 +70,9 @@ impl Words {
         Self(line.split_whitespace().map(str::to_lowercase).collect())
     }
 
-    /// Whether every row will do.
+    /// Whether every text will do.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
-    }
-
-    /// Whether a row's columns contain all words. `scratch` is reused from row to row.
-    pub fn match_row<Row, C: Column<Row>>(&self, row: &Row, scratch: &mut String) -> bool {
-        scratch.clear();
-        for column in C::ALL {
-            let _ = write!(scratch, "{} ", column.text(row));
-        }
-        self.match_text(scratch)
     }
 
     /// Whether a text contains all words.

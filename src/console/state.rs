@@ -421,10 +421,9 @@ impl State {
     fn rebuild_sas(&mut self) {
         let facts = &self.facts;
         let mut scratch = String::new();
-        let words = self.sas.words().clone();
-        let passing =
-            facts.sad.iter().map(|(slot, _)| slot).filter(|slot| facts.sa_matches(*slot, &words, &mut scratch));
-        let passing: Vec<Slot> = passing.collect();
+        let filter = self.sas.filter();
+        let slots = facts.sad.iter().map(|(slot, _)| slot);
+        let passing: Vec<Slot> = slots.filter(|slot| facts.sa_passes(*slot, filter, &mut scratch)).collect();
         let (column, _) = self.sas.sorting();
         self.sas.rebuild(passing.into_iter(), |a, b| facts.compare_sas(column, a, b));
     }
@@ -432,9 +431,9 @@ impl State {
     fn rebuild_policies(&mut self) {
         let facts = &self.facts;
         let mut scratch = String::new();
-        let words = self.policies.words().clone();
+        let filter = self.policies.filter();
         let slots = facts.spd.iter().map(|(slot, _)| slot);
-        let passing: Vec<Slot> = slots.filter(|slot| facts.policy_matches(*slot, &words, &mut scratch)).collect();
+        let passing: Vec<Slot> = slots.filter(|slot| facts.policy_passes(*slot, filter, &mut scratch)).collect();
         let (column, _) = self.policies.sorting();
         self.policies.rebuild(passing.into_iter(), |a, b| facts.compare_policies(column, a, b));
     }

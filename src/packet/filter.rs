@@ -19,13 +19,11 @@ mod kernel;
 use std::net::IpAddr;
 
 use super::{Direction, Dissection, Header};
-use crate::model::text::harmless;
+use crate::model::expression::{Expression, Language, Words};
 use crate::model::{Prefix, Spi, UpperProtocol};
 
+pub use crate::model::expression::{End, FilterError};
 pub use kernel::Instruction;
-
-/// Deeper brackets are a slip, or meant to harm.
-const DEEPEST: usize = 64;
 
 /// What a filter looks at.
 #[derive(Clone, Copy)]
@@ -44,18 +42,8 @@ pub struct Subject<'a> {
     pub inside: &'a dyn Fn(&[u8]) -> bool,
 }
 
-/// An expression that a frame fits, or does not.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Filter {
-    /// Both.
-    And(Box<Filter>, Box<Filter>),
-    /// At least one.
-    Or(Box<Filter>, Box<Filter>),
-    /// Not this.
-    Not(Box<Filter>),
-    /// A single condition.
-    Is(Test),
-}
+/// What a frame fits, or does not.
+pub type Filter = Expression<Test>;
 
 /// A single condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,63 +128,18 @@ const WORDS: &[(&str, Word)] = &[
     ("gre", Word::Gre),
 ];
 
-/// Which end of a packet is meant.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum End {
-    /// The source.
-    Source,
-    /// The destination.
-    Destination,
-    /// One of them.
-    #[default]
-    Either,
-}
-
-impl End {
-    fn find<T>(self, (source, destination): (T, T), mut fits: impl FnMut(T) -> bool) -> bool {
-        match self {
-            Self::Source => fits(source),
-            Self::Destination => fits(destination),
-            Self::Either => fits(source) || fits(destination),
-        }
-    }
-}
-
-/// What is wrong with a filter, and where.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("column {column}: {message}")]
-pub struct FilterError {
-    /// The place, in characters from 1.
-    pub column: usize,
-    /// What was found and what was expected.
-    pub message: String,
-}
-
 impl Filter {
     /// Reads an expression. An empty one is `None`: every frame fits.
     ///
     /// # Errors
     /// The first thing that is wrong.
     pub fn parse(text: &str) -> Result<Option<Self>, FilterError> {
-        let mut parser = Parser { tokens: tokens(text), at: 0, end: text.chars().count() + 1, depth: 0, last: None };
-        if parser.tokens.is_empty() {
-            return Ok(None);
-        }
-        let filter = parser.expression()?;
-        match parser.peek() {
-            None => Ok(Some(filter)),
-            Some(_) => Err(parser.expected("\"and\", \"or\", or the end")),
-        }
+        Self::read(text, &mut Conditions { last: None })
     }
 
     /// Whether a frame fits.
     pub fn fits(&self, subject: Subject<'_>) -> bool {
-        match self {
-            Self::And(a, b) => a.fits(subject) && b.fits(subject),
-            Self::Or(a, b) => a.fits(subject) || b.fits(subject),
-            Self::Not(inner) => !inner.fits(subject),
-            Self::Is(test) => test.fits(subject),
-        }
+        self.holds(&mut |test| test.fits(subject))
     }
 }
 
@@ -269,36 +212,6 @@ impl Word {
     }
 }
 
-/// A word with its column.
-type Token<'a> = (usize, &'a str);
-
-/// Words between blanks; brackets, and `!` before a word, are words by themselves; quotes hold blanks together.
-fn tokens(text: &str) -> Vec<Token<'_>> {
-    let mut tokens = Vec::new();
-    let mut start: Option<(usize, usize)> = None;
-    let mut quoted = false;
-    for (column, (at, c)) in text.char_indices().enumerate() {
-        quoted ^= c == '"';
-        if quoted {
-            start = start.or(Some((at, column + 1)));
-            continue;
-        }
-        let ends = c.is_whitespace() || "()".contains(c);
-        if ends && let Some((from, column)) = start.take() {
-            tokens.push((column, text.get(from..at).unwrap_or_default()));
-        }
-        if "()".contains(c) || (c == '!' && start.is_none()) {
-            tokens.push((column + 1, text.get(at..=at).unwrap_or_default()));
-        } else if !c.is_whitespace() && start.is_none() {
-            start = Some((at, column + 1));
-        }
-    }
-    if let Some((from, column)) = start {
-        tokens.push((column, text.get(from..).unwrap_or_default()));
-    }
-    tokens
-}
-
 fn verdicts() -> String {
     let words: Vec<&str> = VERDICTS.iter().map(|(word, _)| *word).collect();
     format!("one of {}", words.join(", "))
@@ -318,165 +231,104 @@ enum What {
     Port,
 }
 
-struct Parser<'a> {
-    tokens: Vec<Token<'a>>,
-    at: usize,
-    /// The column behind the last character.
-    end: usize,
-    depth: usize,
+struct Conditions {
     /// The words before the last value, for `port 80 or 443`.
     last: Option<Qualifier>,
 }
 
-impl<'a> Parser<'a> {
-    fn peek(&self) -> Option<&'a str> {
-        self.tokens.get(self.at).map(|(_, word)| *word)
-    }
+impl Language for Conditions {
+    type Test = Test;
 
-    fn take(&mut self, words: &[&str]) -> bool {
-        let fits = self.peek().is_some_and(|word| words.contains(&word));
-        self.at += usize::from(fits);
-        fits
-    }
-
-    fn expected(&self, what: &str) -> FilterError {
-        match self.tokens.get(self.at) {
-            Some((column, word)) => {
-                FilterError { column: *column, message: format!("expected {what}, found \"{}\"", harmless(word)) }
-            }
-            None => FilterError { column: self.end, message: format!("expected {what}") },
-        }
-    }
-
-    fn expression(&mut self) -> Result<Filter, FilterError> {
-        let mut filter = self.term()?;
-        while self.take(&["or", "||"]) {
-            filter = Filter::Or(Box::new(filter), Box::new(self.term()?));
-        }
-        Ok(filter)
-    }
-
-    fn term(&mut self) -> Result<Filter, FilterError> {
-        let mut filter = self.factor()?;
-        while self.take(&["and", "&&"]) {
-            filter = Filter::And(Box::new(filter), Box::new(self.factor()?));
-        }
-        Ok(filter)
-    }
-
-    fn factor(&mut self) -> Result<Filter, FilterError> {
-        if self.depth == DEEPEST {
-            return Err(self.expected(&format!("fewer than {DEEPEST} brackets in one another")));
-        }
-        self.depth += 1;
-        let filter = if self.take(&["not", "!"]) {
-            Filter::Not(Box::new(self.factor()?))
-        } else if self.take(&["("]) {
-            let inner = self.expression()?;
-            if !self.take(&[")"]) {
-                return Err(self.expected("\")\""));
-            }
-            inner
-        } else {
-            self.primitive()?
-        };
-        self.depth -= 1;
-        Ok(filter)
-    }
-
-    fn primitive(&mut self) -> Result<Filter, FilterError> {
-        let Some(word) = self.peek() else {
-            return Err(self.expected("a condition, as esp, host 10.9.0.2, port 500 or spi 0x1001"));
+    fn condition(&mut self, words: &mut Words<'_>) -> Result<Filter, FilterError> {
+        let Some(word) = words.peek() else {
+            return Err(words.expected("a condition, as esp, host 10.9.0.2, port 500 or spi 0x1001"));
         };
         if let Some((_, protocol)) = WORDS.iter().find(|(name, _)| *name == word) {
-            self.at += 1;
+            words.advance();
             let filter = Filter::Is(Test::Has(*protocol));
             // `not udp port 53` means not (udp port 53): the words belong together.
-            let more = self.peek().is_some_and(|next| matches!(next, "src" | "dst" | "host" | "peer" | "net" | "port"));
-            return if more { Ok(Filter::And(Box::new(filter), Box::new(self.address()?))) } else { Ok(filter) };
+            let more =
+                words.peek().is_some_and(|next| matches!(next, "src" | "dst" | "host" | "peer" | "net" | "port"));
+            return if more { Ok(Filter::And(Box::new(filter), Box::new(self.address(words)?))) } else { Ok(filter) };
         }
         let test = match word {
             "in" | "inbound" => Test::Went(Direction::In),
             "out" | "outbound" => Test::Went(Direction::Out),
             "fragment" | "fragments" => Test::Fragment,
-            "less" => Test::Less(self.argument("a number of bytes", |text| text.parse().ok())?),
-            "greater" => Test::Greater(self.argument("a number of bytes", |text| text.parse().ok())?),
-            "spi" => Test::Spi(self.argument("an SPI, as 0x1001 or 4097", |text| text.parse().ok())?),
-            "verdict" => Test::Verdict(self.argument(&verdicts(), |text| {
+            "less" => Test::Less(words.argument("a number of bytes", |text| text.parse().ok())?),
+            "greater" => Test::Greater(words.argument("a number of bytes", |text| text.parse().ok())?),
+            "spi" => Test::Spi(words.argument("an SPI, as 0x1001 or 4097", |text| text.parse().ok())?),
+            "verdict" => Test::Verdict(words.argument(&verdicts(), |text| {
                 VERDICTS.iter().find(|(word, _)| *word == text).map(|(_, verdict)| *verdict)
             })?),
-            "text" => Test::Text(self.argument("a text in \"quotes\"", |text| {
+            "text" => Test::Text(words.argument("a text in \"quotes\"", |text| {
                 text.strip_prefix('"')?.strip_suffix('"').filter(|text| !text.is_empty()).map(Into::into)
             })?),
-            "proto" => Test::Proto(self.argument("a protocol's name or number", UpperProtocol::parse)?),
+            "proto" => Test::Proto(words.argument("a protocol's name or number", UpperProtocol::parse)?),
             "vlan" => {
-                let id = self.tokens.get(self.at + 1).and_then(|(_, word)| word.parse().ok());
-                self.at += usize::from(id.is_some());
+                let id = words.peek_behind().and_then(|word| word.parse().ok());
+                if id.is_some() {
+                    words.advance();
+                }
                 Test::Vlan(id)
             }
-            _ => return self.address(),
+            _ => return self.address(words),
         };
-        self.at += 1;
+        words.advance();
         Ok(Filter::Is(test))
     }
+}
 
-    /// The value behind the word at hand; moves onto it.
-    fn argument<T>(&mut self, what: &str, read: impl Fn(&str) -> Option<T>) -> Result<T, FilterError> {
-        self.at += 1;
-        self.peek().and_then(read).ok_or_else(|| self.expected(what))
-    }
-
-    fn address(&mut self) -> Result<Filter, FilterError> {
-        let start = self.at;
-        let end = if self.take(&["src"]) {
-            End::Source
-        } else if self.take(&["dst"]) {
-            End::Destination
+impl Conditions {
+    fn address(&mut self, words: &mut Words<'_>) -> Result<Filter, FilterError> {
+        let end = if words.take(&["src"]) {
+            Some(End::Source)
+        } else if words.take(&["dst"]) {
+            Some(End::Destination)
         } else {
-            End::Either
+            None
         };
-        let what = if self.take(&["host", "peer"]) {
+        let what = if words.take(&["host", "peer"]) {
             Some(What::Host)
-        } else if self.take(&["net"]) {
+        } else if words.take(&["net"]) {
             Some(What::Net)
-        } else if self.take(&["port"]) {
+        } else if words.take(&["port"]) {
             Some(What::Port)
         } else {
             None
         };
-        let bare = self.at == start;
+        let (bare, end) = (end.is_none() && what.is_none(), end.unwrap_or_default());
         let qualifier = match (what, self.last) {
             (Some(what), _) => Qualifier { end, what },
             (None, Some(last)) if bare => last,
             (None, _) => Qualifier { end, what: What::Host },
         };
-        let test = self.value(qualifier, what.is_none());
+        let test = words.peek().and_then(|word| value(word, qualifier, what.is_none()));
         let test = test.ok_or_else(|| {
-            self.expected(match qualifier.what {
+            words.expected(match qualifier.what {
                 _ if bare => "a condition, as esp, host 10.9.0.2, port 500 or spi 0x1001",
                 What::Host => "an IPv4 or IPv6 address",
                 What::Net => "a prefix, as 10.9.0.0/24",
                 What::Port => "a port from 0 to 65535",
             })
         })?;
-        self.at += 1;
+        words.advance();
         self.last = Some(qualifier);
         Ok(Filter::Is(test))
     }
+}
 
-    fn value(&self, Qualifier { end, what }: Qualifier, unsaid: bool) -> Option<Test> {
-        let word = self.peek()?;
-        let host = || word.parse().ok().map(|address| Test::Net(end, Prefix::host(address)));
-        let net = || word.parse().ok().map(|prefix| Test::Net(end, prefix));
-        let port = || word.parse().ok().map(|port| Test::Port(end, port));
-        match what {
-            What::Port if unsaid => port().or_else(host).or_else(net),
-            What::Port => port(),
-            // `10.9.0.0/24` without a word before it can only be a net.
-            What::Host | What::Net if unsaid => host().or_else(net),
-            What::Host => host(),
-            What::Net => net(),
-        }
+fn value(word: &str, Qualifier { end, what }: Qualifier, unsaid: bool) -> Option<Test> {
+    let host = || word.parse().ok().map(|address| Test::Net(end, Prefix::host(address)));
+    let net = || word.parse().ok().map(|prefix| Test::Net(end, prefix));
+    let port = || word.parse().ok().map(|port| Test::Port(end, port));
+    match what {
+        What::Port if unsaid => port().or_else(host).or_else(net),
+        What::Port => port(),
+        // `10.9.0.0/24` without a word before it can only be a net.
+        What::Host | What::Net if unsaid => host().or_else(net),
+        What::Host => host(),
+        What::Net => net(),
     }
 }
 

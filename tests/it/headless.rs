@@ -37,7 +37,7 @@ fn sas(line: &str) -> String {
 
 fn policies(line: &str) -> String {
     let mut out = Vec::new();
-    policy::print(&arguments(line), &mut busy(), &mut out).unwrap();
+    policy::print(&arguments(line), &mut busy(), START, &mut out).unwrap();
     String::from_utf8(out).unwrap()
 }
 
@@ -48,6 +48,28 @@ fn lists_in_every_form() {
         insta::assert_snapshot!(format!("sa_{name}"), sas(form));
         insta::assert_snapshot!(format!("policy_{name}"), policies(form));
     }
+}
+
+#[test]
+fn a_filter_chooses_what_is_listed_in_every_form() {
+    let rows = |text: String| text.lines().count() - 1;
+    assert_eq!((rows(sas("spi 0xc0ffee01")), rows(sas("proto esp and spi 0xc0ffee01 or c0ffee01"))), (1, 1));
+    assert_eq!(rows(sas("not esp")), rows(sas("")) - rows(sas("esp")));
+    let json = |text: String| serde_json::from_str::<serde_json::Value>(&text).unwrap();
+    assert_eq!(json(sas("--json enc aes-gcm"))["sas"].as_array().unwrap().len(), 1);
+    let all = json(policies("--json"))["policies"].as_array().unwrap().len();
+    let inward = json(policies("--json dir in"))["policies"].as_array().unwrap().len();
+    let others = json(policies("--json dir != in"))["policies"].as_array().unwrap().len();
+    assert!(inward > 0 && others > 0 && inward + others == all);
+}
+
+#[test]
+fn a_filter_that_cannot_be_understood_is_pointed_at() {
+    let mut out = Vec::new();
+    let error = sa::print(&arguments("dst ten"), &mut busy(), &[], START, &mut out).unwrap_err().to_string();
+    assert!(error.starts_with("filter: column 5: expected an address or a prefix"), "{error}");
+    assert!(error.ends_with("\n  dst ten\n      ^"), "{error}");
+    assert!(out.is_empty());
 }
 
 #[test]

@@ -6,11 +6,12 @@ use std::net::IpAddr;
 
 use super::rates::Rates;
 use crate::capture::Interface;
-use crate::console::columns::{Column, PolicyColumn, SaColumn, SaRow, Words};
+use crate::console::columns::{Column, PolicyColumn, SaColumn, SaRow, search};
 use crate::console::event::Now;
 use crate::kernel::Support;
+use crate::model::row_filter::{FilteredRow, Object};
 use crate::model::slots::Slot;
-use crate::model::{PolicyDefaults, Sa, SaDirection, Sad, Spd, XfrmStatistics};
+use crate::model::{PolicyDefaults, RowFilter, Sa, SaDirection, Sad, Spd, XfrmStatistics};
 
 /// What is known of the kernel.
 #[derive(Debug, Default)]
@@ -65,9 +66,13 @@ impl Facts {
         })
     }
 
-    /// Whether an SA's row contains all words. `scratch` is reused from row to row.
-    pub fn sa_matches(&self, slot: Slot, words: &Words, scratch: &mut String) -> bool {
-        words.is_empty() || self.sa_row(slot).is_some_and(|row| words.match_row::<_, SaColumn>(&row, scratch))
+    /// Whether an SA's row passes a filter. `scratch` is reused from row to row.
+    pub fn sa_passes(&self, slot: Slot, filter: Option<&RowFilter>, scratch: &mut String) -> bool {
+        let (Some(filter), Some(row)) = (filter, self.sa_row(slot)) else {
+            return self.sad.at(slot).is_some();
+        };
+        let filtered = FilteredRow { object: Object::Sa(row.sa, row.direction), now: row.now };
+        filter.fits(&filtered, &mut search::<_, SaColumn>(&row, scratch))
     }
 
     /// Which of two SAs stands first in a table sorted by `column`.
@@ -78,9 +83,13 @@ impl Facts {
         }
     }
 
-    /// Whether a policy's row contains all words.
-    pub fn policy_matches(&self, slot: Slot, words: &Words, scratch: &mut String) -> bool {
-        words.is_empty() || self.spd.at(slot).is_some_and(|policy| words.match_row::<_, PolicyColumn>(policy, scratch))
+    /// Whether a policy's row passes a filter.
+    pub fn policy_passes(&self, slot: Slot, filter: Option<&RowFilter>, scratch: &mut String) -> bool {
+        let (Some(filter), Some(policy)) = (filter, self.spd.at(slot)) else {
+            return self.spd.at(slot).is_some();
+        };
+        let filtered = FilteredRow { object: Object::Policy(policy), now: self.now.secs() };
+        filter.fits(&filtered, &mut search::<_, PolicyColumn>(policy, scratch))
     }
 
     /// Which of two policies stands first in a table sorted by `column`.

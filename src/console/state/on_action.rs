@@ -10,7 +10,8 @@ use crate::console::action::Action;
 use crate::console::columns::{Column, PolicyColumn, SaColumn};
 use crate::console::form::{self, FieldId, Form, Kind, Made};
 use crate::console::text_field::TextField;
-use crate::model::{IpsecProtocol, Secret, Spi};
+use crate::model::row_filter::Rows;
+use crate::model::{IpsecProtocol, Policy, Sa, Secret, Spi};
 
 impl State {
     pub(super) fn on_action(&mut self, action: Action, commands: &mut Vec<Command>) {
@@ -129,8 +130,8 @@ impl State {
 
     fn filter(&self) -> &str {
         match self.screen {
-            Screen::Sas => self.sas.filter(),
-            Screen::Policies => self.policies.filter(),
+            Screen::Sas => self.sas.typed_filter(),
+            Screen::Policies => self.policies.typed_filter(),
             Screen::Packets => self.packets.feed.filter(),
             Screen::Events => self.events.filter(),
         }
@@ -138,14 +139,22 @@ impl State {
 
     /// Sets the filter of the screen, or says why it cannot be understood.
     pub(super) fn set_filter(&mut self, filter: &str) -> Option<String> {
-        match self.screen {
-            Screen::Sas => self.sas.set_filter(filter),
-            Screen::Policies => self.policies.set_filter(filter),
+        let set = match self.screen {
+            Screen::Sas => self.sas.set_filter(filter, Rows::Sas),
+            Screen::Policies => self.policies.set_filter(filter, Rows::Policies),
             Screen::Packets => return self.filter_packets(filter),
-            Screen::Events => self.events.set_filter(filter),
+            Screen::Events => {
+                self.events.set_filter(filter);
+                Ok(())
+            }
+        };
+        match set {
+            Ok(()) => {
+                self.rebuild(self.screen);
+                None
+            }
+            Err(error) => Some(error.to_string()),
         }
-        self.rebuild(self.screen);
-        None
     }
 
     fn has_selection(&self) -> bool {
@@ -241,8 +250,17 @@ impl State {
     }
 
     fn ask_to_flush(&mut self) {
+        // What cannot be seen does not go: with a filter, only what it shows.
         let deed = match self.screen {
+            Screen::Sas if self.sas.filter().is_some() => {
+                let shown = self.sas.order().iter().filter_map(|slot| self.facts.sad.at(*slot));
+                Deed::DeleteSas(shown.map(Sa::id).collect())
+            }
             Screen::Sas => Deed::FlushSas,
+            Screen::Policies if self.policies.filter().is_some() => {
+                let shown = self.policies.order().iter().filter_map(|slot| self.facts.spd.at(*slot));
+                Deed::DeletePolicies(shown.filter(|policy| !policy.is_of_socket()).map(Policy::id).collect())
+            }
             Screen::Policies => Deed::FlushPolicies,
             Screen::Packets | Screen::Events => return,
         };
@@ -286,7 +304,8 @@ impl State {
         };
         match action {
             Action::Confirm => {
-                commands.push(Command::Change(Box::new(question.deed.change())));
+                let changes = question.deed.clone().changes();
+                commands.extend(changes.into_iter().map(|change| Command::Change(Box::new(change))));
                 self.layers.pop();
             }
             Action::Decline => {

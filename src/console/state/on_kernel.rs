@@ -5,7 +5,7 @@ use crate::console::columns::Column;
 use crate::console::columns::policy::templates;
 use crate::console::command::Change;
 use crate::kernel::{KernelError, Support};
-use crate::model::{Counts, Policy, PolicyDefaults, PolicyId, XfrmStatistics};
+use crate::model::{Counts, Policy, PolicyDefaults, PolicyId, RowFilter, XfrmStatistics};
 
 impl State {
     pub(super) fn on_snapshot(&mut self, snapshot: Snapshot) {
@@ -164,7 +164,7 @@ impl State {
     /// Puts an SA that the SAD holds into the table, if it passes the filter.
     fn show_sa(&mut self, slot: Slot) {
         let facts = &self.facts;
-        if facts.sa_matches(slot, self.sas.words(), &mut String::new()) {
+        if facts.sa_passes(slot, self.sas.filter(), &mut String::new()) {
             let (column, _) = self.sas.sorting();
             self.sas.insert(slot, |a, b| facts.compare_sas(column, a, b));
         }
@@ -190,7 +190,7 @@ impl State {
             self.policies.remove(slot);
         }
         let facts = &self.facts;
-        if facts.policy_matches(slot, self.policies.words(), &mut String::new()) {
+        if facts.policy_passes(slot, self.policies.filter(), &mut String::new()) {
             let (column, _) = self.policies.sorting();
             self.policies.insert(slot, |a, b| facts.compare_policies(column, a, b));
         }
@@ -229,7 +229,7 @@ impl State {
             Err(error) => self.on_silence(&error),
         }
         let (column, _) = self.sas.sorting();
-        if column.is_live() || column == SaColumn::Direction || !self.sas.words().is_empty() {
+        if column.is_live() || column == SaColumn::Direction || self.sas.filter().is_some_and(RowFilter::is_live) {
             self.rebuild_sas();
         }
     }

@@ -18,58 +18,72 @@ pub struct Question {
 }
 
 /// What can be asked about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Deed {
     /// One SA goes.
     DeleteSa(SaId),
     /// All SAs go.
     FlushSas,
+    /// The SAs that a filter showed go.
+    DeleteSas(Vec<SaId>),
     /// One policy goes.
     DeletePolicy(PolicyId),
+    /// The policies that a filter showed go.
+    DeletePolicies(Vec<PolicyId>),
     /// All policies go, but those of sockets.
     FlushPolicies,
 }
 
 impl Deed {
-    /// The change that a yes asks for.
-    pub fn change(self) -> Change {
+    /// The changes that a yes asks for.
+    pub fn changes(self) -> Vec<Change> {
         match self {
-            Self::DeleteSa(id) => Change::DeleteSa(id),
-            Self::FlushSas => Change::FlushSas(IpsecProtocol::Any),
-            Self::DeletePolicy(id) => Change::DeletePolicy(id),
-            Self::FlushPolicies => Change::FlushPolicies(PolicyKind::Main),
+            Self::DeleteSa(id) => vec![Change::DeleteSa(id)],
+            Self::DeleteSas(ids) => ids.into_iter().map(Change::DeleteSa).collect(),
+            Self::FlushSas => vec![Change::FlushSas(IpsecProtocol::Any)],
+            Self::DeletePolicy(id) => vec![Change::DeletePolicy(id)],
+            Self::DeletePolicies(ids) => ids.into_iter().map(Change::DeletePolicy).collect(),
+            Self::FlushPolicies => vec![Change::FlushPolicies(PolicyKind::Main)],
         }
     }
 
     /// The question.
-    pub fn title(self, count: usize) -> String {
+    pub fn title(&self, count: usize) -> String {
         match self {
             Self::DeleteSa(_) => "Delete this SA?".to_owned(),
+            Self::DeleteSas(_) => format!("Delete what the filter shows? These {count} SAs go:"),
             Self::FlushSas => format!("Delete all SAs? These {count} go:"),
             Self::DeletePolicy(_) => "Delete this policy?".to_owned(),
+            Self::DeletePolicies(_) => format!("Delete what the filter shows? These {count} policies go:"),
             Self::FlushPolicies => format!("Delete all policies? These {count} go:"),
         }
     }
 
     /// What follows from it, in a sentence.
-    pub fn consequence(self) -> &'static str {
+    pub fn consequence(&self) -> &'static str {
         match self {
             Self::DeleteSa(_) => "Packets that need it are lost until there is another.",
+            Self::DeleteSas(_) => "Packets that need them are lost until there are others.",
             Self::FlushSas => "Packets that a policy protects are lost until there are new SAs.",
             Self::DeletePolicy(_) => "Packets that it protected may go out in clear, or be lost at the peer.",
+            Self::DeletePolicies(_) => "Packets that they protected may go out in clear, or be lost at the peer.",
             Self::FlushPolicies => "Packets that were protected go out in clear from then on.",
         }
     }
 
     /// How many go, and a line for each of those in `window`, as the databases are now.
-    pub fn victims(self, sad: &Sad, spd: &Spd, window: Range<usize>) -> (usize, Vec<String>) {
+    pub fn victims(&self, sad: &Sad, spd: &Spd, window: Range<usize>) -> (usize, Vec<String>) {
         match self {
-            Self::DeleteSa(id) => lines(sad.get(&id).into_iter().collect(), window, sa_order, sa_line),
+            Self::DeleteSa(id) => lines(sad.get(id).into_iter().collect(), window, sa_order, sa_line),
+            Self::DeleteSas(ids) => lines(ids.iter().filter_map(|id| sad.get(id)).collect(), window, sa_order, sa_line),
             Self::FlushSas => {
                 let flushed = sad.iter().map(|(_, sa)| sa).filter(|sa| IpsecProtocol::Any.flushes(sa.protocol));
                 lines(flushed.collect(), window, sa_order, sa_line)
             }
-            Self::DeletePolicy(id) => lines(spd.get(&id).into_iter().collect(), window, matching_order, policy_line),
+            Self::DeletePolicy(id) => lines(spd.get(id).into_iter().collect(), window, matching_order, policy_line),
+            Self::DeletePolicies(ids) => {
+                lines(ids.iter().filter_map(|id| spd.get(id)).collect(), window, matching_order, policy_line)
+            }
             Self::FlushPolicies => {
                 let flushed = |policy: &&Policy| policy.kind == PolicyKind::Main && !policy.is_of_socket();
                 let flushed = spd.iter().map(|(_, policy)| policy).filter(flushed);

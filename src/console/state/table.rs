@@ -5,7 +5,9 @@
 
 use std::cmp::Ordering;
 
-use crate::console::columns::Words;
+use crate::model::RowFilter;
+use crate::model::expression::FilterError;
+use crate::model::row_filter::Rows;
 use crate::model::slots::Slot;
 
 /// How far a movement goes.
@@ -28,22 +30,15 @@ pub struct Table<C> {
     top: usize,
     column: C,
     backwards: bool,
-    filter: String,
-    words: Words,
+    /// The filter as it was typed.
+    typed: String,
+    filter: Option<RowFilter>,
 }
 
 impl<C: Copy + Eq + 'static> Table<C> {
     /// An empty table sorted by `column`.
     pub fn by(column: C) -> Self {
-        Self {
-            order: Vec::new(),
-            cursor: 0,
-            top: 0,
-            column,
-            backwards: false,
-            filter: String::new(),
-            words: Words::default(),
-        }
+        Self { order: Vec::new(), cursor: 0, top: 0, column, backwards: false, typed: String::new(), filter: None }
     }
 
     /// The slots that pass the filter, in order.
@@ -85,19 +80,23 @@ impl<C: Copy + Eq + 'static> Table<C> {
     }
 
     /// The filter as it was typed.
-    pub fn filter(&self) -> &str {
-        &self.filter
+    pub fn typed_filter(&self) -> &str {
+        &self.typed
     }
 
-    /// The filter's words.
-    pub fn words(&self) -> &Words {
-        &self.words
+    /// The filter, if there is one.
+    pub fn filter(&self) -> Option<&RowFilter> {
+        self.filter.as_ref()
     }
 
     /// Sets the filter. The caller must rebuild.
-    pub fn set_filter(&mut self, filter: &str) {
-        filter.clone_into(&mut self.filter);
-        self.words = Words::of(filter);
+    ///
+    /// # Errors
+    /// When it cannot be understood; the one before holds on then.
+    pub fn set_filter(&mut self, typed: &str, rows: Rows) -> Result<(), FilterError> {
+        self.filter = RowFilter::parse(typed, rows)?;
+        typed.trim().clone_into(&mut self.typed);
+        Ok(())
     }
 
     /// Makes the table anew of these slots, which have passed the filter. The selected row stays selected while it is

@@ -32,7 +32,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme) -> 
 
 fn title(state: &State) -> String {
     let all = state.facts.spd.len();
-    let count = match state.policies.filter() {
+    let count = match state.policies.typed_filter() {
         "" => format!("Policies {all}"),
         filter => format!("Policies {} of {all} with: {filter}", state.policies.len()),
     };

@@ -11,7 +11,7 @@ use crate::console::theme::{Role, Theme};
 
 /// Draws it.
 pub fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme, question: &Question) -> Reading {
-    let deed = question.deed;
+    let deed = &question.deed;
     let (count, _) = deed.victims(&state.facts.sad, &state.facts.spd, 0..0);
     let width = area.width.saturating_sub(4).min(100);
     let consequence = wrap(deed.consequence(), usize::from(width.saturating_sub(4)));

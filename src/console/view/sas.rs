@@ -36,7 +36,7 @@ fn title(state: &State) -> String {
         return "SAs: cannot be read".to_owned();
     }
     let all = state.facts.sad.len();
-    match state.sas.filter() {
+    match state.sas.typed_filter() {
         "" => format!("SAs {all}"),
         filter => format!("SAs {} of {all} with: {filter}", state.sas.len()),
     }

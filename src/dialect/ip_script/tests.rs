@@ -1,3 +1,5 @@
+//! Scripts of `ip xfrm`, and what is printed in that language read back.
+
 use proptest::prelude::*;
 
 use super::*;

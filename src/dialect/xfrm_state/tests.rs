@@ -119,7 +119,7 @@ fn what_is_wrong_is_told_with_its_place_and_without_the_word() {
     };
     let not_understood = "this word is not understood here";
     let line = |more: &str| format!("src ::1 dst ::2 proto esp spi 9 {more}");
-    check("src", (1, 4), "the SA ends here");
+    check("src", (1, 4), "it ends here");
     check("src hunter2 dst ::1", (1, 5), not_understood);
     check("src 10.0.0.0/8 dst 10.0.0.0/8 \n\tdir out priority 0 ptype main \n", (1, 5), not_understood);
     check(&line("hunter2"), (1, 33), not_understood);
@@ -127,14 +127,14 @@ fn what_is_wrong_is_told_with_its_place_and_without_the_word() {
     check(&line("enc cbc(aes) hunter2"), (1, 46), "the key is missing");
     check(&line("enc cbc(aes) 0xhunter2"), (1, 46), "only the digits 0-9 and a-f may follow 0x");
     check(&line("enc cbc(aes)\nauth-trunc x 0x00 96"), (1, 45), "the key is missing");
-    check(&line("aead rfc4106(gcm(aes)) 0x00"), (1, 60), "the SA ends here");
+    check(&line("aead rfc4106(gcm(aes)) 0x00"), (1, 60), "it ends here");
     check(&line("mark x"), (1, 38), not_understood);
     check(&line("encap espinudp 4500 70000 ::"), (1, 53), not_understood);
     check(&line("limit bytes-soft 7"), (1, 39), not_understood);
     check(
         &line("\n\tanti-replay esn context:\n\tseq-hi 0 seq 0 oseq-hi 0 oseq 0 replay_window 0 bitmap-length 9"),
         (3, 65),
-        "the SA ends here",
+        "it ends here",
     );
     let two = parse(&format!("{}\n{}\n{}", line("x"), line(""), line("y"))).unwrap_err();
     assert_eq!(two.len(), 2, "each SA has its own errors: {two:?}");

@@ -429,3 +429,17 @@ fn an_sa_is_edited_and_what_the_form_does_not_say_stays() {
     }
     bench.keys("<ctrl-g><ctrl-s>").sees("numbers begin again").keys("<esc><esc>").misses("Edit an SA");
 }
+
+#[test]
+fn with_a_filter_only_what_it_shows_is_flushed() {
+    let mut bench = article();
+    bench.keys("/proto ah and dst 10.9.0.2<enter>").sees("SAs 1 of 4");
+    bench.keys("F").sees("Delete what the filter shows? These 1 SAs go:").keys("y");
+    let left = bench.kernel.sas().unwrap();
+    assert_eq!(left.len(), 3);
+    assert!(!bench.kernel.done().iter().any(|done| matches!(done, Operation::FlushSas(_))));
+    bench.keys("<esc>").sees("SAs 3");
+    bench.keys("2/dir fwd or dir in<enter>F").sees("These 2 policies go:").misses("out 10.9.0.1").keys("y");
+    assert_eq!(bench.kernel.policies().unwrap().len(), 1);
+    bench.keys("/errors > <enter>").sees("column").keys("<esc>");
+}

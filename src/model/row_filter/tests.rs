@@ -1,0 +1,189 @@
+//! Filters over rows, read and held against SAs and policies.
+
+use super::*;
+use crate::model::sa::SaErrors;
+use crate::model::{
+    AlgorithmName, IfId, Mark, PolicyAction, PolicyDirection, PolicySpec, ReqId, SaFlags, SaSpec, Secret, Selector,
+    Spi, Transform,
+};
+
+const NOW: u64 = 10_000;
+
+fn sa() -> Sa {
+    let mut spec = SaSpec::new([10, 9, 0, 1].into(), [10, 9, 0, 2].into(), IpsecProtocol::Esp, Spi(0x7d1));
+    spec.algorithms.encryption =
+        Some(Transform { name: AlgorithmName::from_kernel("cbc(aes)"), key: Secret::copy_from(&[1; 16]), icv_bits: 0 });
+    spec.algorithms.authentication = Some(Transform {
+        name: AlgorithmName::from_kernel("hmac(sha1)"),
+        key: Secret::copy_from(&[2; 20]),
+        icv_bits: 96,
+    });
+    (spec.mode, spec.reqid, spec.flags) = (Mode::Tunnel, ReqId(7), SaFlags(SaFlags::ESN));
+    spec.mark = Some(Mark { value: 5, mask: 0xff });
+    let mut sa = Sa::from_spec(&spec, NOW - 7200);
+    (sa.used.bytes, sa.used.packets) = (1_500_000, 12);
+    sa.errors = SaErrors { replayed: 3, ..SaErrors::default() };
+    sa
+}
+
+fn policy() -> Policy {
+    let selector = Selector::between("10.9.0.0/25".parse().unwrap(), "10.8.0.0/16".parse().unwrap());
+    let mut spec = PolicySpec::new(PolicyDirection::Out, selector);
+    let mut template = Template::new(IpsecProtocol::Esp, Mode::Tunnel, [192, 0, 2, 1].into(), [192, 0, 2, 2].into());
+    template.reqid = ReqId(7);
+    spec.templates.push(template);
+    (spec.priority, spec.action, spec.if_id) = (100, PolicyAction::Allow, Some(IfId(42)));
+    Policy::from_spec(&spec, 9, NOW - 60)
+}
+
+fn fits(text: &str, object: Object<'_>, rows: Rows) -> bool {
+    let filter = RowFilter::parse(text, rows).unwrap_or_else(|error| panic!("{text}: {error}"));
+    let mut contains = |word: &str| "out 10.9.0.1 10.9.0.2 esp dst".contains(word);
+    filter.is_none_or(|filter| filter.fits(&FilteredRow { object, now: NOW }, &mut contains))
+}
+
+fn check(object: Object<'_>, rows: Rows, fitting: &[&str], others: &[&str]) {
+    for text in fitting {
+        assert!(fits(text, object, rows), "{text} should fit");
+    }
+    for text in others {
+        assert!(!fits(text, object, rows), "{text} should not fit");
+    }
+}
+
+#[test]
+fn sas_are_chosen_by_their_fields() {
+    let fitting = [
+        "",
+        "dst 10.9.0.0/24 and proto esp and errors > 0",
+        "spi 0x7d1",
+        "spi 2001",
+        "spi=2001",
+        "spi != 5",
+        "mode tunnel",
+        "auth hmac-sha1",
+        "auth hmac-sha1-96",
+        "enc aes",
+        "age > 1h",
+        "age >= 7200",
+        "age<=2h",
+        "bytes > 1M",
+        "bytes = 1.5M",
+        "packets < 13",
+        "dir out",
+        "mark 5",
+        "mark 0x5/0xff",
+        "if_id != 3",
+        "reqid 7",
+        "flag esn",
+        "peer 10.9.0.2",
+        "host 10.9.0.1",
+        "upper any",
+        "mode transport or mode tunnel",
+        "not (proto ah or proto ipcomp)",
+        "ESP 10.9",
+        "10.9.0.2 errors>2",
+        "\"dst\"",
+    ];
+    let others = [
+        "dst 10.9.0.1",
+        "src 10.10.0.0/16",
+        "errors > 3",
+        "errors 0",
+        "auth hmac-sha",
+        "auth hmac-sha2-256",
+        "enc aes-gcm",
+        "dir in",
+        "mark 5/0xf",
+        "if_id 3",
+        "! esp",
+        "esp nothing",
+        "proto ah or proto ipcomp and spi 2001",
+        "flag noecn",
+    ];
+    check(Object::Sa(&sa(), Some(SaDirection::Out)), Rows::Sas, &fitting, &others);
+}
+
+#[test]
+fn policies_are_chosen_by_their_fields_and_those_of_their_templates() {
+    let fitting = [
+        "dir out",
+        "action protect",
+        "src 10.9.0.0/24",
+        "src 10.9.0.0/25",
+        "host 10.0.0.0/8",
+        "peer 192.0.2.2",
+        "proto esp mode tunnel reqid 7",
+        "priority < 1000 and index 9",
+        "if_id 0x2a",
+        "age 1m",
+        "upper any",
+    ];
+    let others =
+        ["action block", "src 10.9.0.1", "src 10.9.0.0/26", "peer 10.9.0.1", "mark 0", "dir socket", "reqid 8"];
+    check(Object::Policy(&policy()), Rows::Policies, &fitting, &others);
+}
+
+#[test]
+fn errors_say_where_and_what() {
+    let condition = "expected a condition, as dst 10.9.0.0/24, spi 0x1001 or a word";
+    let cases = [
+        ("dst", 4, format!("expected {NET}")),
+        ("dst ten", 5, format!("expected {NET}, found \"ten\"")),
+        ("esp and", 8, condition.to_owned()),
+        ("or esp", 1, format!("{condition}, found \"or\"")),
+        ("(esp", 5, "expected \")\"".to_owned()),
+        ("esp )", 5, "expected \"and\", \"or\", or the end, found \")\"".to_owned()),
+        ("errors >", 9, format!("expected {AMOUNT}")),
+        ("errors > many", 10, format!("expected {AMOUNT}, found \"many\"")),
+        ("errors >< 5", 8, "expected =, !=, <, <=, > or >=, found \"><\"".to_owned()),
+        ("mode > tunnel", 6, "expected = or != behind mode, found \">\"".to_owned()),
+        ("> 5", 1, "expected a field, as errors or age, before a sign, found \">\"".to_owned()),
+        ("dir \u{1b}[2J", 5, "expected in, out, fwd or socket, found \"\\x1b[2J\"".to_owned()),
+        ("bytes 1.23", 7, format!("expected {AMOUNT}, found \"1.23\"")),
+        ("bytes 99999E", 7, format!("expected {AMOUNT}, found \"99999E\"")),
+    ];
+    for (text, column, message) in cases {
+        assert_eq!(RowFilter::parse(text, Rows::Sas), Err(FilterError { column, message }), "{text}");
+    }
+    let missed = RowFilter::parse("error > 0", Rows::Sas).unwrap_err().to_string();
+    assert!(missed.starts_with("column 1: expected a field before a sign (src, dst, "), "{missed}");
+    let foreign = RowFilter::parse("action block", Rows::Sas).unwrap_err().to_string();
+    assert!(foreign.starts_with("column 1: expected a field that SAs have (src, dst, "), "{foreign}");
+    assert!(foreign.ends_with(", found \"action\""), "{foreign}");
+    assert!(RowFilter::parse("spi 5", Rows::Policies).is_err());
+    let deep = "(".repeat(100_000);
+    assert!(RowFilter::parse(&deep, Rows::Sas).unwrap_err().message.contains("fewer than 64 brackets"));
+}
+
+#[test]
+fn amounts_are_read_as_they_are_printed() {
+    for (text, value) in [("0", Some(0)), ("999", Some(999)), ("1.50k", Some(1500)), ("2m", Some(2_000_000))] {
+        assert_eq!(amount(text), value, "{text}");
+    }
+    for text in ["", "k", ".5k", "1.5", "1.2345k", "-1", "+1", "19E", "1 k", "ük"] {
+        assert_eq!(amount(text), None, "{text}");
+    }
+}
+
+#[test]
+fn only_what_changes_by_itself_is_live() {
+    for (text, live) in [("esp", true), ("age > 5", true), ("not errors 0", true), ("spi 5 or dir in", false)] {
+        assert_eq!(RowFilter::parse(text, Rows::Sas).unwrap().unwrap().is_live(), live, "{text}");
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_breaks_the_reader(text in "(dst|spi|errors|and|or|not|[()<>=! \"]|10\\.9\\.0\\.2|5|ü|\\PC){0,12}") {
+        for rows in [Rows::Sas, Rows::Policies] {
+            if let Ok(Some(filter)) = RowFilter::parse(&text, rows) {
+                let (sa, policy) = (sa(), policy());
+                let object = if rows == Rows::Sas { Object::Sa(&sa, None) } else { Object::Policy(&policy) };
+                let row = FilteredRow { object, now: NOW };
+                let opposite = RowFilter::Not(Box::new(filter.clone()));
+                proptest::prop_assert_ne!(filter.fits(&row, &mut |_| true), opposite.fits(&row, &mut |_| true));
+            }
+        }
+    }
+}
