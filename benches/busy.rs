@@ -69,7 +69,7 @@ fn main() {
             press(&mut state, KeyCode::Enter, now);
             println!(
                 "filter {filter:?}: {:.1} ms for each character typed",
-                millis(start.elapsed()) / filter.len() as f64
+                millis(start.elapsed() / u32::try_from(filter.len()).unwrap())
             );
         }
         let (mut answers, mut next) = (Vec::new(), ROWS);
@@ -83,7 +83,7 @@ fn main() {
             }
             now.uptime_ms += u64::from(PAUSE);
             now.unix_ms += u64::from(PAUSE);
-            if now.uptime_ms % 1000 == 0 {
+            if now.uptime_ms.is_multiple_of(1000) {
                 state.update(Event::Tick, now, &mut commands);
             }
             press(&mut state, if key % 2 == 0 { KeyCode::Char('j') } else { KeyCode::PageDown }, now);
