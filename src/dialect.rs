@@ -3,15 +3,17 @@
 //! Pure: no files, no kernel. A parser takes the whole text and gives typed statements, each with its place, or every
 //! error with the place it is at. Keys are printed only for who asks ([`Keys::Show`]).
 
+pub mod deed;
 pub mod esp_sa;
 pub mod ip_script;
 pub mod iproute2;
 pub mod key_file;
+pub mod report;
 pub mod script;
 pub mod setkey;
 mod xfrm_state;
 
-use crate::model::sa::SaExtras;
+use crate::model::extras::SaExtras;
 use crate::model::{Policy, PortMatch, Sa, Selector};
 
 /// Whether printed text shows keys.
@@ -36,16 +38,15 @@ pub(crate) fn key_text(key: &crate::model::Secret, keys: Keys) -> zeroize::Zeroi
 
 /// What of an SA neither language is given to say: who loads the text again must know.
 pub fn left_out_of_sa(sa: &Sa) -> Vec<&'static str> {
-    let extras = sa.extras.as_deref();
-    let has = |which: fn(&SaExtras) -> bool| extras.is_some_and(which);
+    let has = |which: fn(&SaExtras) -> bool| which(&sa.extras);
     words(&[
         (has_port_masks(&sa.selector), "port masks"),
         (has(|extras| extras.output_mark.is_some()), "output mark"),
         (has(|extras| extras.tfc_padding.is_some()), "TFC padding"),
         (has(|extras| extras.offload.is_some()), "offload"),
         (has(|extras| extras.care_of.is_some()), "care-of address"),
-        (has(|extras| extras.security_label.is_some()), "security label"),
-        (has(|extras| extras.extra_flags != 0), "extra flags"),
+        (has(|extras| extras.security.is_some()), "security label"),
+        (has(|extras| extras.extra_flags.0 != 0), "extra flags"),
         (has(|extras| extras.mapping_threshold_secs.is_some()), "mapping threshold"),
         (has(|extras| extras.nat_keepalive_secs.is_some()), "NAT keepalive"),
         (has(|extras| !extras.unknown.is_empty()), "unknown attributes"),
@@ -76,8 +77,8 @@ mod tests {
         let spec = SaSpec::new([10, 9, 0, 1].into(), [10, 9, 0, 2].into(), IpsecProtocol::Esp, Spi(0x1001));
         let mut sa = Sa::from_spec(&spec, 0);
         assert_eq!(left_out_of_sa(&sa), [""; 0]);
-        let output_mark = Some(Mark { value: 7, mask: 0xff });
-        sa.extras = Some(Box::new(SaExtras { output_mark, tfc_padding: Some(100), ..SaExtras::default() }));
+        sa.extras.output_mark = Some(Mark { value: 7, mask: 0xff });
+        sa.extras.tfc_padding = Some(100);
         assert_eq!(left_out_of_sa(&sa), ["output mark", "TFC padding"]);
 
         let spec = PolicySpec::new(PolicyDirection::Out, Selector::between(Prefix::ANY_V4, Prefix::ANY_V4));

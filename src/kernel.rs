@@ -6,6 +6,9 @@
 
 use std::time::Duration;
 
+use crate::model::event::SaProgress;
+use crate::model::policy::HashThresholds;
+use crate::model::sa::SpiRequest;
 use crate::model::{
     Counts, IpsecProtocol, KernelEvent, Policy, PolicyDefaults, PolicyId, PolicyKind, PolicySpec, Sa, SaId, SaSpec,
     XfrmStatistics,
@@ -53,6 +56,17 @@ pub trait Kernel: Send {
         specs.iter().enumerate().filter_map(one).collect()
     }
 
+    /// Changes an SA that is there. Linux takes only lifetimes over, and of what is there already the mark and the
+    /// encapsulation's ports; keys, mode, reqid and window stay as they were, without a word (`xfrm_state_update`,
+    /// `net/xfrm/xfrm_state.c`). For a larval SA it makes the SA that it waits for.
+    fn update_sa(&mut self, spec: &SaSpec) -> Result<()>;
+
+    /// Reserves an SPI: makes a larval SA, which waits for its keys for `net.core.xfrm_acq_expires` seconds.
+    fn allocate_spi(&mut self, wanted: &SpiRequest) -> Result<Sa>;
+
+    /// How far an SA has come, without its keys.
+    fn progress(&mut self, id: &SaId) -> Result<SaProgress>;
+
     /// Makes an SA again that was there: its sequence numbers, counters and age go on where they were. Begun anew, its
     /// peer would take its packets for replays, and a counter cipher would use its key stream twice.
     fn resume_sa(&mut self, sa: &Sa) -> Result<()>;
@@ -72,6 +86,9 @@ pub trait Kernel: Send {
     /// Makes a policy; one with the same identity must not exist.
     fn add_policy(&mut self, spec: &PolicySpec) -> Result<()>;
 
+    /// Changes a policy, or makes it if it is not there.
+    fn update_policy(&mut self, spec: &PolicySpec) -> Result<()>;
+
     /// Removes one policy.
     fn delete_policy(&mut self, id: &PolicyId) -> Result<()>;
 
@@ -83,6 +100,12 @@ pub trait Kernel: Send {
 
     /// Decides what happens to packets without a policy.
     fn set_defaults(&mut self, defaults: PolicyDefaults) -> Result<()>;
+
+    /// From which prefix lengths on policies are found by hash.
+    fn thresholds(&mut self) -> Result<HashThresholds>;
+
+    /// Decides from which prefix lengths on policies are found by hash.
+    fn set_thresholds(&mut self, thresholds: HashThresholds) -> Result<()>;
 
     /// How many SAs and policies there are, cheaply.
     fn counts(&mut self) -> Result<Counts>;

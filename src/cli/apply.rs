@@ -4,17 +4,20 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
 use clap::Args;
 use zeroize::Zeroizing;
 
-use crate::dialect::setkey::{self, Deed, Statement, place_of};
-use crate::dialect::{Keys, ip_script, iproute2};
+use crate::dialect::deed::{Deed, Statement};
+use crate::dialect::report::{excerpt, place_of};
+use crate::dialect::{Keys, ip_script, iproute2, setkey};
+use crate::kernel::namespace::local_addresses;
 use crate::kernel::preview::{Fate, Preview, preview};
-use crate::kernel::together::{self, Step};
+use crate::kernel::together::{self, Answer, Step};
 use crate::kernel::{Kernel, KernelError, XfrmKernel};
-use crate::model::{IpsecProtocol, PolicyKind, PolicySpec, SaSpec};
+use crate::model::{Counts, IpsecProtocol, PolicyDefaults, PolicyKind, PolicySpec, SaSpec};
 
 /// Carry out a script of setkey statements or of `ip xfrm` commands
 ///
@@ -159,13 +162,22 @@ pub fn apply(
         };
         let (line, column) = place_of(source, statement.span.start);
         writeln!(complaints, "{name}:{line}:{column}: {error}")?;
-        write!(complaints, "{}", setkey::excerpt(source, &statement.span))
+        write!(complaints, "{}", excerpt(source, &statement.span))
     };
     match way {
         Way::Do(kernel) => {
-            let Err(refusal) = together::carry_out(kernel, &steps) else {
-                return Ok(ExitCode::SUCCESS);
+            let refusal = match together::carry_out(kernel, &steps) {
+                Ok(answers) => {
+                    for (_, answer) in &answers {
+                        tell(answer, out)?;
+                    }
+                    return Ok(ExitCode::SUCCESS);
+                }
+                Err(refusal) => refusal,
             };
+            for (_, answer) in &refusal.answers {
+                tell(answer, out)?;
+            }
             refused(refusal.step, &refusal.error)?;
             if refusal.left.is_empty() {
                 writeln!(complaints, "espial: nothing of {name} has been applied")?;
@@ -198,14 +210,24 @@ pub fn apply(
 }
 
 fn steps(deed: &Deed) -> Vec<Step<'_>> {
-    match deed {
-        Deed::FlushSas(protocol) => vec![Step::FlushSas(*protocol)],
-        Deed::FlushPolicies => vec![Step::FlushPolicies(PolicyKind::Main)],
-        Deed::AddSa(spec) => vec![Step::AddSa(spec)],
-        Deed::DeleteSa(id) => vec![Step::DeleteSa(*id)],
-        Deed::AddPolicies(specs) => specs.iter().map(Step::AddPolicy).collect(),
-        Deed::DeletePolicy(id) => vec![Step::DeletePolicy(**id)],
-    }
+    let one = match deed {
+        Deed::AddPolicies(specs) => return specs.iter().map(Step::AddPolicy).collect(),
+        Deed::UpdatePolicies(specs) => return specs.iter().map(Step::UpdatePolicy).collect(),
+        Deed::FlushSas(protocol) => Step::FlushSas(*protocol),
+        Deed::FlushPolicies(kind) => Step::FlushPolicies(*kind),
+        Deed::AddSa(spec) => Step::AddSa(spec),
+        Deed::UpdateSa(spec) => Step::UpdateSa(spec),
+        Deed::DeleteSa(id) => Step::DeleteSa(*id),
+        Deed::DeleteSas(filter) => Step::DeleteSas(filter.as_ref()),
+        Deed::AllocateSpi(wanted) => Step::AllocateSpi(wanted),
+        Deed::DeletePolicy(id) => Step::DeletePolicy(**id),
+        Deed::DeletePolicyAt(place) => Step::DeletePolicyAt(*place),
+        Deed::DeletePolicies(filter) => Step::DeletePolicies(filter.as_ref()),
+        Deed::SetDefaults(change) => Step::SetDefaults(*change),
+        Deed::SetThresholds(change) => Step::SetThresholds(*change),
+        Deed::Show(question) => Step::Show(question),
+    };
+    vec![one]
 }
 
 /// What becomes of each object: `+` comes, `-` goes, `~` changes, `=` stays as it is.
@@ -227,6 +249,9 @@ fn say_fates(preview: &Preview, out: &mut dyn Write) -> io::Result<()> {
             if text.starts_with('#') { iproute2::policy(spec) } else { text }
         };
         say_fate(fate, name, line, "", &mut counts, out)?;
+    }
+    for other in &preview.others {
+        writeln!(out, "! {other}")?;
     }
     let [added, removed, changed, unchanged] = counts;
     let unchanged = unchanged + preview.untouched;
@@ -272,19 +297,63 @@ fn say_fate<T: PartialEq>(
 }
 
 fn describe(deed: &Deed, out: &mut dyn Write) -> io::Result<()> {
+    let line = |spec: &SaSpec| setkey::print::sa(spec, Keys::Hide);
     match deed {
         Deed::FlushSas(IpsecProtocol::Any) => writeln!(out, "delete all SAs"),
         Deed::FlushSas(protocol) => writeln!(out, "delete all {protocol} SAs"),
-        Deed::FlushPolicies => writeln!(out, "delete all policies"),
-        Deed::AddSa(spec) => writeln!(out, "add SA {}\n    {}", spec.id(), *setkey::print::sa(spec, Keys::Hide)),
+        Deed::FlushPolicies(PolicyKind::Main) => writeln!(out, "delete all policies"),
+        Deed::FlushPolicies(kind) => writeln!(out, "delete all {kind} policies"),
+        Deed::AddSa(spec) => writeln!(out, "add SA {}\n    {}", spec.id(), *line(spec)),
+        Deed::UpdateSa(spec) => writeln!(out, "update SA {}\n    {}", spec.id(), *line(spec)),
         Deed::DeleteSa(id) => writeln!(out, "delete SA {id}"),
-        Deed::AddPolicies(specs) => {
+        Deed::DeleteSas(None) => writeln!(out, "delete all SAs, one by one"),
+        Deed::DeleteSas(Some(_)) => writeln!(out, "delete all SAs that fit"),
+        Deed::AllocateSpi(wanted) => writeln!(out, "reserve {wanted}"),
+        Deed::AddPolicies(specs) | Deed::UpdatePolicies(specs) => {
+            let verb = if matches!(deed, Deed::AddPolicies(_)) { "add" } else { "update" };
             for (place, spec) in specs.iter().enumerate() {
                 let why = if place > 0 { " (setkey adds it to every policy of direction in)" } else { "" };
-                writeln!(out, "add policy {}{why}\n    {}", spec.id(), setkey::print::policy(spec))?;
+                writeln!(out, "{verb} policy {}{why}\n    {}", spec.id(), setkey::print::policy(spec))?;
             }
             Ok(())
         }
         Deed::DeletePolicy(id) => writeln!(out, "delete policy {id}"),
+        Deed::DeletePolicyAt(place) => writeln!(out, "delete the policy with index {}", place.index),
+        Deed::DeletePolicies(None) => writeln!(out, "delete all policies, one by one"),
+        Deed::DeletePolicies(Some(_)) => writeln!(out, "delete all policies that fit"),
+        Deed::SetDefaults(change) => writeln!(out, "packets without a policy: {change}"),
+        Deed::SetThresholds(change) => writeln!(out, "hash thresholds: {change}"),
+        Deed::Show(_) => Ok(()),
     }
+}
+
+/// What the script wanted to see, in the form of `espial sa` and `espial policy`.
+fn tell(answer: &Answer, out: &mut dyn Write) -> io::Result<()> {
+    match answer {
+        Answer::Sas(sas) => super::sa::write_table(sas, &local_addresses(), now(), out),
+        Answer::Policies(policies) => super::policy::write_table(policies, out),
+        Answer::SaCounts(counts) => {
+            writeln!(out, "SAs: {} (hash buckets {} of {})", counts.sas, counts.sa_buckets.0, counts.sa_buckets.1)
+        }
+        Answer::PolicyCounts(counts, thresholds) => {
+            let Counts { policies_in, policies_out, policies_forward, policies_of_sockets, .. } = counts;
+            let (buckets, most) = counts.policy_buckets;
+            let ((l4, r4), (l6, r6)) = (thresholds.v4, thresholds.v6);
+            writeln!(
+                out,
+                "policies: in {policies_in}, out {policies_out}, fwd {policies_forward}, of sockets \
+                 {policies_of_sockets} (hash buckets {buckets} of {most}; thresholds IPv4 {l4} {r4}, IPv6 {l6} {r6})"
+            )
+        }
+        Answer::Defaults(defaults) => {
+            let PolicyDefaults { input, forward, output } = defaults;
+            writeln!(out, "packets without a policy: in {input}, fwd {forward}, out {output}")
+        }
+        Answer::Allocated(sa) => writeln!(out, "SPI {} ({}) is reserved: {}", sa.spi, sa.spi.0, sa.id()),
+    }
+}
+
+/// Seconds since the epoch.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

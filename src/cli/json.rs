@@ -6,7 +6,7 @@
 use serde::Serialize;
 
 use crate::dialect::Keys;
-use crate::model::sa::UnknownAttribute;
+use crate::model::extras::{Iptfs, Offload, SecurityContext, UnknownAttribute};
 use crate::model::{
     LifetimeLimits, LifetimeUsed, Limit, Mark, Policy, PolicyAction, PolicyDefaults, Sa, SaDirection, Secret, Selector,
     Template, Transform,
@@ -93,6 +93,7 @@ struct SaJson {
     mapping_threshold_secs: Option<u32>,
     nat_keepalive_secs: Option<u32>,
     cpu: Option<u32>,
+    iptfs: Option<IptfsJson>,
     unknown: Vec<UnknownJson>,
 }
 
@@ -240,9 +241,38 @@ struct EncapsulationJson {
 }
 
 #[derive(Serialize)]
+struct IptfsJson {
+    drop_time_us: Option<u32>,
+    reorder_window: Option<u16>,
+    dont_fragment: bool,
+    initial_delay_us: Option<u32>,
+    largest_queue_bytes: Option<u32>,
+    packet_bytes: Option<u32>,
+}
+
+impl IptfsJson {
+    fn of(iptfs: Iptfs) -> Self {
+        Self {
+            drop_time_us: iptfs.drop_time_us,
+            reorder_window: iptfs.reorder_window,
+            dont_fragment: iptfs.dont_fragment,
+            initial_delay_us: iptfs.initial_delay_us,
+            largest_queue_bytes: iptfs.largest_queue_bytes,
+            packet_bytes: iptfs.packet_bytes,
+        }
+    }
+}
+
+#[derive(Serialize)]
 struct OffloadJson {
     interface: u32,
     flags: u8,
+}
+
+impl OffloadJson {
+    fn of(offload: Offload) -> Self {
+        Self { interface: offload.interface, flags: offload.flags }
+    }
 }
 
 #[derive(Serialize)]
@@ -261,7 +291,7 @@ impl UnknownJson {
 
 impl SaJson {
     fn of(sa: &Sa, keys: Keys) -> Self {
-        let extras = sa.extras.as_deref().cloned().unwrap_or_default();
+        let extras = &sa.extras;
         let transform = |transform: &Option<Transform>| transform.as_ref().map(|t| TransformJson::of(t, keys));
         Self {
             source: sa.source.to_string(),
@@ -304,15 +334,16 @@ impl SaJson {
             }),
             output_mark: extras.output_mark.map(MarkJson::of),
             tfc_padding: extras.tfc_padding,
-            offload: extras.offload.map(|offload| OffloadJson { interface: offload.interface, flags: offload.flags }),
+            offload: extras.offload.map(OffloadJson::of),
             care_of: extras.care_of.map(|address| address.to_string()),
-            security_label: extras.security_label.map(Into::into),
-            extra_flags: extras.extra_flags,
+            security_label: extras.security.as_ref().map(SecurityContext::text),
+            extra_flags: extras.extra_flags.0,
             replay_threshold: extras.replay_threshold,
             timer_threshold: extras.timer_threshold,
             mapping_threshold_secs: extras.mapping_threshold_secs,
             nat_keepalive_secs: extras.nat_keepalive_secs,
             cpu: extras.cpu,
+            iptfs: Some(extras.iptfs).filter(|iptfs| *iptfs != Iptfs::NONE).map(IptfsJson::of),
             unknown: extras.unknown.iter().map(|attribute| UnknownJson::of(attribute, keys)).collect(),
         }
     }
@@ -330,6 +361,8 @@ struct PolicyJson {
     share: u8,
     mark: Option<MarkJson>,
     if_id: Option<u32>,
+    security_label: Option<String>,
+    offload: Option<OffloadJson>,
     limits: LimitsJson,
     used: UsedJson,
     templates: Vec<TemplateJson>,
@@ -389,6 +422,8 @@ impl PolicyJson {
             share: policy.share,
             mark: policy.mark.map(MarkJson::of),
             if_id: policy.if_id.map(|id| id.0),
+            security_label: policy.security.as_deref().map(SecurityContext::text),
+            offload: policy.offload.map(OffloadJson::of),
             limits: LimitsJson::of(&policy.limits),
             used: UsedJson::of(&policy.used),
             templates: policy.templates.iter().map(TemplateJson::of).collect(),

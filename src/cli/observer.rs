@@ -267,13 +267,15 @@ impl Observer {
         use KernelEvent as E;
         match event {
             E::SaAdded(sa) | E::SaUpdated(sa) => self.judge.memory.learn(&sa, now_ns),
-            E::SaDeleted(id) | E::SaExpired { id, hard: true } => self.judge.memory.forget(&id, now_ns),
+            E::SaDeleted(id) => self.judge.memory.forget(&id, now_ns),
+            E::SaExpired { sa, hard: true } => self.judge.memory.forget(&sa.id(), now_ns),
             E::SasFlushed(protocol) => self.judge.memory.flush(protocol, now_ns),
             E::PolicyAdded(policy) | E::PolicyUpdated(policy) => {
                 self.spd.insert(*policy);
                 return true;
             }
-            E::PolicyDeleted(id) | E::PolicyExpired { id, hard: true } => return self.spd.remove(&id).is_some(),
+            E::PolicyDeleted(id) => return self.spd.remove(&id).is_some(),
+            E::PolicyExpired { policy, hard: true } => return self.spd.remove(&policy.id()).is_some(),
             E::PoliciesFlushed(kind) => return !self.spd.flush(kind).is_empty(),
             E::DefaultsChanged(defaults) => {
                 self.defaults = Some(defaults);

@@ -30,7 +30,8 @@ JSON: {\"schema\": 1, \"policies\": [...], \"defaults\": {in, fwd, out}}. Each p
 in, fwd, or socket in and socket out for those of programs), selector {source, destination, protocol, \
 protocol_number, source_port and destination_port {value, mask}, interface, user, any_family}, action, \
 priority, index, kind (main or sub), flags, share, mark {value, mask}, if_id, limits {bytes, packets, \
-since_added_secs, since_used_secs, each {soft, hard}}, used {bytes, packets, added_at, used_at}, templates \
+since_added_secs, since_used_secs, each {soft, hard}}, used {bytes, packets, added_at, used_at}, \
+security_label, offload {interface, flags}, templates \
 [{protocol, mode, source, destination, spi, spi_number, reqid, required, share, encryption_mask, \
 authentication_mask, compression_mask}], unknown [{attribute, length, bytes}]. What is not set is null; \
 defaults is null where the kernel does not tell (before Linux 5.15). Times are seconds since the Unix epoch.";
@@ -74,12 +75,17 @@ pub fn print(arguments: &Arguments, kernel: &mut dyn Kernel, now: u64, out: &mut
             write_line(policy, iproute2::policy, out)?;
         }
     } else {
-        list::write_table(out, PolicyColumn::ALL, &policies)?;
+        write_table(&policies, out)?;
         if let Ok(defaults) = kernel.defaults() {
             writeln!(out, "\nWithout a policy: {}", crate::console::state::defaults_words(defaults))?;
         }
     }
     Ok(())
+}
+
+/// A table of policies in this order.
+pub(super) fn write_table(policies: &[Policy], out: &mut dyn Write) -> io::Result<()> {
+    list::write_table(out, PolicyColumn::ALL, policies)
 }
 
 fn write_line(policy: &Policy, words: fn(&PolicySpec) -> String, out: &mut dyn Write) -> io::Result<()> {

@@ -39,7 +39,8 @@ since_added_secs, since_used_secs, each {soft, hard}}, used {bytes, packets, add
 last_used_at, selector {source, destination, protocol, protocol_number, source_port and destination_port \
 {value, mask}, interface, user, any_family}, acquire_sequence, encapsulation {kind, source_port, \
 destination_port, original}, output_mark, tfc_padding, offload {interface, flags}, care_of, security_label, \
-extra_flags, replay_threshold, timer_threshold, mapping_threshold_secs, nat_keepalive_secs, cpu, unknown \
+extra_flags, replay_threshold, timer_threshold, mapping_threshold_secs, nat_keepalive_secs, cpu, iptfs {drop_time_us, reorder_window, \
+dont_fragment, initial_delay_us, largest_queue_bytes, packet_bytes}, unknown \
 [{attribute, length, bytes}]. What is not set is null. Times are seconds since the Unix epoch. A key is 0x \
 and hex digits, and null without --show-keys.";
 
@@ -86,10 +87,15 @@ pub fn print(
     } else if arguments.form.ip {
         write_lines(&sas, |spec| iproute2::sa(spec, keys), out)?;
     } else {
-        let rows: Vec<SaRow<'_>> = sas.iter().map(|sa| row(sa, here, now)).collect();
-        list::write_table(out, COLUMNS, &rows)?;
+        write_table(&sas, here, now, out)?;
     }
     Ok(())
+}
+
+/// A table of SAs in this order.
+pub(super) fn write_table(sas: &[Sa], here: &[IpAddr], now: u64, out: &mut dyn Write) -> io::Result<()> {
+    let rows: Vec<SaRow<'_>> = sas.iter().map(|sa| row(sa, here, now)).collect();
+    list::write_table(out, COLUMNS, &rows)
 }
 
 /// The console's columns, without rates: those need two looks.

@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use zeroize::Zeroizing;
 
-use super::setkey::SyntaxError;
+use super::report::SyntaxError;
 use crate::model::{Algorithm, AlgorithmName, Algorithms, IpsecProtocol, SaSpec, Secret, Transform};
 
 pub use pattern::{AddressPattern, SpiPattern};

@@ -7,8 +7,9 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::ops::Range;
 
+use super::deed::{Deed, Script, Statement, Warning};
 use super::left_out_of_sa;
-use super::setkey::{Deed, Script, Statement, SyntaxError, Warning};
+use super::report::SyntaxError;
 use super::xfrm_state::word::{Word, words};
 use super::xfrm_state::{Parsed, Reader, misread, mode, protocol};
 use crate::model::check::{self, Severity};
@@ -206,7 +207,7 @@ fn flush_policies(mut reader: Reader<'_>) -> Parsed<Deed> {
         return Err(refused(&reader.take("main")?, "sub policies cannot be flushed here; `ip` can"));
     }
     nothing_more(&reader)?;
-    Ok(Deed::FlushPolicies)
+    Ok(Deed::FlushPolicies(PolicyKind::Main))
 }
 
 /// What names a policy, and what else there may be.

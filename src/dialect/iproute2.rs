@@ -50,7 +50,7 @@ pub fn sa(spec: &SaSpec, keys: Keys) -> Zeroizing<String> {
     if spec.flags != SaFlags(0) {
         let _ = write!(text, " flag {}", spec.flags);
     }
-    if let Some(encapsulation) = &spec.encapsulation {
+    if let Some(encapsulation) = &spec.extras.encapsulation {
         let kind = match encapsulation.kind {
             1 => "espinudp-nonike",
             7 => "espintcp",

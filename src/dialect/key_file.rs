@@ -3,7 +3,9 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use super::setkey::{self, Deed, SyntaxError};
+use super::deed::Deed;
+use super::report::{SyntaxError, place_of};
+use super::setkey;
 use super::{esp_sa, xfrm_state};
 use crate::model::{Algorithms, IpsecProtocol, Sa, Spi};
 
@@ -121,7 +123,7 @@ fn rows(text: &str) -> Result<Vec<KeyRow>, Vec<SyntaxError>> {
 }
 
 fn placed(text: &str, error: SyntaxError) -> KeyFileError {
-    let (line, column) = setkey::place_of(text, error.span.start);
+    let (line, column) = place_of(text, error.span.start);
     KeyFileError { line, column, problem: error.problem, expected: error.expected }
 }
 

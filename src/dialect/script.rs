@@ -67,7 +67,8 @@ fn push_line(text: &mut String, line: &str) -> Option<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dialect::setkey::{Deed, parse};
+    use crate::dialect::deed::Deed;
+    use crate::dialect::setkey::parse;
     use crate::model::Spi;
     use crate::model::pair::{PairPlan, SUITES};
 

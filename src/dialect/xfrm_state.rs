@@ -12,9 +12,10 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use self::word::{Word, words};
-use super::setkey::SyntaxError;
+use super::report::SyntaxError;
+use crate::model::extras::{Encapsulation, ExtraFlags, SaExtras};
 use crate::model::number::parse_u32;
-use crate::model::sa::{Encapsulation, SaErrors, SaExtras};
+use crate::model::sa::SaErrors;
 use crate::model::{
     AlgorithmName, IfId, IpsecProtocol, LifetimeLimits, Mark, Mode, PortMatch, Prefix, Replay, ReqId, Sa, SaDirection,
     SaFlags, SaSpec, Secret, Selector, Spi, Transform, UpperProtocol,
@@ -130,7 +131,7 @@ impl<'a> Reader<'a> {
         let protocol = self.value("esp, ah, comp or a protocol's number", protocol)?;
         let spi = if self.takes("spi") { Spi(self.number("an SPI")?) } else { Spi(0) };
         let mut spec = SaSpec::new(source, destination, protocol, spi);
-        let (mut replay, mut errors, mut extras) = (Replay::default(), SaErrors::default(), SaExtras::default());
+        let (mut replay, mut errors) = (Replay::default(), SaErrors::default());
         let mut in_first_line = true;
         while let Some(word) = self.words.pop_front() {
             in_first_line &= !word.is_first;
@@ -142,7 +143,8 @@ impl<'a> Reader<'a> {
                 "anti-replay" => self.replay(&mut replay)?,
                 "stats:" => errors = self.errors()?,
                 text => {
-                    let known = self.spec_attribute(text, &mut spec)? || self.extra_attribute(text, &mut extras)?;
+                    let known =
+                        self.spec_attribute(text, &mut spec)? || self.extra_attribute(text, &mut spec.extras)?;
                     if !known && word.is_first && !in_first_line {
                         self.skip_line();
                     } else if !known && !text.starts_with('(') {
@@ -154,10 +156,6 @@ impl<'a> Reader<'a> {
         replay.window = replay.window.max(spec.replay_window);
         let mut sa = Sa { errors, ..Sa::from_spec(&SaSpec { replay_window: replay.window, ..spec }, 0) };
         sa.replay = replay;
-        if extras != SaExtras::default() {
-            extras.encapsulation = sa.extras.and_then(|told| told.encapsulation);
-            sa.extras = Some(Box::new(extras));
-        }
         Ok(sa)
     }
 
@@ -180,7 +178,7 @@ impl<'a> Reader<'a> {
                     _ => None,
                 })?);
             }
-            "encap" => spec.encapsulation = Some(self.encapsulation()?),
+            "encap" => spec.extras.encapsulation = Some(self.encapsulation()?),
             "sel" => spec.selector = Some(self.selector(spec.destination)?),
             "limit" => self.limit(&mut spec.limits)?,
             "enc" => algorithms.encryption = Some(self.transform()?),
@@ -206,14 +204,13 @@ impl<'a> Reader<'a> {
 
     /// What few SAs have; whether `attribute` is among it.
     fn extra_attribute(&mut self, attribute: &str, extras: &mut SaExtras) -> Parsed<bool> {
-        const EXTRA_FLAGS: [&str; 2] = ["dont-encap-dscp", "oseq-may-wrap"];
         match attribute {
             "output-mark" => extras.output_mark = Some(self.mark()?),
             "tfcpad" => extras.tfc_padding = Some(self.number("a number of bytes")?),
             "coa" => extras.care_of = Some(self.parsed("an address")?),
             "extra_flag" | "extra-flag" => {
-                let flags = self.flags(|word| EXTRA_FLAGS.iter().position(|name| *name == word))?;
-                extras.extra_flags |= u32::from(flags);
+                let flags = self.flags(|word| ExtraFlags::NAMES.iter().position(|name| *name == word))?;
+                extras.extra_flags.0 |= u32::from(flags);
             }
             _ => return Ok(false),
         }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use crate::model::sa::SpiRequest;
 use crate::model::{IpsecProtocol, PolicyId, PolicyKind, SaId};
 
 /// What was asked of the kernel.
@@ -19,6 +20,10 @@ pub enum Operation {
     ReadSa(SaId),
     /// A new SA.
     AddSa(SaId),
+    /// Another lifetime of an SA.
+    UpdateSa(SaId),
+    /// An SPI for an SA to come.
+    AllocateSpi(Box<SpiRequest>),
     /// An SA's end.
     DeleteSa(SaId),
     /// The end of all SAs of a protocol.
@@ -27,8 +32,12 @@ pub enum Operation {
     ListPolicies,
     /// One policy.
     ReadPolicy(Box<PolicyId>),
+    /// The policy of this number.
+    ReadPolicyAt(u32),
     /// A new policy.
     AddPolicy(Box<PolicyId>),
+    /// A policy changed, or made.
+    UpdatePolicy(Box<PolicyId>),
     /// A policy's end.
     DeletePolicy(Box<PolicyId>),
     /// The end of all policies of a kind.
@@ -39,6 +48,10 @@ pub enum Operation {
     ReadDefaults,
     /// Another fate for them.
     SetDefaults,
+    /// From which prefix lengths on policies are hashed.
+    ReadThresholds,
+    /// Other such lengths.
+    SetThresholds,
     /// How many there are.
     Count,
     /// The counters of `/proc/net/xfrm_stat`.
@@ -55,18 +68,24 @@ impl fmt::Display for Operation {
             Self::ListSas => f.write_str("listing SAs"),
             Self::ReadSa(id) => write!(f, "reading SA {id}"),
             Self::AddSa(id) => write!(f, "adding SA {id}"),
+            Self::UpdateSa(id) => write!(f, "updating SA {id}"),
+            Self::AllocateSpi(wanted) => write!(f, "allocating {wanted}"),
             Self::DeleteSa(id) => write!(f, "deleting SA {id}"),
             Self::FlushSas(IpsecProtocol::Any) => f.write_str("flushing SAs"),
             Self::FlushSas(protocol) => write!(f, "flushing {protocol} SAs"),
             Self::ListPolicies => f.write_str("listing policies"),
             Self::ReadPolicy(id) => write!(f, "reading policy {id}"),
+            Self::ReadPolicyAt(index) => write!(f, "reading the policy with index {index}"),
             Self::AddPolicy(id) => write!(f, "adding policy {id}"),
+            Self::UpdatePolicy(id) => write!(f, "updating policy {id}"),
             Self::DeletePolicy(id) => write!(f, "deleting policy {id}"),
             Self::FlushPolicies(PolicyKind::Main) => f.write_str("flushing policies"),
             Self::FlushPolicies(kind) => write!(f, "flushing {kind} policies"),
             Self::AddTogether(what) => write!(f, "adding {what}"),
             Self::ReadDefaults => f.write_str("reading the default policy"),
             Self::SetDefaults => f.write_str("setting the default policy"),
+            Self::ReadThresholds => f.write_str("reading the hash thresholds"),
+            Self::SetThresholds => f.write_str("setting the hash thresholds"),
             Self::Count => f.write_str("counting SAs and policies"),
             Self::ReadStatistics => f.write_str("reading /proc/net/xfrm_stat"),
             Self::Network(what) => f.write_str(what),
@@ -90,6 +109,8 @@ pub enum Cause {
     Inconsistent,
     /// No answer came.
     TimedOut(Duration),
+    /// The kernel would say yes and keep these parts of the SA as they are.
+    WouldKeep(Vec<&'static str>),
     /// The kernel would take another SA for it: it looks for one that a packet with this mark fits.
     WouldTake(SaId),
 }
@@ -137,6 +158,12 @@ impl KernelError {
             }
             Cause::Unreadable(what) => format!("the kernel's answer cannot be read: {what}"),
             Cause::Inconsistent => "the list kept changing while it was read".to_owned(),
+            Cause::WouldKeep(parts) => {
+                let parts = parts.join(", ");
+                format!(
+                    "the kernel changes only the lifetimes of an SA and would keep its {parts}: delete it and add it"
+                )
+            }
             Cause::WouldTake(other) => format!("the kernel would take {other} instead, which fits its mark too"),
             Cause::TimedOut(after) => format!("no answer within {} s", after.as_secs()),
         }
@@ -148,8 +175,9 @@ impl KernelError {
             (libc::EPERM | libc::EACCES, _) => "this needs the capability CAP_NET_ADMIN",
             (libc::EEXIST, O::AddSa(_)) => "an SA with this destination, protocol and SPI exists already",
             (libc::EEXIST, O::AddPolicy(_)) => "a policy with this selector and direction exists already",
-            (libc::ESRCH, O::ReadSa(_) | O::DeleteSa(_)) => "there is no such SA",
-            (libc::ENOENT, O::ReadPolicy(_) | O::DeletePolicy(_)) => "there is no such policy",
+            (libc::ESRCH, O::ReadSa(_) | O::DeleteSa(_) | O::UpdateSa(_)) => "there is no such SA",
+            (libc::ENOENT, O::ReadPolicy(_) | O::ReadPolicyAt(_) | O::DeletePolicy(_)) => "there is no such policy",
+            (libc::ENOENT, O::AllocateSpi(_)) => "no SPI of this range is free",
             (libc::EINVAL, O::AddSa(_)) => "the kernel gives no reason; most often a key has the wrong length",
             (libc::EPROTONOSUPPORT, O::Open) => "this kernel has no XFRM netlink (module xfrm_user)",
             (libc::ENOBUFS, _) => "the kernel ran out of buffer space",

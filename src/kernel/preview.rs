@@ -1,10 +1,10 @@
 //! What steps would change, without taking them: the databases before and after, object by object.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 
-use super::together::Step;
+use super::together::{Step, kept_by_update};
 use super::{KernelError, Operation, Result};
 use crate::kernel::Cause;
 use crate::model::{Policy, PolicyId, PolicySpec, Sa, SaId, SaSpec};
@@ -18,6 +18,8 @@ pub struct Preview {
     pub policies: Vec<Fate<PolicySpec>>,
     /// How many of both nothing touches.
     pub untouched: usize,
+    /// What else changes, in words.
+    pub others: Vec<String>,
 }
 
 /// What becomes of an object.
@@ -73,6 +75,21 @@ impl<Id: Eq + Hash, T: Clone> Trial<Id, T> {
         })
     }
 
+    fn get(&self, id: &Id) -> Option<&T> {
+        self.places.get(id).and_then(|place| self.fates.get(*place))?.after.as_ref()
+    }
+
+    /// Puts it in the place of what is there; `false` if nothing is.
+    fn update(&mut self, id: &Id, row: T) -> bool {
+        match self.places.get(id).and_then(|place| self.fates.get_mut(*place)) {
+            Some(fate) if fate.after.is_some() => {
+                (fate.after, fate.is_touched) = (Some(row), true);
+                true
+            }
+            _ => false,
+        }
+    }
+
     fn flush(&mut self, is_flushed: impl Fn(&T) -> bool) {
         for fate in self.fates.iter_mut().filter(|fate| fate.after.as_ref().is_some_and(&is_flushed)) {
             (fate.after, fate.is_touched) = (None, true);
@@ -97,37 +114,107 @@ pub fn preview(
     policies: &[Policy],
     steps: &[Step<'_>],
 ) -> std::result::Result<Preview, (usize, KernelError)> {
-    let mut sas = Trial::<SaId, SaSpec>::new(sas.iter().map(|sa| (sa.id(), sa.to_spec())));
-    let of_all = policies.iter().filter(|policy| !policy.is_of_socket());
-    let mut policies = Trial::<PolicyId, PolicySpec>::new(of_all.map(|policy| (policy.id(), policy.to_spec())));
+    let of_all = || policies.iter().filter(|policy| !policy.is_of_socket());
+    let mut bench = Bench {
+        sas: Trial::new(sas.iter().map(|sa| (sa.id(), sa.to_spec()))),
+        policies: Trial::new(of_all().map(|policy| (policy.id(), policy.to_spec()))),
+        larval: sas.iter().filter(|sa| sa.is_larval()).map(Sa::id).collect(),
+        places: of_all().map(|policy| (policy.index, policy.id())).collect(),
+        others: Vec::new(),
+    };
     for (place, step) in steps.iter().enumerate() {
-        try_one(step, &mut sas, &mut policies).map_err(|error| (place, error))?;
+        bench.take(step).map_err(|error| (place, error))?;
     }
-    let ((sas, other_sas), (policies, other_policies)) = (sas.outcome(), policies.outcome());
-    Ok(Preview { sas, policies, untouched: other_sas + other_policies })
+    let ((sas, other_sas), (policies, other_policies)) = (bench.sas.outcome(), bench.policies.outcome());
+    Ok(Preview { sas, policies, untouched: other_sas + other_policies, others: bench.others })
 }
 
-fn try_one(step: &Step<'_>, sas: &mut Trial<SaId, SaSpec>, policies: &mut Trial<PolicyId, PolicySpec>) -> Result<()> {
-    let refusal = |is_fine: bool, operation: Operation, errno: i32| {
-        let error = KernelError { operation, cause: Cause::Refused { errno, text: None } };
-        if is_fine { Ok(()) } else { Err(error) }
-    };
-    match step {
-        Step::AddSa(spec) => refusal(sas.add(spec.id(), (*spec).clone()), Operation::AddSa(spec.id()), libc::EEXIST),
-        Step::DeleteSa(id) => refusal(sas.delete(id), Operation::DeleteSa(*id), libc::ESRCH),
-        Step::FlushSas(protocol) => {
-            sas.flush(|sa| protocol.flushes(sa.protocol));
-            Ok(())
+/// The databases that steps are tried on.
+struct Bench {
+    sas: Trial<SaId, SaSpec>,
+    policies: Trial<PolicyId, PolicySpec>,
+    /// The SAs that wait for their keys.
+    larval: HashSet<SaId>,
+    /// The policies by their numbers.
+    places: HashMap<u32, PolicyId>,
+    others: Vec<String>,
+}
+
+fn refused_unless(is_fine: bool, operation: Operation, errno: i32) -> Result<()> {
+    let error = KernelError { operation, cause: Cause::Refused { errno, text: None } };
+    if is_fine { Ok(()) } else { Err(error) }
+}
+
+impl Bench {
+    fn take(&mut self, step: &Step<'_>) -> Result<()> {
+        match step {
+            Step::AddSa(spec) => {
+                let is_new = self.sas.add(spec.id(), (*spec).clone());
+                refused_unless(is_new, Operation::AddSa(spec.id()), libc::EEXIST)
+            }
+            Step::UpdateSa(spec) => self.update_sa(spec),
+            Step::DeleteSa(id) => refused_unless(self.sas.delete(id), Operation::DeleteSa(*id), libc::ESRCH),
+            Step::DeleteSas(filter) => {
+                self.sas.flush(|spec| filter.is_none_or(|filter| filter.fits_sa(&Sa::from_spec(spec, 0))));
+                Ok(())
+            }
+            Step::FlushSas(protocol) => {
+                self.sas.flush(|sa| protocol.flushes(sa.protocol));
+                Ok(())
+            }
+            Step::AddPolicy(spec) => {
+                let operation = Operation::AddPolicy(Box::new(spec.id()));
+                refused_unless(self.policies.add(spec.id(), (*spec).clone()), operation, libc::EEXIST)
+            }
+            Step::UpdatePolicy(spec) => {
+                // What is not there is made.
+                let _ =
+                    self.policies.update(&spec.id(), (*spec).clone()) || self.policies.add(spec.id(), (*spec).clone());
+                Ok(())
+            }
+            Step::DeletePolicy(id) => {
+                refused_unless(self.policies.delete(id), Operation::DeletePolicy(Box::new(*id)), libc::ENOENT)
+            }
+            Step::DeletePolicyAt(place) => {
+                let id = self.places.get(&place.index);
+                let id = id.filter(|id| id.direction == place.direction && id.kind == place.kind).copied();
+                let is_gone = id.is_some_and(|id| self.policies.delete(&id));
+                refused_unless(is_gone, Operation::ReadPolicyAt(place.index), libc::ENOENT)
+            }
+            Step::DeletePolicies(filter) => {
+                let fits =
+                    |spec: &PolicySpec| filter.is_none_or(|filter| filter.fits_policy(&Policy::from_spec(spec, 0, 0)));
+                self.policies.flush(fits);
+                Ok(())
+            }
+            Step::FlushPolicies(kind) => {
+                self.policies.flush(|policy| policy.kind == *kind);
+                Ok(())
+            }
+            Step::AllocateSpi(wanted) => {
+                self.others.push(format!("{wanted} is reserved"));
+                Ok(())
+            }
+            Step::SetDefaults(change) => {
+                self.others.push(format!("packets without a policy: {change}"));
+                Ok(())
+            }
+            Step::SetThresholds(change) => {
+                self.others.push(format!("hash thresholds: {change}"));
+                Ok(())
+            }
+            Step::Show(_) => Ok(()),
         }
-        Step::AddPolicy(spec) => {
-            let operation = Operation::AddPolicy(Box::new(spec.id()));
-            refusal(policies.add(spec.id(), (*spec).clone()), operation, libc::EEXIST)
+    }
+
+    fn update_sa(&mut self, spec: &SaSpec) -> Result<()> {
+        let operation = || Operation::UpdateSa(spec.id());
+        let is_larval = self.larval.remove(&spec.id());
+        let kept = self.sas.get(&spec.id()).filter(|_| !is_larval).map(|before| kept_by_update(before, spec));
+        if let Some(kept) = kept.filter(|kept| !kept.is_empty()) {
+            return Err(KernelError { operation: operation(), cause: Cause::WouldKeep(kept) });
         }
-        Step::DeletePolicy(id) => refusal(policies.delete(id), Operation::DeletePolicy(Box::new(*id)), libc::ENOENT),
-        Step::FlushPolicies(kind) => {
-            policies.flush(|policy| policy.kind == *kind);
-            Ok(())
-        }
+        refused_unless(self.sas.update(&spec.id(), spec.clone()), operation(), libc::ESRCH)
     }
 }
 

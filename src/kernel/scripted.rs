@@ -6,9 +6,12 @@ use std::time::Duration;
 
 use super::error::{Cause, KernelError, Operation};
 use super::{Kernel, Result, Watch};
+use crate::model::event::SaProgress;
+use crate::model::policy::HashThresholds;
+use crate::model::sa::SpiRequest;
 use crate::model::{
     Counts, IpsecProtocol, KernelEvent, Policy, PolicyAction, PolicyDefaults, PolicyDirection, PolicyId, PolicyKind,
-    PolicySpec, Sa, SaId, SaSpec, Sad, Spd, XfrmStatistics,
+    PolicySpec, Sa, SaId, SaSpec, Sad, Spd, Spi, XfrmStatistics,
 };
 
 /// A scripted kernel. Clones share one memory, as several sockets share one kernel.
@@ -22,6 +25,7 @@ struct Memory {
     sad: Sad,
     spd: Spd,
     defaults: PolicyDefaults,
+    thresholds: HashThresholds,
     statistics: XfrmStatistics,
     now: u64,
     next_index: u32,
@@ -37,6 +41,7 @@ impl Default for Memory {
             sad: Sad::default(),
             spd: Spd::default(),
             defaults: PolicyDefaults { input: allow, forward: allow, output: allow },
+            thresholds: HashThresholds { v4: (32, 32), v6: (128, 128) },
             statistics: XfrmStatistics::default(),
             now: 0,
             next_index: 0,
@@ -150,6 +155,53 @@ impl Kernel for ScriptedKernel {
         Ok(())
     }
 
+    /// As Linux does it: of an SA with keys only the lifetimes change.
+    fn update_sa(&mut self, spec: &SaSpec) -> Result<()> {
+        let mut memory = self.memory();
+        memory.begin(Operation::UpdateSa(spec.id()))?;
+        let found = memory.sad.get(&spec.id()).cloned();
+        let before = found.ok_or_else(|| refused(Operation::UpdateSa(spec.id()), libc::ESRCH))?;
+        let after =
+            if before.is_larval() { Sa::from_spec(spec, memory.now) } else { Sa { limits: spec.limits, ..before } };
+        memory.sad.insert(after.clone());
+        memory.tell(&KernelEvent::SaUpdated(Box::new(after)));
+        Ok(())
+    }
+
+    fn allocate_spi(&mut self, wanted: &SpiRequest) -> Result<Sa> {
+        let mut memory = self.memory();
+        let operation = Operation::AllocateSpi(Box::new(*wanted));
+        memory.begin(operation.clone())?;
+        for spi in wanted.least.0..=wanted.greatest.0 {
+            let mut spec = SaSpec::new(wanted.source, wanted.destination, wanted.protocol, Spi(spi));
+            (spec.mode, spec.reqid, spec.mark, spec.if_id) = (wanted.mode, wanted.reqid, wanted.mark, wanted.if_id);
+            if memory.sad.get(&spec.id()).is_none() {
+                // No event tells of it.
+                let sa = Sa::from_spec(&spec, memory.now);
+                memory.sad.insert(sa.clone());
+                return Ok(sa);
+            }
+        }
+        Err(refused(operation, libc::ENOENT))
+    }
+
+    fn progress(&mut self, id: &SaId) -> Result<SaProgress> {
+        let sa = self.sa(id)?;
+        Ok(SaProgress {
+            id: sa.id(),
+            source: sa.source,
+            reqid: sa.reqid,
+            flags: 0,
+            replay: Some(sa.replay),
+            used: Some(sa.used),
+            replay_threshold: sa.extras.replay_threshold,
+            timer_threshold: sa.extras.timer_threshold,
+            if_id: sa.if_id,
+            direction: sa.direction,
+            cpu: sa.extras.cpu,
+        })
+    }
+
     fn resume_sa(&mut self, sa: &Sa) -> Result<()> {
         let mut memory = self.memory();
         memory.begin(Operation::AddSa(sa.id()))?;
@@ -206,6 +258,18 @@ impl Kernel for ScriptedKernel {
         Ok(())
     }
 
+    fn update_policy(&mut self, spec: &PolicySpec) -> Result<()> {
+        let mut memory = self.memory();
+        memory.begin(Operation::UpdatePolicy(Box::new(spec.id())))?;
+        let before = memory.spd.get(&spec.id()).map(|policy| policy.index);
+        memory.next_index += 8;
+        let index = before.unwrap_or(memory.next_index + u32::from(spec.direction.number()));
+        let policy = Policy::from_spec(spec, index, memory.now);
+        memory.spd.insert(policy.clone());
+        memory.tell(&KernelEvent::PolicyUpdated(Box::new(policy)));
+        Ok(())
+    }
+
     fn delete_policy(&mut self, id: &PolicyId) -> Result<()> {
         let mut memory = self.memory();
         let operation = Operation::DeletePolicy(Box::new(*id));
@@ -235,6 +299,19 @@ impl Kernel for ScriptedKernel {
         memory.begin(Operation::SetDefaults)?;
         memory.defaults = defaults;
         memory.tell(&KernelEvent::DefaultsChanged(defaults));
+        Ok(())
+    }
+
+    fn thresholds(&mut self) -> Result<HashThresholds> {
+        let mut memory = self.memory();
+        memory.begin(Operation::ReadThresholds)?;
+        Ok(memory.thresholds)
+    }
+
+    fn set_thresholds(&mut self, thresholds: HashThresholds) -> Result<()> {
+        let mut memory = self.memory();
+        memory.begin(Operation::SetThresholds)?;
+        memory.thresholds = thresholds;
         Ok(())
     }
 
@@ -282,7 +359,6 @@ impl Watch for ScriptedWatch {
 mod tests {
     use super::*;
     use crate::kernel::{Follower, Update};
-    use crate::model::Spi;
 
     fn spec(spi: u32) -> SaSpec {
         SaSpec::new([10, 0, 0, 1].into(), [10, 0, 0, 2].into(), IpsecProtocol::Esp, Spi(spi))

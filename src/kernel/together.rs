@@ -3,10 +3,15 @@
 //! The kernel has no such thing: changes are made one after the other, and at a refusal those before it are taken back,
 //! the last first. In between, packets meet what is there.
 
-use super::{Kernel, KernelError, Operation, Result};
+use super::{Cause, Kernel, KernelError, Operation, Result};
 use crate::model::pair::Half;
-use crate::model::sa::Replay;
-use crate::model::{IpsecProtocol, Policy, PolicyId, PolicyKind, PolicySpec, Sa, SaId, SaSpec};
+use crate::model::policy::{DefaultsChange, HashThresholds, ThresholdsChange};
+use crate::model::question::{PolicyPlace, Question};
+use crate::model::sa::{Replay, SpiRequest};
+use crate::model::spd::matching_order;
+use crate::model::{
+    Counts, IpsecProtocol, Policy, PolicyDefaults, PolicyId, PolicyKind, PolicySpec, RowFilter, Sa, SaId, SaSpec,
+};
 
 /// A change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +28,41 @@ pub enum Step<'a> {
     DeletePolicy(PolicyId),
     /// Remove all policies of a kind.
     FlushPolicies(PolicyKind),
+    /// Change an SA, or give a larval one its keys.
+    UpdateSa(&'a SaSpec),
+    /// Remove all SAs that fit; all of them where nothing is said.
+    DeleteSas(Option<&'a RowFilter>),
+    /// Reserve an SPI.
+    AllocateSpi(&'a SpiRequest),
+    /// Change a policy, or make it.
+    UpdatePolicy(&'a PolicySpec),
+    /// Remove the policy of this number.
+    DeletePolicyAt(PolicyPlace),
+    /// Remove all policies that fit, but none of a socket; all of them where nothing is said.
+    DeletePolicies(Option<&'a RowFilter>),
+    /// Change the fate of packets without a policy.
+    SetDefaults(DefaultsChange),
+    /// Hash policies from other prefix lengths on.
+    SetThresholds(ThresholdsChange),
+    /// Change nothing, show something.
+    Show(&'a Question),
+}
+
+/// What a step has to tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// SAs, oldest first.
+    Sas(Vec<Sa>),
+    /// Policies, in the order in which the kernel asks them.
+    Policies(Vec<Policy>),
+    /// How many SAs there are.
+    SaCounts(Counts),
+    /// How many policies there are, and from which prefix lengths on they are hashed.
+    PolicyCounts(Counts, HashThresholds),
+    /// How packets without a policy fare.
+    Defaults(PolicyDefaults),
+    /// The SPI that was reserved.
+    Allocated(Box<Sa>),
 }
 
 /// Why nothing has changed.
@@ -34,6 +74,8 @@ pub struct Refusal {
     pub error: KernelError,
     /// What it refused even to take back: of these, something has changed after all.
     pub left: Vec<KernelError>,
+    /// What the steps before it had to tell, each with its place.
+    pub answers: Vec<(usize, Answer)>,
 }
 
 /// What takes a step back.
@@ -42,6 +84,10 @@ enum Undo {
     DeletePolicy(PolicyId),
     ResumeSa(Box<Sa>),
     AddPolicy(Box<PolicySpec>),
+    UpdateSa(Box<SaSpec>),
+    UpdatePolicy(Box<PolicySpec>),
+    SetDefaults(PolicyDefaults),
+    SetThresholds(HashThresholds),
 }
 
 /// How far the sequence numbers of an SA that is made again are put ahead of what was read: packets may have been sent
@@ -51,27 +97,33 @@ const AHEAD: u64 = 1 << 16;
 /// How many SAs are made with one message to the kernel.
 const MOST_AT_ONCE: usize = 64;
 
-/// Carries out all steps, or none.
+/// Carries out all steps, or none. Returns what they had to tell, each with its step's place.
 ///
 /// # Errors
 /// The kernel's refusal, after everything before it was taken back.
-pub fn carry_out(kernel: &mut dyn Kernel, steps: &[Step<'_>]) -> std::result::Result<(), Refusal> {
-    let mut undos = Vec::new();
+pub fn carry_out(
+    kernel: &mut dyn Kernel,
+    steps: &[Step<'_>],
+) -> std::result::Result<Vec<(usize, Answer)>, Box<Refusal>> {
+    let (mut undos, mut answers) = (Vec::new(), Vec::new());
     let mut place = 0;
     while let Some(step) = steps.get(place) {
         let many = sas_at(steps.get(place..).unwrap_or_default());
         let taken = if many.len() > 1 {
-            take_many(kernel, &many, &mut undos)
+            take_many(kernel, &many, &mut undos).map(|()| None)
         } else {
             take(kernel, step, &mut undos).map_err(|error| (0, error))
         };
-        if let Err((behind, error)) = taken {
-            let left = undos.into_iter().rev().filter_map(|undo| take_back(kernel, undo).err()).collect();
-            return Err(Refusal { step: place + behind, error, left });
+        match taken {
+            Ok(answer) => answers.extend(answer.map(|answer| (place, answer))),
+            Err((behind, error)) => {
+                let left = undos.into_iter().rev().filter_map(|undo| take_back(kernel, undo).err()).collect();
+                return Err(Box::new(Refusal { step: place + behind, error, left, answers }));
+            }
         }
         place += many.len().max(1);
     }
-    Ok(())
+    Ok(answers)
 }
 
 /// The SAs that steps begin with, but not more than are sent at once.
@@ -103,7 +155,8 @@ fn take_many(
 pub fn add(kernel: &mut dyn Kernel, half: &Half) -> Result<()> {
     let sas = half.sas.iter().map(Step::AddSa);
     let steps: Vec<Step<'_>> = sas.chain(half.policies.iter().map(Step::AddPolicy)).collect();
-    carry_out(kernel, &steps).map_err(|refusal| refusal.left.into_iter().next().unwrap_or(refusal.error))
+    let worst = |refusal: Box<Refusal>| refusal.left.into_iter().next().unwrap_or(refusal.error);
+    carry_out(kernel, &steps).map(|_| ()).map_err(worst)
 }
 
 /// Makes an SA anew as `spec` says. Where its keys stay, its sequence numbers, counters and age go on.
@@ -128,7 +181,7 @@ pub fn keeps_numbers(before: &Sa, after: &SaSpec) -> bool {
     before.algorithms == after.algorithms && before.flags.esn() == after.flags.esn()
 }
 
-fn take(kernel: &mut dyn Kernel, step: &Step<'_>, undos: &mut Vec<Undo>) -> Result<()> {
+fn take(kernel: &mut dyn Kernel, step: &Step<'_>, undos: &mut Vec<Undo>) -> Result<Option<Answer>> {
     match step {
         Step::AddSa(spec) => {
             kernel.add_sa(spec)?;
@@ -138,18 +191,8 @@ fn take(kernel: &mut dyn Kernel, step: &Step<'_>, undos: &mut Vec<Undo>) -> Resu
             kernel.add_policy(spec)?;
             undos.push(Undo::DeletePolicy(spec.id()));
         }
-        Step::DeleteSa(id) => {
-            let operation = || Operation::DeleteSa(*id);
-            let sa = kernel.sa(id).map_err(|error| KernelError { operation: operation(), ..error })?;
-            kernel.delete_sa(id)?;
-            undos.push(resume(sa));
-        }
-        Step::DeletePolicy(id) => {
-            let operation = || Operation::DeletePolicy(Box::new(*id));
-            let policy = kernel.policy(id).map_err(|error| KernelError { operation: operation(), ..error })?;
-            kernel.delete_policy(id)?;
-            undos.push(Undo::AddPolicy(Box::new(policy.to_spec())));
-        }
+        Step::DeleteSa(id) => delete_sa(kernel, id, undos)?,
+        Step::DeletePolicy(id) => delete_policy(kernel, id, undos)?,
         Step::FlushSas(protocol) => {
             let is_flushed = |sa: &Sa| protocol.flushes(sa.protocol) && !sa.is_made_by_kernel() && !sa.is_larval();
             let flushed: Vec<Sa> = kernel.sas()?.into_iter().filter(is_flushed).collect();
@@ -160,10 +203,163 @@ fn take(kernel: &mut dyn Kernel, step: &Step<'_>, undos: &mut Vec<Undo>) -> Resu
             let is_flushed = |policy: &Policy| policy.kind == *kind && !policy.is_of_socket();
             let flushed: Vec<Policy> = kernel.policies()?.into_iter().filter(is_flushed).collect();
             kernel.flush_policies(*kind)?;
-            undos.extend(flushed.iter().map(|policy| Undo::AddPolicy(Box::new(policy.to_spec()))));
+            undos.extend(flushed.iter().map(|policy| Undo::AddPolicy(Box::new(again(policy)))));
         }
+        Step::UpdateSa(spec) => update_sa(kernel, spec, undos)?,
+        Step::DeleteSas(filter) => {
+            // Those that the kernel made itself go with the ones that they belong to.
+            for sa in fitting_sas(kernel, *filter)?.iter().filter(|sa| !sa.is_made_by_kernel()) {
+                delete_sa(kernel, &sa.id(), undos)?;
+            }
+        }
+        Step::AllocateSpi(wanted) => {
+            let sa = kernel.allocate_spi(wanted)?;
+            undos.push(Undo::DeleteSa(sa.id()));
+            return Ok(Some(Answer::Allocated(Box::new(sa))));
+        }
+        Step::UpdatePolicy(spec) => update_policy(kernel, spec, undos)?,
+        Step::DeletePolicyAt(place) => {
+            let id = policy_at(kernel, *place)?.id();
+            delete_policy(kernel, &id, undos)?;
+        }
+        Step::DeletePolicies(filter) => {
+            for policy in fitting_policies(kernel, *filter)? {
+                delete_policy(kernel, &policy.id(), undos)?;
+            }
+        }
+        Step::SetDefaults(change) => {
+            let before = kernel.defaults()?;
+            kernel.set_defaults(change.on(before))?;
+            undos.push(Undo::SetDefaults(before));
+        }
+        Step::SetThresholds(change) => {
+            let before = kernel.thresholds()?;
+            kernel.set_thresholds(change.on(before))?;
+            undos.push(Undo::SetThresholds(before));
+        }
+        Step::Show(question) => return answer(kernel, question).map(Some),
     }
+    Ok(None)
+}
+
+fn delete_sa(kernel: &mut dyn Kernel, id: &SaId, undos: &mut Vec<Undo>) -> Result<()> {
+    let operation = || Operation::DeleteSa(*id);
+    let sa = kernel.sa(id).map_err(|error| KernelError { operation: operation(), ..error })?;
+    kernel.delete_sa(id)?;
+    // A reserved SPI is not made again: its owner would not know of it.
+    undos.extend(Some(sa).filter(|sa| !sa.is_larval()).map(resume));
     Ok(())
+}
+
+fn delete_policy(kernel: &mut dyn Kernel, id: &PolicyId, undos: &mut Vec<Undo>) -> Result<()> {
+    let operation = || Operation::DeletePolicy(Box::new(*id));
+    let policy = kernel.policy(id).map_err(|error| KernelError { operation: operation(), ..error })?;
+    kernel.delete_policy(id)?;
+    undos.push(Undo::AddPolicy(Box::new(again(&policy))));
+    Ok(())
+}
+
+fn update_sa(kernel: &mut dyn Kernel, spec: &SaSpec, undos: &mut Vec<Undo>) -> Result<()> {
+    let operation = || Operation::UpdateSa(spec.id());
+    let before = kernel.sa(&spec.id()).map_err(|error| KernelError { operation: operation(), ..error })?;
+    if before.is_larval() {
+        kernel.update_sa(spec)?;
+        undos.push(Undo::DeleteSa(spec.id()));
+        return Ok(());
+    }
+    let kept = kept_by_update(&before.to_spec(), spec);
+    if !kept.is_empty() {
+        return Err(KernelError { operation: operation(), cause: Cause::WouldKeep(kept) });
+    }
+    kernel.update_sa(spec)?;
+    undos.push(Undo::UpdateSa(Box::new(before.to_spec())));
+    Ok(())
+}
+
+/// What the kernel leaves as it is without a word when an SA is updated (`xfrm_state_update`,
+/// `net/xfrm/xfrm_state.c`): all but the lifetimes and the encapsulation's ports.
+pub fn kept_by_update(before: &SaSpec, after: &SaSpec) -> Vec<&'static str> {
+    let (old, new) = (&before.extras, &after.extras);
+    let kinds = [old, new].map(|extras| extras.encapsulation.map(|encapsulation| encapsulation.kind));
+    let rest = |spec: &SaSpec| {
+        let mut extras = spec.extras.clone();
+        extras.encapsulation = None;
+        extras
+    };
+    [
+        (before.source != after.source, "source"),
+        (before.mode != after.mode, "mode"),
+        (before.algorithms != after.algorithms, "keys and algorithms"),
+        (before.reqid != after.reqid, "reqid"),
+        (before.flags != after.flags, "flags"),
+        (before.replay_window != after.replay_window, "replay window"),
+        (before.selector != after.selector, "selector"),
+        (before.direction != after.direction, "direction"),
+        (before.if_id != after.if_id, "xfrm interface"),
+        (after.sent != 0 || after.received != 0, "sequence numbers"),
+        (kinds[0] != kinds[1], "encapsulation"),
+        (rest(before) != rest(after), "rarer attributes"),
+    ]
+    .into_iter()
+    .filter_map(|(is_so, words)| is_so.then_some(words))
+    .collect()
+}
+
+fn update_policy(kernel: &mut dyn Kernel, spec: &PolicySpec, undos: &mut Vec<Undo>) -> Result<()> {
+    let before = match kernel.policy(&spec.id()) {
+        Ok(policy) => Some(policy),
+        Err(error) if error.errno() == Some(libc::ENOENT) => None,
+        Err(error) => return Err(error),
+    };
+    kernel.update_policy(spec)?;
+    undos.push(match before {
+        Some(policy) => Undo::UpdatePolicy(Box::new(again(&policy))),
+        None => Undo::DeletePolicy(spec.id()),
+    });
+    Ok(())
+}
+
+fn fitting_sas(kernel: &mut dyn Kernel, filter: Option<&RowFilter>) -> Result<Vec<Sa>> {
+    let mut sas = kernel.sas()?;
+    sas.retain(|sa| filter.is_none_or(|filter| filter.fits_sa(sa)));
+    // The kernel gives the newest first.
+    sas.reverse();
+    Ok(sas)
+}
+
+fn fitting_policies(kernel: &mut dyn Kernel, filter: Option<&RowFilter>) -> Result<Vec<Policy>> {
+    let mut policies = kernel.policies()?;
+    policies.retain(|policy| !policy.is_of_socket() && filter.is_none_or(|filter| filter.fits_policy(policy)));
+    policies.sort_by(matching_order);
+    Ok(policies)
+}
+
+fn policy_at(kernel: &mut dyn Kernel, place: PolicyPlace) -> Result<Policy> {
+    let is_it =
+        |policy: &Policy| (policy.index, policy.direction, policy.kind) == (place.index, place.direction, place.kind);
+    let refusal = || KernelError {
+        operation: Operation::ReadPolicyAt(place.index),
+        cause: Cause::Refused { errno: libc::ENOENT, text: None },
+    };
+    kernel.policies()?.into_iter().find(is_it).ok_or_else(refusal)
+}
+
+fn answer(kernel: &mut dyn Kernel, question: &Question) -> Result<Answer> {
+    Ok(match question {
+        Question::Sa(id) => Answer::Sas(vec![kernel.sa(id)?]),
+        Question::Sas(filter) => Answer::Sas(fitting_sas(kernel, filter.as_ref())?),
+        Question::Policy(id) => Answer::Policies(vec![kernel.policy(id)?]),
+        Question::PolicyAt(place) => Answer::Policies(vec![policy_at(kernel, *place)?]),
+        Question::Policies(filter) => Answer::Policies(fitting_policies(kernel, filter.as_ref())?),
+        Question::CountSas => Answer::SaCounts(kernel.counts()?),
+        Question::CountPolicies => Answer::PolicyCounts(kernel.counts()?, kernel.thresholds()?),
+        Question::Defaults => Answer::Defaults(kernel.defaults()?),
+    })
+}
+
+/// A policy as it was, under the number that it had.
+fn again(policy: &Policy) -> PolicySpec {
+    PolicySpec { index: policy.index, ..policy.to_spec() }
 }
 
 fn resume(mut sa: Sa) -> Undo {
@@ -188,13 +384,17 @@ fn take_back(kernel: &mut dyn Kernel, undo: Undo) -> Result<()> {
         Undo::DeletePolicy(id) => kernel.delete_policy(&id),
         Undo::ResumeSa(sa) => kernel.resume_sa(&sa),
         Undo::AddPolicy(spec) => kernel.add_policy(&spec),
+        Undo::UpdateSa(spec) => kernel.update_sa(&spec),
+        Undo::UpdatePolicy(spec) => kernel.update_policy(&spec),
+        Undo::SetDefaults(defaults) => kernel.set_defaults(defaults),
+        Undo::SetThresholds(thresholds) => kernel.set_thresholds(thresholds),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::{Cause, ScriptedKernel};
+    use crate::kernel::ScriptedKernel;
     use crate::model::pair::PairPlan;
     use crate::model::{IpsecProtocol, Spi};
 
@@ -270,5 +470,63 @@ mod tests {
         kernel.refuse_after(2, Cause::Refused { errno: libc::EPERM, text: None });
         let refusal = carry_out(&mut kernel, &[Step::AddSa(&half.sas[0]), gone]).unwrap_err();
         assert_eq!((refusal.step, refusal.left.len()), (1, 1));
+    }
+
+    #[test]
+    fn an_update_that_the_kernel_would_ignore_is_refused() {
+        let spec = SaSpec::new([10, 9, 0, 1].into(), [10, 9, 0, 2].into(), IpsecProtocol::Comp, Spi(0x1001));
+        let mut kernel = ScriptedKernel::at(0);
+        let mut keyed = spec.clone();
+        keyed.algorithms.compression = Some(crate::model::AlgorithmName::from_kernel("deflate"));
+        kernel.add_sa(&keyed).unwrap();
+        let longer = SaSpec { limits: crate::model::LifetimeLimits::ending_after(3600), ..keyed.clone() };
+        carry_out(&mut kernel, &[Step::UpdateSa(&longer)]).unwrap();
+        assert_eq!(kernel.sa(&spec.id()).unwrap().limits, longer.limits);
+        let other = SaSpec { reqid: crate::model::ReqId(7), ..longer.clone() };
+        let refusal = carry_out(&mut kernel, &[Step::UpdateSa(&keyed), Step::UpdateSa(&other)]).unwrap_err();
+        assert!(refusal.error.to_string().contains("would keep its reqid"), "{}", refusal.error);
+        assert_eq!(kernel.sa(&spec.id()).unwrap().limits, longer.limits, "the first update was taken back");
+    }
+
+    #[test]
+    fn what_fits_goes_and_comes_back_and_answers_are_told() {
+        let mut kernel = ScriptedKernel::at(0);
+        let plan = PairPlan::between([10, 9, 0, 1].into(), [10, 9, 0, 2].into());
+        let [half, _] = plan.make(|protocol| Spi::random(protocol, |_| false)).unwrap();
+        add(&mut kernel, &half).unwrap();
+        let parse = |text: &str, rows| RowFilter::parse(text, rows).unwrap().unwrap();
+        let to_2 = parse("dst 10.9.0.2", crate::model::row_filter::Rows::Sas);
+        let out = parse("dir out", crate::model::row_filter::Rows::Policies);
+        let (sas, all) = (Question::Sas(Some(to_2.clone())), Question::Policies(None));
+        let wanted = SpiRequest::any([10, 9, 0, 1].into(), [10, 9, 0, 2].into(), IpsecProtocol::Esp);
+        let defaults = DefaultsChange { input: Some(crate::model::PolicyAction::Block), ..DefaultsChange::default() };
+        let mut steps = vec![
+            Step::Show(&sas),
+            Step::DeleteSas(Some(&to_2)),
+            Step::DeletePolicies(Some(&out)),
+            Step::Show(&all),
+            Step::AllocateSpi(&wanted),
+            Step::SetDefaults(defaults),
+            Step::SetThresholds(ThresholdsChange { v4: Some((24, 24)), v6: None }),
+            Step::DeletePolicyAt(PolicyPlace {
+                index: 999,
+                direction: crate::model::PolicyDirection::Out,
+                kind: PolicyKind::Main,
+            }),
+        ];
+        let before = (kernel.defaults().unwrap(), kernel.thresholds().unwrap(), kernel.sas().unwrap().len());
+        let refusal = carry_out(&mut kernel, &steps).unwrap_err();
+        assert_eq!((refusal.step, refusal.error.errno(), refusal.left), (7, Some(libc::ENOENT), Vec::new()));
+        let after = (kernel.defaults().unwrap(), kernel.thresholds().unwrap(), kernel.sas().unwrap().len());
+        assert_eq!(after, before);
+        steps.pop();
+        let answers = carry_out(&mut kernel, &steps).unwrap();
+        assert_eq!(answers.iter().map(|(place, _)| *place).collect::<Vec<_>>(), [0, 3, 4]);
+        assert!(
+            matches!(&answers[0].1, Answer::Sas(sas) if sas.len() == 1 && sas[0].destination.to_string() == "10.9.0.2")
+        );
+        assert!(matches!(&answers[1].1, Answer::Policies(policies) if policies.len() == 1));
+        assert!(matches!(&answers[2].1, Answer::Allocated(sa) if sa.is_larval()));
+        assert_eq!(kernel.thresholds().unwrap(), HashThresholds { v4: (24, 24), v6: (128, 128) });
     }
 }

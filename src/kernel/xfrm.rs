@@ -14,6 +14,9 @@ use netlink_sys::protocols::NETLINK_XFRM;
 use super::error::{Cause, KernelError, Operation};
 use super::netlink::{Connection, Message, Request};
 use super::{Kernel, Result, Watch};
+use crate::model::event::SaProgress;
+use crate::model::policy::HashThresholds;
+use crate::model::sa::SpiRequest;
 use crate::model::{
     Counts, IpsecProtocol, Policy, PolicyDefaults, PolicyId, PolicyKind, PolicySpec, Sa, SaId, SaSpec, XfrmStatistics,
 };
@@ -72,6 +75,11 @@ impl XfrmKernel {
         found.ok_or(KernelError { operation, cause })
     }
 
+    fn spd_information(&mut self, operation: Operation) -> Result<(Counts, HashThresholds)> {
+        let request = Request::new(c::XFRM_MSG_GETSPDINFO).body(&u32::MAX.to_ne_bytes());
+        self.one(operation, request, c::XFRM_MSG_NEWSPDINFO, decode::spd_information)
+    }
+
     fn tell(&mut self, operation: &Operation, request: Request) -> Result<()> {
         self.connection.request(operation, request, 0, |_| Ok(()))
     }
@@ -89,17 +97,30 @@ impl Kernel for XfrmKernel {
     }
 
     fn add_sa(&mut self, spec: &SaSpec) -> Result<()> {
-        self.tell(&Operation::AddSa(spec.id()), encode::new_sa(spec))
+        self.tell(&Operation::AddSa(spec.id()), encode::sa(c::XFRM_MSG_NEWSA, spec))
     }
 
     fn add_sas(&mut self, specs: &[&SaSpec]) -> Vec<(usize, KernelError)> {
-        let mut requests: Vec<Request> = specs.iter().map(|spec| encode::new_sa(spec)).collect();
+        let mut requests: Vec<Request> = specs.iter().map(|spec| encode::sa(c::XFRM_MSG_NEWSA, spec)).collect();
         let refusals = self.connection.requests(&mut requests).into_iter();
         let named = |(place, cause): (usize, _)| {
             let operation = Operation::AddSa(specs.get(place)?.id());
             Some((place, KernelError { operation, cause }))
         };
         refusals.filter_map(named).collect()
+    }
+
+    fn update_sa(&mut self, spec: &SaSpec) -> Result<()> {
+        self.tell(&Operation::UpdateSa(spec.id()), encode::sa(c::XFRM_MSG_UPDSA, spec))
+    }
+
+    fn allocate_spi(&mut self, wanted: &SpiRequest) -> Result<Sa> {
+        let operation = Operation::AllocateSpi(Box::new(*wanted));
+        self.one(operation, encode::allocate_spi(wanted), c::XFRM_MSG_NEWSA, decode::sa)
+    }
+
+    fn progress(&mut self, id: &SaId) -> Result<SaProgress> {
+        self.one(Operation::ReadSa(*id), encode::progress_of(id), c::XFRM_MSG_NEWAE, decode::progress)
     }
 
     fn resume_sa(&mut self, sa: &Sa) -> Result<()> {
@@ -133,7 +154,12 @@ impl Kernel for XfrmKernel {
     }
 
     fn add_policy(&mut self, spec: &PolicySpec) -> Result<()> {
-        self.tell(&Operation::AddPolicy(Box::new(spec.id())), encode::new_policy(spec))
+        self.tell(&Operation::AddPolicy(Box::new(spec.id())), encode::policy(c::XFRM_MSG_NEWPOLICY, spec))
+    }
+
+    fn update_policy(&mut self, spec: &PolicySpec) -> Result<()> {
+        let operation = Operation::UpdatePolicy(Box::new(spec.id()));
+        self.tell(&operation, encode::policy(c::XFRM_MSG_UPDPOLICY, spec))
     }
 
     fn delete_policy(&mut self, id: &PolicyId) -> Result<()> {
@@ -156,12 +182,18 @@ impl Kernel for XfrmKernel {
     }
 
     fn counts(&mut self) -> Result<Counts> {
-        let flags = u32::MAX.to_ne_bytes();
-        let sas = Request::new(c::XFRM_MSG_GETSADINFO).body(&flags);
-        let sas = self.one(Operation::Count, sas, c::XFRM_MSG_NEWSADINFO, decode::sad_count)?;
-        let policies = Request::new(c::XFRM_MSG_GETSPDINFO).body(&flags);
-        let policies = self.one(Operation::Count, policies, c::XFRM_MSG_NEWSPDINFO, decode::spd_counts)?;
-        Ok(Counts { sas, ..policies })
+        let sas = Request::new(c::XFRM_MSG_GETSADINFO).body(&u32::MAX.to_ne_bytes());
+        let sas = self.one(Operation::Count, sas, c::XFRM_MSG_NEWSADINFO, decode::sad_counts)?;
+        let (policies, _) = self.spd_information(Operation::Count)?;
+        Ok(Counts { sas: sas.sas, sa_buckets: sas.sa_buckets, ..policies })
+    }
+
+    fn thresholds(&mut self) -> Result<HashThresholds> {
+        self.spd_information(Operation::ReadThresholds).map(|(_, thresholds)| thresholds)
+    }
+
+    fn set_thresholds(&mut self, thresholds: HashThresholds) -> Result<()> {
+        self.tell(&Operation::SetThresholds, encode::thresholds(thresholds))
     }
 
     fn statistics(&mut self) -> Result<XfrmStatistics> {

@@ -128,7 +128,8 @@ fn transform(kernel_name: &str, key: &[u8], icv_bits: u32) -> Option<Transform> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dialect::setkey::{Deed, parse};
+    use crate::dialect::deed::Deed;
+    use crate::dialect::setkey::parse;
     use crate::model::check;
 
     /// What a script asks for.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::sa::UnknownAttribute;
+use super::extras::{Offload, SecurityContext, UnknownAttribute};
 use super::{IfId, LifetimeLimits, LifetimeUsed, Mark, Selector, Template};
 
 /// Which packets a policy is asked about (`XFRM_POLICY_IN`, `OUT`, `FWD`).
@@ -200,6 +200,10 @@ pub struct Policy {
     pub mark: Option<Mark>,
     /// The xfrm interface.
     pub if_id: Option<IfId>,
+    /// The security module's label.
+    pub security: Option<Box<SecurityContext>>,
+    /// The device that does the work.
+    pub offload: Option<Offload>,
     /// What the kernel told beyond these, attribute by attribute.
     pub unknown: Vec<UnknownAttribute>,
 }
@@ -217,7 +221,8 @@ impl Policy {
         }
     }
 
-    /// What would make it again.
+    /// What would make it again, under a number of the kernel's choice and with everything else as the kernel told it,
+    /// also what espial has no name for.
     pub fn to_spec(&self) -> PolicySpec {
         PolicySpec {
             selector: self.selector,
@@ -225,11 +230,16 @@ impl Policy {
             kind: self.kind,
             action: self.action,
             priority: self.priority,
+            index: 0,
             flags: self.flags,
+            share: self.share,
             limits: self.limits,
             templates: self.templates.clone(),
             mark: self.mark,
             if_id: self.if_id,
+            security: self.security.clone(),
+            offload: self.offload,
+            unknown: self.unknown.clone(),
         }
     }
 
@@ -262,8 +272,12 @@ pub struct PolicySpec {
     pub action: PolicyAction,
     /// The lowest number is asked first.
     pub priority: u32,
+    /// The number that it asks for; 0 leaves it to the kernel. The lowest three bits are the direction.
+    pub index: u32,
     /// `XFRM_POLICY_LOCALOK` (1) and `XFRM_POLICY_ICMP` (2).
     pub flags: u8,
+    /// `XFRM_SHARE_*`; the kernel stores and ignores it.
+    pub share: u8,
     /// When it ends.
     pub limits: LifetimeLimits,
     /// The transforms demanded, first to last on the way out; at most [`PolicySpec::MOST_TEMPLATES`].
@@ -272,6 +286,12 @@ pub struct PolicySpec {
     pub mark: Option<Mark>,
     /// The xfrm interface.
     pub if_id: Option<IfId>,
+    /// The security module's label.
+    pub security: Option<Box<SecurityContext>>,
+    /// The device that does the work.
+    pub offload: Option<Offload>,
+    /// What a kernel told beyond these, to be sent back as it came.
+    pub unknown: Vec<UnknownAttribute>,
 }
 
 impl PolicySpec {
@@ -288,11 +308,16 @@ impl PolicySpec {
             kind: PolicyKind::Main,
             action: PolicyAction::Allow,
             priority: 0,
+            index: 0,
             flags: 0,
+            share: 0,
             limits: LifetimeLimits::default(),
             templates: Vec::new(),
             mark: None,
             if_id: None,
+            security: None,
+            offload: None,
+            unknown: Vec::new(),
         }
     }
 
@@ -321,13 +346,81 @@ impl Policy {
             priority: spec.priority,
             index,
             flags: spec.flags,
-            share: 0,
+            share: spec.share,
             limits: spec.limits,
             used: LifetimeUsed { added_at: now, ..LifetimeUsed::default() },
             templates: spec.templates.clone(),
             mark: spec.mark,
             if_id: spec.if_id,
-            unknown: Vec::new(),
+            security: spec.security.clone(),
+            offload: spec.offload,
+            unknown: spec.unknown.clone(),
+        }
+    }
+}
+
+/// Prefix lengths from which on the kernel finds policies by hash instead of going through a list
+/// (`XFRMA_SPD_IPV4_HTHRESH`, `XFRMA_SPD_IPV6_HTHRESH`): it affects speed alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HashThresholds {
+    /// Of IPv4: this host's prefix, the other one's; each 0 to 32.
+    pub v4: (u8, u8),
+    /// Of IPv6: this host's prefix, the other one's; each 0 to 128.
+    pub v6: (u8, u8),
+}
+
+/// Other prefix lengths; `None` stays as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ThresholdsChange {
+    /// Of IPv4.
+    pub v4: Option<(u8, u8)>,
+    /// Of IPv6.
+    pub v6: Option<(u8, u8)>,
+}
+
+impl fmt::Display for ThresholdsChange {
+    /// `IPv4 24 32, IPv6 64 128`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let families = [("IPv4", self.v4), ("IPv6", self.v6)];
+        let words = families.iter().filter_map(|(family, lengths)| lengths.map(|(l, r)| format!("{family} {l} {r}")));
+        f.write_str(&words.collect::<Vec<_>>().join(", "))
+    }
+}
+
+impl ThresholdsChange {
+    /// What comes of it.
+    pub fn on(self, before: HashThresholds) -> HashThresholds {
+        HashThresholds { v4: self.v4.unwrap_or(before.v4), v6: self.v6.unwrap_or(before.v6) }
+    }
+}
+
+/// Another fate for packets that no policy matches; `None` stays as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DefaultsChange {
+    /// Packets for this host.
+    pub input: Option<PolicyAction>,
+    /// Packets passed on.
+    pub forward: Option<PolicyAction>,
+    /// Packets sent.
+    pub output: Option<PolicyAction>,
+}
+
+impl fmt::Display for DefaultsChange {
+    /// `in block, fwd block`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ways = [("in", self.input), ("fwd", self.forward), ("out", self.output)];
+        let words = ways.iter().filter_map(|(way, action)| action.map(|action| format!("{way} {action}")));
+        f.write_str(&words.collect::<Vec<_>>().join(", "))
+    }
+}
+
+impl DefaultsChange {
+    /// What comes of it.
+    pub fn on(self, before: PolicyDefaults) -> PolicyDefaults {
+        PolicyDefaults {
+            input: self.input.unwrap_or(before.input),
+            forward: self.forward.unwrap_or(before.forward),
+            output: self.output.unwrap_or(before.output),
         }
     }
 }

@@ -250,6 +250,16 @@ impl RowFilter {
         self.holds(&mut |test| row.fits(test, contains))
     }
 
+    /// Whether an SA fits, looked at by itself: without a clock, without columns.
+    pub fn fits_sa(&self, sa: &Sa) -> bool {
+        self.fits(&FilteredRow { object: Object::Sa(sa, sa.direction), now: 0 }, &mut |_| false)
+    }
+
+    /// Whether a policy fits, looked at by itself: without a clock, without columns.
+    pub fn fits_policy(&self, policy: &Policy) -> bool {
+        self.fits(&FilteredRow { object: Object::Policy(policy), now: 0 }, &mut |_| false)
+    }
+
     /// Whether another row may fit by and by without an event: its counters, its age or its text change.
     pub fn is_live(&self) -> bool {
         use Quantity::{Age, Bytes, Errors, Packets};

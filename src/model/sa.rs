@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use super::{
-    AlgorithmName, IfId, IpsecProtocol, LifetimeLimits, LifetimeUsed, Mark, Mode, ReqId, Secret, Selector, Spi,
+    AlgorithmName, Extras, IfId, IpsecProtocol, LifetimeLimits, LifetimeUsed, Mark, Mode, ReqId, Secret, Selector, Spi,
 };
 
 /// What names an SA to the kernel. The source address is not part of it.
@@ -142,75 +142,6 @@ impl SaErrors {
     }
 }
 
-/// UDP or TCP around the ESP packet, to pass NAT (RFC 3948, RFC 8229).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Encapsulation {
-    /// `UDP_ENCAP_ESPINUDP` (2), `TCP_ENCAP_ESPINTCP` (7), ...
-    pub kind: u16,
-    /// The outer source port.
-    pub source_port: u16,
-    /// The outer destination port.
-    pub destination_port: u16,
-    /// The address that the sender had before NAT.
-    pub original: IpAddr,
-}
-
-impl Encapsulation {
-    /// `UDP_ENCAP_ESPINUDP`: ESP in UDP (RFC 3948).
-    pub const ESP_IN_UDP: u16 = 2;
-    /// `TCP_ENCAP_ESPINTCP`: ESP in TCP (RFC 8229).
-    pub const ESP_IN_TCP: u16 = 7;
-}
-
-/// A device that does the transform (`xfrm_user_offload`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Offload {
-    /// The device's interface index.
-    pub interface: u32,
-    /// `XFRM_OFFLOAD_IPV6` (1), `INBOUND` (2), `PACKET` (4).
-    pub flags: u8,
-}
-
-/// An attribute that espial has no name for, as the kernel sent it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnknownAttribute {
-    /// The attribute's number.
-    pub kind: u16,
-    /// Its bytes, without header and padding. A newer kernel's attribute may well be a key, so they are as secret.
-    pub bytes: Secret,
-}
-
-/// What few SAs have; kept apart so that the many stay small.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SaExtras {
-    /// UDP or TCP around it.
-    pub encapsulation: Option<Encapsulation>,
-    /// The mark that its packets get (`XFRMA_SET_MARK` and its mask).
-    pub output_mark: Option<Mark>,
-    /// The length in bytes that payloads are padded to (RFC 4303 section 2.7).
-    pub tfc_padding: Option<u32>,
-    /// The device that does the work.
-    pub offload: Option<Offload>,
-    /// The Mobile IPv6 care-of address.
-    pub care_of: Option<IpAddr>,
-    /// The security label (`xfrm_user_sec_ctx`), control characters escaped.
-    pub security_label: Option<Box<str>>,
-    /// `XFRM_SA_XFLAG_DONT_ENCAP_DSCP` (1), `OSEQ_MAY_WRAP` (2).
-    pub extra_flags: u32,
-    /// After how many packets a replay event is due.
-    pub replay_threshold: Option<u32>,
-    /// After how many tenths of a second a replay event is due.
-    pub timer_threshold: Option<u32>,
-    /// Seconds between two events of a changed NAT mapping.
-    pub mapping_threshold_secs: Option<u32>,
-    /// Seconds between two NAT keep-alives that the kernel sends.
-    pub nat_keepalive_secs: Option<u32>,
-    /// The CPU that alone uses it.
-    pub cpu: Option<u32>,
-    /// What the kernel told beyond these.
-    pub unknown: Vec<UnknownAttribute>,
-}
-
 /// An SA as the kernel told it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sa {
@@ -251,7 +182,7 @@ pub struct Sa {
     /// The packets that it may be used for.
     pub selector: Selector,
     /// The rest.
-    pub extras: Option<Box<SaExtras>>,
+    pub extras: Extras,
 }
 
 impl Sa {
@@ -262,8 +193,8 @@ impl Sa {
         SaId { destination, protocol, spi, mark, acquire_sequence }
     }
 
-    /// What would make it again, with its sequence numbers at the start. The selector of everything, which the kernel
-    /// fills in by itself, is left out.
+    /// What would make it again, with its sequence numbers at the start and everything else as the kernel told it, also
+    /// what espial has no name for. The selector of everything, which the kernel fills in by itself, is left out.
     pub fn to_spec(&self) -> SaSpec {
         SaSpec {
             source: self.source,
@@ -278,9 +209,12 @@ impl Sa {
             if_id: self.if_id,
             algorithms: self.algorithms.clone(),
             replay_window: self.replay.window,
+            sent: 0,
+            received: 0,
             limits: self.limits,
-            encapsulation: self.extras.as_ref().and_then(|extras| extras.encapsulation),
+            acquire_sequence: self.acquire_sequence,
             selector: Some(self.selector).filter(|selector| !selector.is_everything()),
+            extras: self.extras.clone(),
         }
     }
 
@@ -301,9 +235,8 @@ impl Sa {
     /// The SA that a kernel would tell right after `spec` was written at `now` (seconds since the epoch): what tests
     /// and the scripted kernel start from.
     pub fn from_spec(spec: &SaSpec, now: u64) -> Self {
-        let extras = spec
-            .encapsulation
-            .map(|encapsulation| Box::new(SaExtras { encapsulation: Some(encapsulation), ..SaExtras::default() }));
+        let replay =
+            Replay { window: spec.replay_window, received: spec.received, sent: spec.sent, ..Replay::default() };
         Self {
             source: spec.source,
             destination: spec.destination,
@@ -311,19 +244,19 @@ impl Sa {
             spi: spec.spi,
             mode: spec.mode,
             reqid: spec.reqid,
-            acquire_sequence: 0,
+            acquire_sequence: spec.acquire_sequence,
             flags: spec.flags,
             direction: spec.direction,
             mark: spec.mark,
             if_id: spec.if_id,
             algorithms: spec.algorithms.clone(),
-            replay: Replay { window: spec.replay_window, ..Replay::default() },
+            replay,
             errors: SaErrors::default(),
             limits: spec.limits,
             used: LifetimeUsed { added_at: now, ..LifetimeUsed::default() },
             last_used_at: None,
             selector: spec.selector.unwrap_or_else(|| Selector::everything_like(spec.destination)),
-            extras,
+            extras: spec.extras.clone(),
         }
     }
 }
@@ -384,12 +317,18 @@ pub struct SaSpec {
     pub algorithms: Algorithms,
     /// The replay window in packets; at most 32 without ESN.
     pub replay_window: u32,
+    /// The last sequence number that counts as sent: its first packet has the next one. 64 bits with ESN.
+    pub sent: u64,
+    /// The highest sequence number that counts as received. 64 bits with ESN.
+    pub received: u64,
     /// When it ends.
     pub limits: LifetimeLimits,
-    /// UDP around it.
-    pub encapsulation: Option<Encapsulation>,
+    /// The number that ties it to the ACQUIRE it answers.
+    pub acquire_sequence: u32,
     /// The packets that it may be used for; everything of its family where `None`.
     pub selector: Option<Selector>,
+    /// The rest.
+    pub extras: Extras,
 }
 
 impl SaSpec {
@@ -408,9 +347,12 @@ impl SaSpec {
             if_id: None,
             algorithms: Algorithms::default(),
             replay_window: 0,
+            sent: 0,
+            received: 0,
             limits: LifetimeLimits::default(),
-            encapsulation: None,
+            acquire_sequence: 0,
             selector: None,
+            extras: Extras::default(),
         }
     }
 
@@ -418,6 +360,64 @@ impl SaSpec {
     pub fn id(&self) -> SaId {
         let (destination, protocol, spi, mark) = (self.destination, self.protocol, self.spi, self.mark);
         SaId { destination, protocol, spi, mark, acquire_sequence: 0 }
+    }
+}
+
+/// An SPI that is wanted for an SA to come (`xfrm_userspi_info`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpiRequest {
+    /// Where the SA's packets will come from.
+    pub source: IpAddr,
+    /// Where they will go.
+    pub destination: IpAddr,
+    /// Its transform.
+    pub protocol: IpsecProtocol,
+    /// How it will wrap packets.
+    pub mode: Mode,
+    /// What will tie it to policies.
+    pub reqid: ReqId,
+    /// The ACQUIRE that it answers.
+    pub acquire_sequence: u32,
+    /// The least number that will do.
+    pub least: Spi,
+    /// The greatest number that will do.
+    pub greatest: Spi,
+    /// Its mark.
+    pub mark: Option<Mark>,
+    /// The xfrm interface that it will belong to.
+    pub if_id: Option<IfId>,
+    /// Its way; left to the kernel where `None`.
+    pub direction: Option<SaDirection>,
+}
+
+impl SpiRequest {
+    /// Any SPI that is not reserved, for a transport mode SA.
+    pub fn any(source: IpAddr, destination: IpAddr, protocol: IpsecProtocol) -> Self {
+        let greatest = if protocol == IpsecProtocol::Comp { 0xffff } else { u32::MAX };
+        Self {
+            source,
+            destination,
+            protocol,
+            mode: Mode::Transport,
+            reqid: ReqId(0),
+            acquire_sequence: 0,
+            least: Spi(0x100),
+            greatest: Spi(greatest),
+            mark: None,
+            if_id: None,
+            direction: None,
+        }
+    }
+}
+
+impl fmt::Display for SpiRequest {
+    /// `an SPI from 0x00000100 to 0xffffffff for esp to 10.9.0.2`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { protocol, destination, least, greatest, .. } = self;
+        if least == greatest {
+            return write!(f, "the SPI {least} for {protocol} to {destination}");
+        }
+        write!(f, "an SPI from {least} to {greatest} for {protocol} to {destination}")
     }
 }
 

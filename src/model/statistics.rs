@@ -13,6 +13,10 @@ pub struct Counts {
     pub policies_forward: u32,
     /// Policies of sockets, all directions.
     pub policies_of_sockets: u32,
+    /// The lists that SAs are sorted into by hash, and as how many the kernel lets grow.
+    pub sa_buckets: (u32, u32),
+    /// The same of policies.
+    pub policy_buckets: (u32, u32),
 }
 
 /// The counters of `/proc/net/xfrm_stat`, by the kernel's names and in its order: they differ from kernel to kernel.

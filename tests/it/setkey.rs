@@ -1,6 +1,8 @@
 //! setkey's language: what is understood, what is refused with which words, and what is printed.
 
-use espial::dialect::setkey::{self, Deed, Script, parse};
+use espial::dialect::deed::{Deed, Script};
+use espial::dialect::report::place_of;
+use espial::dialect::setkey::{self, parse};
 use espial::dialect::{Keys, iproute2};
 use espial::model::{
     IfId, IpsecProtocol, Level, Mark, Mode, Policy, PolicyAction, PolicyDirection, PolicySpec, PortMatch, ReqId,
@@ -50,7 +52,7 @@ fn the_articles_listing_is_understood_whole() {
         .iter()
         .map(|statement| match &statement.deed {
             Deed::FlushSas(protocol) => format!("flush {protocol}"),
-            Deed::FlushPolicies => "spdflush".to_owned(),
+            Deed::FlushPolicies(_) => "spdflush".to_owned(),
             Deed::AddSa(spec) => {
                 let (encryption, authentication) =
                     (spec.algorithms.encryption_label(), spec.algorithms.authentication_label());
@@ -179,7 +181,7 @@ fn errors_name_the_place_show_the_line_and_say_what_was_expected() {
 fn every_error_of_a_script_is_found_in_one_go() {
     let text = "add x;\nflush;\nspdadd y;\nspdflush;\nadd 10.9.0.1 10.9.0.2 esp 3 -E 3des-cbc 0x00;";
     let errors = parse(text).unwrap_err();
-    let lines: Vec<usize> = errors.iter().map(|error| setkey::place_of(text, error.span.start).0).collect();
+    let lines: Vec<usize> = errors.iter().map(|error| place_of(text, error.span.start).0).collect();
     assert_eq!(lines, [1, 3, 5, 5]);
 }
 

@@ -3,7 +3,7 @@
 
 use espial::kernel::{Kernel, KernelError};
 use espial::model::check::{self, Problem, Severity};
-use espial::model::sa::Encapsulation;
+use espial::model::extras::Encapsulation;
 use espial::model::{
     AlgorithmName, IpsecProtocol, Level, Limit, Mark, Mode, PolicyAction, PolicyDirection, PolicyKind, PolicySpec,
     PortMatch, Prefix, SaDirection, SaFlags, SaSpec, Secret, Selector, Spi, Template, Transform,
@@ -308,7 +308,7 @@ fn sa_surroundings() -> Vec<Case<SaSpec>> {
         (
             |s| {
                 hmac(s, IpsecProtocol::Ah);
-                s.encapsulation = in_udp(Encapsulation::ESP_IN_UDP, 4500);
+                s.extras.encapsulation = in_udp(Encapsulation::ESP_IN_UDP, 4500);
             },
             (Error, "only ESP"),
             Refuses("AH is not compatible with encapsulation"),
@@ -316,7 +316,7 @@ fn sa_surroundings() -> Vec<Case<SaSpec>> {
         (
             |s| {
                 gcm(s);
-                s.encapsulation = in_udp(9, 4500);
+                s.extras.encapsulation = in_udp(9, 4500);
             },
             (Error, "espinudp"),
             Refuses("Unsupported encapsulation type for ESP"),
@@ -324,7 +324,7 @@ fn sa_surroundings() -> Vec<Case<SaSpec>> {
         (
             |s| {
                 gcm(s);
-                s.encapsulation = in_udp(Encapsulation::ESP_IN_UDP, 0);
+                s.extras.encapsulation = in_udp(Encapsulation::ESP_IN_UDP, 0);
             },
             (Warning, "port 0"),
             Takes,

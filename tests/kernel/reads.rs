@@ -132,7 +132,7 @@ fn events() {
     until(
         watch,
         "its expiry",
-        |event| matches!(event, KernelEvent::SaExpired { id, hard: true } if id.spi.0 == 0x1001),
+        |event| matches!(event, KernelEvent::SaExpired { sa, hard: true } if sa.spi.0 == 0x1001),
     );
     ip(&format!("xfrm state add {named} aead rfc4106(gcm(aes)) {GCM_KEY} 128"));
     ip("xfrm state flush");
@@ -165,7 +165,7 @@ fn changes_and_expiries() {
     until(
         watch,
         "its warning",
-        |event| matches!(event, KernelEvent::SaExpired { id, hard: false } if id.spi.0 == 0x1001),
+        |event| matches!(event, KernelEvent::SaExpired { sa, hard: false } if sa.spi.0 == 0x1001),
     );
     assert!(ip("xfrm state").contains("spi 0x00001001"), "a soft limit only warns");
     let policy = "src 10.1.0.0/16 dst 10.2.0.0/16 dir out";
@@ -180,7 +180,7 @@ fn changes_and_expiries() {
     until(
         watch,
         "its expiry",
-        |event| matches!(event, KernelEvent::PolicyExpired { id, hard: true } if id.selector.source.to_string() == "10.1.0.0/16"),
+        |event| matches!(event, KernelEvent::PolicyExpired { policy, hard: true } if policy.selector.source.to_string() == "10.1.0.0/16"),
     );
     assert_eq!(ip("xfrm policy"), "");
 }

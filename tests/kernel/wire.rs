@@ -93,10 +93,11 @@ fn greet() {
     there.join().unwrap();
 }
 
-/// What tcpdump records while something happens, but for the networks behind the hosts, which talk too.
+/// What tcpdump records while something happens, but for what the networks behind the hosts say to each
+/// other besides the end's mark.
 fn recorded(work: impl FnOnce()) -> Vec<u8> {
     let mut tcpdump = Command::new("tcpdump")
-        .args(["-i", &link(), "-U", "--immediate-mode", "-s", "0", "-w", "-", "not net 10.2.0.0/24"])
+        .args(["-i", &link(), "-U", "--immediate-mode", "-s", "0", "-w", "-", "not net 10.2.0.0/24 or udp dst port 9"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

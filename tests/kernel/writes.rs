@@ -2,7 +2,7 @@
 
 use espial::kernel::{Cause, Kernel};
 use espial::model::algorithm::ALGORITHMS;
-use espial::model::sa::Encapsulation;
+use espial::model::extras::Encapsulation;
 use espial::model::{
     AlgorithmKind, AlgorithmName, IfId, IpsecProtocol, Level, Limit, Mark, Mode, PolicyAction, PolicyDefaults,
     PolicyDirection, PolicyKind, PolicySpec, PortMatch, Prefix, ReqId, SaFlags, SaSpec, Secret, Selector, Spi,
@@ -91,7 +91,7 @@ fn every_kind_of_sa() {
             sa(Esp, |spec| {
                 spec.algorithms.encryption = Some(transform("cbc(des3_ede)", 24, 0));
                 spec.algorithms.authentication = Some(transform("hmac(sha1)", 20, 96));
-                spec.encapsulation = Some(Encapsulation {
+                spec.extras.encapsulation = Some(Encapsulation {
                     kind: 2,
                     source_port: 4500,
                     destination_port: 61000,

@@ -9,7 +9,7 @@ use crate::dialect::left_out_of_sa;
 use crate::kernel::KernelError;
 use crate::kernel::together::keeps_numbers;
 use crate::model::check::{self, Problem, SaField, Severity};
-use crate::model::sa::Encapsulation;
+use crate::model::extras::Encapsulation;
 use crate::model::secret::KeyTextError;
 use crate::model::{
     Algorithm, AlgorithmKind, IpsecProtocol, Mode, ReqId, Sa, SaFlags, SaSpec, Sad, Secret, Spd, Spi, Transform,
@@ -73,7 +73,7 @@ pub fn editing(sa: &Sa) -> Result<Form, String> {
         set_key(&mut form, F::AuthenticationKey, &transform.key)?;
     }
     form.set(F::LongNumbers, if sa.flags.esn() { "yes" } else { "no" });
-    if let Some(udp) = sa.extras.as_ref().and_then(|extras| extras.encapsulation) {
+    if let Some(udp) = sa.extras.encapsulation {
         form.set(F::Encapsulation, &format!("{},{}", udp.source_port, udp.destination_port));
     }
     if let Some(seconds) = sa.limits.since_added_secs.hard {
@@ -408,6 +408,7 @@ fn read_spec(form: &Form, complaints: &mut Vec<Complaint>) -> SaSpec {
         // What the form has no field for stays.
         let Sa { flags, direction, .. } = before;
         (spec.flags, spec.direction, spec.selector) = (*flags, *direction, before.to_spec().selector);
+        spec.extras.clone_from(&before.extras);
     }
     spec.mode = if form.value(F::Mode) == "tunnel" { Mode::Tunnel } else { Mode::Transport };
     spec.reqid = ReqId(number(form, F::ReqId, complaints).unwrap_or(0));
@@ -418,8 +419,8 @@ fn read_spec(form: &Form, complaints: &mut Vec<Complaint>) -> SaSpec {
     if form.applies(F::LongNumbers) && form.value(F::LongNumbers) == "yes" {
         spec.flags.0 |= SaFlags::ESN;
     }
-    let udp_before = before.and_then(|sa| sa.extras.as_ref()?.encapsulation);
-    spec.encapsulation = encapsulation(form, destination, complaints).map(|udp| match udp_before {
+    let udp_before = before.and_then(|sa| sa.extras.encapsulation);
+    spec.extras.encapsulation = encapsulation(form, destination, complaints).map(|udp| match udp_before {
         Some(before) => Encapsulation { kind: before.kind, original: before.original, ..udp },
         None => udp,
     });
@@ -607,7 +608,7 @@ mod tests {
         form.set(F::Lifetime, "1h");
         form.set(F::IfId, "9");
         let spec = spec(&form).unwrap();
-        let udp = spec.encapsulation.unwrap();
+        let udp = spec.extras.encapsulation.unwrap();
         assert_eq!((udp.kind, udp.source_port, udp.destination_port), (Encapsulation::ESP_IN_UDP, 4500, 4500));
         assert!(spec.flags.esn());
         assert_eq!(spec.limits.since_added_secs.hard, Some(3600));

@@ -1,10 +1,13 @@
 //! What the kernel says: snapshots, events, counters, outcomes.
 
+use std::net::IpAddr;
+
 use super::{Command, KernelEvent, Layer, Origin, Outcome, Polled, Sa, SaColumn, SaId, Slot, Snapshot, State, Weight};
 use crate::console::columns::Column;
 use crate::console::columns::policy::templates;
 use crate::console::command::Change;
 use crate::kernel::{KernelError, Support};
+use crate::model::event::Migration;
 use crate::model::{Counts, Policy, PolicyDefaults, PolicyId, RowFilter, XfrmStatistics};
 
 impl State {
@@ -55,11 +58,13 @@ impl State {
                 self.take_sa(&id);
                 (Weight::Note, format!("SA deleted: {id}"))
             }
-            E::SaExpired { id, hard: true } => {
-                self.take_sa(&id);
-                (Weight::Warning, format!("SA expired and removed: {id}"))
+            E::SaExpired { sa, hard: true } => {
+                self.take_sa(&sa.id());
+                (Weight::Warning, format!("SA expired and removed: {}", sa.id()))
             }
-            E::SaExpired { id, hard: false } => (Weight::Note, format!("SA at its soft limit, renewal is due: {id}")),
+            E::SaExpired { sa, hard: false } => {
+                (Weight::Note, format!("SA at its soft limit, renewal is due: {}", sa.id()))
+            }
             E::SasFlushed(protocol) => {
                 let gone = self.facts.sad.flush(protocol);
                 let now_ns = self.facts.now.unix_ns();
@@ -84,11 +89,13 @@ impl State {
                 self.take_policy(&id);
                 (Weight::Note, format!("policy deleted: {id}"))
             }
-            E::PolicyExpired { id, hard: true } => {
-                self.take_policy(&id);
-                (Weight::Warning, format!("policy expired and removed: {id}"))
+            E::PolicyExpired { policy, hard: true } => {
+                self.take_policy(&policy.id());
+                (Weight::Warning, format!("policy expired and removed: {}", policy.id()))
             }
-            E::PolicyExpired { id, hard: false } => (Weight::Note, format!("policy at its soft limit: {id}")),
+            E::PolicyExpired { policy, hard: false } => {
+                (Weight::Note, format!("policy at its soft limit: {}", policy.id()))
+            }
             E::PoliciesFlushed(kind) => {
                 let gone = self.facts.spd.flush(kind);
                 self.rebuild_policies();
@@ -112,7 +119,7 @@ impl State {
                 let text = format!("a packet ({selector}) waits for an {protocol} SA from {source} to {destination}");
                 (Weight::Warning, text)
             }
-            E::Mapping { id, old, new } => {
+            E::Mapping { id, old, new, .. } => {
                 let text = format!(
                     "the peer of SA {id} moved from {} port {} to {} port {} (NAT)",
                     old.0, old.1, new.0, new.1
@@ -122,7 +129,7 @@ impl State {
             E::Report { protocol, selector } => {
                 (Weight::Warning, format!("a packet lacked {protocol} (Mobile IPv6): {selector}"))
             }
-            E::Migrated { selector } => (Weight::Note, format!("policy and SAs moved to other addresses: {selector}")),
+            E::Migrated(migration) => (Weight::Note, migrated_words(&migration)),
             E::Lost => {
                 self.facts.synced = false;
                 (Weight::Warning, "kernel events were lost; everything is read again".to_owned())
@@ -130,7 +137,7 @@ impl State {
             E::Unreadable { message_type, reason } => {
                 (Weight::Warning, format!("a kernel message of type {message_type:#x} cannot be read: {reason}"))
             }
-            E::Replay { id, .. } => (Weight::Note, format!("sequence numbers moved on: SA {id}")),
+            E::Replay(progress) => (Weight::Note, format!("sequence numbers moved on: SA {}", progress.id)),
             _ => (Weight::Note, "an event without words".to_owned()),
         }
     }
@@ -314,6 +321,12 @@ fn sa_words(sa: &Sa) -> String {
 
 fn policy_words(policy: &Policy) -> String {
     format!("{} {} {}", policy.id(), policy.verb(), templates(&policy.templates))
+}
+
+fn migrated_words(migration: &Migration) -> String {
+    let ends = |(from, to): (IpAddr, IpAddr)| format!("{from} to {to}");
+    let moves = migration.moves.iter().map(|one| format!("; {}: now {}", ends(one.from), ends(one.to)));
+    format!("policy {} {} and its SAs moved{}", migration.direction, migration.selector, moves.collect::<String>())
 }
 
 /// `in accept, fwd accept, out block`

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use proptest::prelude::*;
 
 use super::*;
-use crate::dialect::setkey::place_of;
+use crate::dialect::report::place_of;
 use crate::model::algorithm::ALGORITHMS;
 use crate::model::{AlgorithmKind, Spi};
 

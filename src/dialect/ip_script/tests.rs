@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::dialect::{Keys, iproute2};
 use crate::model::algorithm::ALGORITHMS;
-use crate::model::sa::Encapsulation;
+use crate::model::extras::Encapsulation;
 use crate::model::{
     AlgorithmKind, LifetimeLimits, Limit, Mark, PortMatch, Prefix, SaDirection, SaFlags, SaSpec, Secret, Transform,
     UpperProtocol,
@@ -23,7 +23,7 @@ fn errors(source: &str) -> Vec<String> {
 #[test]
 fn shell_lines_and_batch_lines_are_one_language() {
     let shell = "#!/bin/sh -e\n# gouda\nip xfrm state flush proto esp\nip -4 xfrm policy flush\n";
-    assert_eq!(deeds(shell), [Deed::FlushSas(IpsecProtocol::Esp), Deed::FlushPolicies]);
+    assert_eq!(deeds(shell), [Deed::FlushSas(IpsecProtocol::Esp), Deed::FlushPolicies(PolicyKind::Main)]);
     assert_eq!(deeds("xfrm state flush proto esp\n\nxfrm policy flush ptype main"), deeds(shell));
     assert!(looks_like(shell) && looks_like("\n  xfrm state flush") && !looks_like("flush;\nspdflush;"));
     let joined = "xfrm state delete \\\n  spi 0x1001 proto esp dst 10.9.0.2 \\\n src 10.9.0.1 mark 7\n";
@@ -127,7 +127,7 @@ fn sa() -> impl Strategy<Value = SaSpec> {
                 (spec.flags, spec.replay_window) = (SaFlags(SaFlags::ESN), 64);
             }
             let original = if source.is_ipv4() { [0; 4].into() } else { [0; 16].into() };
-            spec.encapsulation =
+            spec.extras.encapsulation =
                 port.map(|port| Encapsulation { kind: 2, source_port: port, destination_port: 4500, original });
             spec.direction = direction.map(|inbound| if inbound { SaDirection::In } else { SaDirection::Out });
             spec

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 /// What a token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::dialect) enum Kind {
     /// Anything between blanks.
     Word,
     /// Text between quotes.
@@ -19,7 +19,7 @@ pub(super) enum Kind {
 
 /// A token and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Token {
+pub(in crate::dialect) struct Token {
     pub kind: Kind,
     pub span: Range<usize>,
 }
@@ -32,7 +32,7 @@ impl Token {
 }
 
 /// All tokens; the last is [`Kind::End`]. Blanks and comments (`#` to the end of the line) are left out.
-pub(super) fn tokens(source: &str) -> Vec<Token> {
+pub(in crate::dialect) fn tokens(source: &str) -> Vec<Token> {
     let mut tokens = Vec::new();
     let mut rest = source;
     let at = |rest: &str| source.len() - rest.len();
@@ -77,7 +77,7 @@ pub(super) fn is_long_number(text: &str) -> bool {
 
 /// The parts of the text that are or may be keys: what is quoted, long hex numbers, and whatever follows `-E NAME` or
 /// `-A NAME`. Found by the tokens alone, so that a statement that cannot be parsed shows no key either.
-pub(super) fn key_spans(source: &str, tokens: &[Token]) -> Vec<Range<usize>> {
+pub(in crate::dialect) fn key_spans(source: &str, tokens: &[Token]) -> Vec<Range<usize>> {
     // The last four are those of `ip xfrm`, whose lines are shown in the same way.
     let is_option = |token: Option<&Token>| {
         let options = ["-E", "-A", "-e", "-a", "enc", "auth", "auth-trunc", "aead"];

@@ -4,10 +4,11 @@ use std::net::IpAddr;
 use std::ops::Range;
 
 use super::lexer::{Kind, Token, is_long_number, tokens};
-use super::{Deed, Script, Statement, SyntaxError, Warning};
-use crate::model::IpsecProtocol;
+use crate::dialect::deed::{Deed, Script, Statement, Warning};
+use crate::dialect::report::SyntaxError;
 use crate::model::check::Severity;
 use crate::model::number::parse_u32;
+use crate::model::{IpsecProtocol, PolicyKind};
 
 mod policy;
 mod sa;
@@ -142,7 +143,7 @@ impl Parser<'_> {
         let (word, span) = self.word("a statement: add, delete, flush, spdadd, spddelete or spdflush").map_err(one)?;
         match word.to_ascii_lowercase().as_str() {
             "flush" => self.flush().map(Some).map_err(one),
-            "spdflush" => Ok(Some(Deed::FlushPolicies)),
+            "spdflush" => Ok(Some(Deed::FlushPolicies(PolicyKind::Main))),
             "add" => self.add(&span).map(Some),
             "delete" => self.delete().map(Some).map_err(one),
             "spdadd" => self.spdadd(&span).map(Some),

@@ -102,7 +102,7 @@ fn sa_obstacles(spec: &SaSpec) -> Vec<&'static str> {
         (spec.if_id.is_some(), "xfrm interfaces"),
         (spec.flags != SaFlags(0), "flags"),
         (spec.direction.is_some(), "directions"),
-        (spec.encapsulation.is_some(), "encapsulation"),
+        (spec.extras.encapsulation.is_some(), "encapsulation"),
         (!spec.limits.packets.is_none() || !spec.limits.since_used_secs.is_none(), "these limits"),
         (spec.replay_window > 32, "windows above 32"),
         (!nothing_but_everything(spec), "an SA's selector"),

@@ -3,8 +3,9 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::dialect::setkey::place_of;
+use crate::dialect::report::place_of;
 use crate::dialect::{Keys, iproute2};
+use crate::model::extras::ExtraFlags;
 use crate::model::{LifetimeLimits, Limit};
 
 const PLAIN: &str = include_str!("../../../tests/data/ip-xfrm-state/plain.txt");
@@ -37,7 +38,7 @@ fn what_ip_prints_is_read() {
     assert_eq!((ah.selector.protocol, ah.selector.source_port), (UpperProtocol::ICMP, PortMatch::exactly(8)));
     assert_eq!((comp.protocol, comp.mode, labels(comp).0), (IpsecProtocol::Comp, Mode::Tunnel, "deflate".into()));
     assert_eq!(inner.protocol, IpsecProtocol::Other(41));
-    let encapsulation = udp.extras.as_ref().and_then(|extras| extras.encapsulation);
+    let encapsulation = udp.extras.encapsulation;
     let original = [1, 2, 3, 4].into();
     assert_eq!(encapsulation, Some(Encapsulation { kind: 2, source_port: 4500, destination_port: 4501, original }));
     assert_eq!(labels(udp), ("aes-cbc-128".into(), "hmac-sha256-96".into()));
@@ -45,7 +46,7 @@ fn what_ip_prints_is_read() {
     assert_eq!((udp.selector.source_port, udp.selector.destination_port.value), (PortMatch::exactly(5), 6));
     assert_eq!((esn.flags, esn.replay.window, esn.replay.bitmap.len()), (SaFlags(128 | 32), 128, 4));
     assert_eq!((esn.reqid, esn.if_id, esn.mode), (ReqId(5), Some(IfId(7)), Mode::Tunnel));
-    assert_eq!(esn.extras.as_ref().unwrap().output_mark, Some(Mark { value: 3, mask: u32::MAX }));
+    assert_eq!(esn.extras.output_mark, Some(Mark { value: 3, mask: u32::MAX }));
     assert_eq!(labels(esn), ("aes-gcm-128".into(), "aead-128".into()));
     assert_eq!((null.mark, labels(null)), (Some(Mark { value: 7, mask: 0xff }), ("null".into(), "null".into())));
 }
@@ -57,9 +58,7 @@ fn every_way_of_printing_tells_the_same() {
     let mut statistics = read(STATISTICS);
     for sa in &mut statistics {
         // Only with -s does ip tell these.
-        if let Some(extras) = &mut sa.extras {
-            extras.extra_flags = 0;
-        }
+        sa.extras.extra_flags = ExtraFlags::default();
     }
     assert_eq!(statistics, plain);
 }
@@ -168,7 +167,7 @@ fn specs() -> impl Strategy<Value = SaSpec> {
             spec.algorithms.encryption = algorithms.1;
             spec.algorithms.authentication = algorithms.2;
             spec.algorithms.compression = algorithms.3.then(|| AlgorithmName::from_kernel("deflate"));
-            spec.encapsulation = encapsulation.map(|(source_port, destination_port, original)| Encapsulation {
+            spec.extras.encapsulation = encapsulation.map(|(source_port, destination_port, original)| Encapsulation {
                 kind: 2,
                 source_port,
                 destination_port,

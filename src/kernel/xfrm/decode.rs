@@ -7,14 +7,19 @@ use netlink_packet_xfrm as x;
 use netlink_packet_xfrm::constants as c;
 
 use crate::kernel::netlink::attributes;
-use crate::model::sa::{Encapsulation, Offload, SaErrors, SaExtras, SaFlags, UnknownAttribute};
+use crate::model::extras::{Encapsulation, ExtraFlags, Offload, SaExtras, SecurityContext, UnknownAttribute};
+use crate::model::policy::HashThresholds;
+use crate::model::sa::SaErrors;
 use crate::model::template::AlgorithmMasks;
-use crate::model::text::harmless_bytes;
 use crate::model::{
-    AlgorithmName, Algorithms, Counts, IfId, IpsecProtocol, KernelEvent, Level, LifetimeLimits, LifetimeUsed, Limit,
-    Mark, Mode, Policy, PolicyAction, PolicyDefaults, PolicyDirection, PolicyId, PolicyKind, PortMatch, Prefix, Replay,
-    ReqId, Sa, SaDirection, SaId, Secret, Selector, Spi, Template, Transform, UpperProtocol,
+    AlgorithmName, Algorithms, Counts, Extras, IfId, IpsecProtocol, Level, LifetimeLimits, LifetimeUsed, Limit, Mark,
+    Mode, Policy, PolicyAction, PolicyDefaults, PolicyDirection, PolicyId, PolicyKind, PortMatch, Prefix, Replay,
+    ReqId, Sa, SaDirection, SaFlags, SaId, Secret, Selector, Spi, Template, Transform, UpperProtocol,
 };
+
+mod event;
+
+pub(super) use event::{event, progress};
 
 /// What is wrong with a message, and where.
 type Decoded<T> = Result<T, String>;
@@ -27,6 +32,18 @@ pub(super) mod newer {
     pub const NAT_KEEPALIVE_INTERVAL: u16 = 34;
     /// `XFRMA_SA_PCPU`, Linux 6.13
     pub const SA_PCPU: u16 = 35;
+    /// `XFRMA_IPTFS_DROP_TIME`, Linux 6.14, as are those below
+    pub const IPTFS_DROP_TIME: u16 = 36;
+    /// `XFRMA_IPTFS_REORDER_WINDOW`
+    pub const IPTFS_REORDER_WINDOW: u16 = 37;
+    /// `XFRMA_IPTFS_DONT_FRAG`
+    pub const IPTFS_DONT_FRAG: u16 = 38;
+    /// `XFRMA_IPTFS_INIT_DELAY`
+    pub const IPTFS_INIT_DELAY: u16 = 39;
+    /// `XFRMA_IPTFS_MAX_QSIZE`
+    pub const IPTFS_MAX_QSIZE: u16 = 40;
+    /// `XFRMA_IPTFS_PKT_SIZE`
+    pub const IPTFS_PKT_SIZE: u16 = 41;
 }
 
 /// Splits a fixed body off a message.
@@ -205,9 +222,8 @@ fn sa_of(info: &x::UserSaInfo, rest: &[u8]) -> Decoded<Sa> {
         used: used(&info.lifetime_cur),
         last_used_at: None,
         selector: selector(&info.selector)?,
-        extras: None,
+        extras: Extras::default(),
     };
-    let mut extras = SaExtras::default();
     for attribute in attributes(rest) {
         let (kind, value) = attribute?;
         match kind {
@@ -226,11 +242,9 @@ fn sa_of(info: &x::UserSaInfo, rest: &[u8]) -> Decoded<Sa> {
                 sa.last_used_at = Some(number(kind, value).map(u64::from_ne_bytes)?).filter(|at| *at != 0);
             }
             newer::SA_DIR => sa.direction = direction(value),
-            _ => extra(&mut extras, info.family, kind, value)?,
+            c::XFRMA_PAD | c::XFRMA_UNSPEC => {}
+            _ => extra(&mut sa.extras, info.family, kind, value)?,
         }
-    }
-    if extras != SaExtras::default() {
-        sa.extras = Some(Box::new(extras));
     }
     Ok(sa)
 }
@@ -261,28 +275,44 @@ fn extra(extras: &mut SaExtras, family: u16, kind: u16, value: &[u8]) -> Decoded
             extras.output_mark = Some(Mark { value: value_before, mask: u32_of(kind, value)? });
         }
         c::XFRMA_TFCPAD => extras.tfc_padding = Some(u32_of(kind, value)?),
-        c::XFRMA_OFFLOAD_DEV => {
-            let [i0, i1, i2, i3, flags] = number(kind, value)?;
-            extras.offload = Some(Offload { interface: u32::from_ne_bytes([i0, i1, i2, i3]), flags });
-        }
+        c::XFRMA_OFFLOAD_DEV => extras.offload = Some(offload(kind, value)?),
         c::XFRMA_COADDR => {
             let raw = x::Address::parse(value).map_err(|error| format!("attribute {kind}: {}", said(error)))?;
             extras.care_of = Some(address(family, &raw)?);
         }
-        c::XFRMA_SEC_CTX => {
-            let label = value.get(8..).unwrap_or_default();
-            extras.security_label = Some(harmless_bytes(label.strip_suffix(&[0]).unwrap_or(label)).into());
-        }
-        c::XFRMA_SA_EXTRA_FLAGS => extras.extra_flags = u32_of(kind, value)?,
+        c::XFRMA_SEC_CTX => extras.security = Some(security_context(kind, value)?),
+        c::XFRMA_SA_EXTRA_FLAGS => extras.extra_flags = ExtraFlags(u32_of(kind, value)?),
         c::XFRMA_REPLAY_THRESH => extras.replay_threshold = Some(u32_of(kind, value)?),
         c::XFRMA_ETIMER_THRESH => extras.timer_threshold = Some(u32_of(kind, value)?),
         c::XFRMA_MTIMER_THRESH => extras.mapping_threshold_secs = Some(u32_of(kind, value)?),
         newer::NAT_KEEPALIVE_INTERVAL => extras.nat_keepalive_secs = Some(u32_of(kind, value)?),
         newer::SA_PCPU => extras.cpu = Some(u32_of(kind, value)?),
-        c::XFRMA_PAD | c::XFRMA_UNSPEC => {}
+        newer::IPTFS_DROP_TIME => extras.iptfs.drop_time_us = Some(u32_of(kind, value)?),
+        newer::IPTFS_REORDER_WINDOW => {
+            extras.iptfs.reorder_window = Some(number(kind, value).map(u16::from_ne_bytes)?);
+        }
+        newer::IPTFS_DONT_FRAG => extras.iptfs.dont_fragment = true,
+        newer::IPTFS_INIT_DELAY => extras.iptfs.initial_delay_us = Some(u32_of(kind, value)?),
+        newer::IPTFS_MAX_QSIZE => extras.iptfs.largest_queue_bytes = Some(u32_of(kind, value)?),
+        newer::IPTFS_PKT_SIZE => extras.iptfs.packet_bytes = Some(u32_of(kind, value)?),
         _ => extras.unknown.push(unknown(kind, value)),
     }
     Ok(())
+}
+
+fn offload(kind: u16, value: &[u8]) -> Decoded<Offload> {
+    let [i0, i1, i2, i3, flags] = number(kind, value)?;
+    Ok(Offload { interface: u32::from_ne_bytes([i0, i1, i2, i3]), flags })
+}
+
+/// `struct xfrm_user_sec_ctx`: its length, the attribute's number, algorithm, DOI, the label's length, the label.
+fn security_context(kind: u16, value: &[u8]) -> Decoded<SecurityContext> {
+    let [_, _, _, _, algorithm, doi, l0, l1] = number(kind, value)?;
+    let length = usize::from(u16::from_ne_bytes([l0, l1]));
+    let label = value.get(8..8 + length).ok_or_else(|| {
+        format!("attribute {kind} announces a label of {length} bytes and holds {}", value.len().saturating_sub(8))
+    })?;
+    Ok(SecurityContext { doi, algorithm, label: label.into() })
 }
 
 fn unknown(kind: u16, value: &[u8]) -> UnknownAttribute {
@@ -298,16 +328,6 @@ fn mark_in(rest: &[u8]) -> Decoded<Option<Mark>> {
         }
     }
     Ok(None)
-}
-
-fn sa_id_of(info: &x::UserSaInfo, rest: &[u8]) -> Decoded<SaId> {
-    Ok(SaId {
-        destination: address(info.family, &info.id.daddr)?,
-        protocol: IpsecProtocol::from_number(info.id.proto),
-        spi: Spi(info.id.spi),
-        mark: mark_in(rest)?,
-        acquire_sequence: if info.id.spi == 0 { info.seq } else { 0 },
-    })
 }
 
 fn sa_id_in(id: &x::UserSaId, rest: &[u8]) -> Decoded<SaId> {
@@ -341,6 +361,8 @@ fn policy_of(info: &x::UserPolicyInfo, rest: &[u8]) -> Decoded<Policy> {
         templates: Vec::new(),
         mark: None,
         if_id: None,
+        security: None,
+        offload: None,
         unknown: Vec::new(),
     };
     for attribute in attributes(rest) {
@@ -350,6 +372,8 @@ fn policy_of(info: &x::UserPolicyInfo, rest: &[u8]) -> Decoded<Policy> {
             c::XFRMA_POLICY_TYPE => policy.kind = PolicyKind::from_number(number::<1>(kind, value)?[0]),
             c::XFRMA_MARK => policy.mark = mark(kind, value)?,
             c::XFRMA_IF_ID => policy.if_id = if_id(kind, value)?,
+            c::XFRMA_SEC_CTX => policy.security = Some(Box::new(security_context(kind, value)?)),
+            c::XFRMA_OFFLOAD_DEV => policy.offload = Some(offload(kind, value)?),
             c::XFRMA_PAD | c::XFRMA_UNSPEC => {}
             _ => policy.unknown.push(unknown(kind, value)),
         }
@@ -415,311 +439,52 @@ pub(super) fn defaults(bytes: &[u8]) -> Decoded<PolicyDefaults> {
     Ok(PolicyDefaults { input: action(raw.input), forward: action(raw.forward), output: action(raw.output) })
 }
 
-/// `XFRM_MSG_NEWSADINFO`
-pub(super) fn sad_count(bytes: &[u8]) -> Decoded<u32> {
+/// `XFRM_MSG_NEWSADINFO`; the counts of policies stay 0.
+pub(super) fn sad_counts(bytes: &[u8]) -> Decoded<Counts> {
     let (_flags, rest) = body(bytes, 4, "SAD information")?;
+    let (mut counts, mut found) = (Counts::default(), false);
     for attribute in attributes(rest) {
         let (kind, value) = attribute?;
-        if kind == c::XFRMA_SAD_CNT {
-            return u32_of(kind, value);
+        match kind {
+            c::XFRMA_SAD_CNT => (counts.sas, found) = (u32_of(kind, value)?, true),
+            c::XFRMA_SAD_HINFO => counts.sa_buckets = two_u32(kind, value)?,
+            _ => {}
         }
     }
-    Err("SAD information without a count".to_owned())
+    if found { Ok(counts) } else { Err("SAD information without a count".to_owned()) }
+}
+
+fn two_u32(kind: u16, value: &[u8]) -> Decoded<(u32, u32)> {
+    let [a0, a1, a2, a3, b0, b1, b2, b3] = number(kind, value)?;
+    Ok((u32::from_ne_bytes([a0, a1, a2, a3]), u32::from_ne_bytes([b0, b1, b2, b3])))
 }
 
 /// `XFRM_MSG_NEWSPDINFO`; the SA count stays 0.
-pub(super) fn spd_counts(bytes: &[u8]) -> Decoded<Counts> {
+pub(super) fn spd_information(bytes: &[u8]) -> Decoded<(Counts, HashThresholds)> {
     let (_flags, rest) = body(bytes, 4, "SPD information")?;
+    let (mut counts, mut thresholds, mut found) = (Counts::default(), HashThresholds::default(), false);
     for attribute in attributes(rest) {
         let (kind, value) = attribute?;
-        if kind == c::XFRMA_SPD_INFO {
-            let raw = number::<24>(kind, value)?;
-            let (words, _) = raw.as_chunks::<4>();
-            let mut words = words.iter().map(|word| u32::from_ne_bytes(*word));
-            // struct xfrmu_spdinfo: in, out, fwd, and the same of sockets
-            let mut next = || words.next().unwrap_or(0);
-            return Ok(Counts {
-                sas: 0,
-                policies_in: next(),
-                policies_out: next(),
-                policies_forward: next(),
-                policies_of_sockets: next().saturating_add(next()).saturating_add(next()),
-            });
+        let two = |value| number::<2>(kind, value).map(|[here, there]| (here, there));
+        match kind {
+            c::XFRMA_SPD_INFO => {
+                let raw = number::<24>(kind, value)?;
+                let (words, _) = raw.as_chunks::<4>();
+                let mut words = words.iter().map(|word| u32::from_ne_bytes(*word));
+                // struct xfrmu_spdinfo: in, out, fwd, and the same of sockets
+                let mut next = || words.next().unwrap_or(0);
+                (counts.policies_in, counts.policies_out, counts.policies_forward) = (next(), next(), next());
+                counts.policies_of_sockets = next().saturating_add(next()).saturating_add(next());
+                found = true;
+            }
+            c::XFRMA_SPD_HINFO => counts.policy_buckets = two_u32(kind, value)?,
+            c::XFRMA_SPD_IPV4_HTHRESH => thresholds.v4 = two(value)?,
+            c::XFRMA_SPD_IPV6_HTHRESH => thresholds.v6 = two(value)?,
+            _ => {}
         }
     }
-    Err("SPD information without counts".to_owned())
-}
-
-/// One message of the multicast groups; `None` for what is no event.
-pub(super) fn event(kind: u16, bytes: &[u8]) -> Option<KernelEvent> {
-    let event = match kind {
-        c::XFRM_MSG_NEWSA => sa(bytes).map(|sa| KernelEvent::SaAdded(Box::new(sa))),
-        c::XFRM_MSG_UPDSA => sa(bytes).map(|sa| KernelEvent::SaUpdated(Box::new(sa))),
-        c::XFRM_MSG_DELSA => sa_deleted(bytes),
-        c::XFRM_MSG_EXPIRE => sa_expired(bytes),
-        c::XFRM_MSG_FLUSHSA => bytes
-            .first()
-            .map(|protocol| KernelEvent::SasFlushed(IpsecProtocol::from_number(*protocol)))
-            .ok_or_else(|| "a flush without its protocol".to_owned()),
-        c::XFRM_MSG_NEWPOLICY => policy(bytes).map(|policy| KernelEvent::PolicyAdded(Box::new(policy))),
-        c::XFRM_MSG_UPDPOLICY => policy(bytes).map(|policy| KernelEvent::PolicyUpdated(Box::new(policy))),
-        c::XFRM_MSG_DELPOLICY => policy_deleted(bytes),
-        c::XFRM_MSG_POLEXPIRE => policy_expired(bytes),
-        c::XFRM_MSG_FLUSHPOLICY => policies_flushed(bytes),
-        c::XFRM_MSG_GETDEFAULT | c::XFRM_MSG_SETDEFAULT => defaults(bytes).map(KernelEvent::DefaultsChanged),
-        c::XFRM_MSG_ACQUIRE => acquire(bytes),
-        c::XFRM_MSG_NEWAE => replay_moved(bytes),
-        c::XFRM_MSG_MAPPING => mapping(bytes),
-        c::XFRM_MSG_REPORT => report(bytes),
-        c::XFRM_MSG_MIGRATE => migrated(bytes),
-        _ => return None,
-    };
-    Some(event.unwrap_or_else(|reason| KernelEvent::Unreadable { message_type: kind, reason }))
-}
-
-/// The identity stands in the body, and the SA as it was in an attribute.
-fn sa_deleted(bytes: &[u8]) -> Decoded<KernelEvent> {
-    let (fixed, rest) = body(bytes, x::XFRM_USER_SA_ID_LEN, "an SA's identity")?;
-    let id = sa_id_in(&x::UserSaId::parse(fixed).map_err(said)?, rest)?;
-    Ok(KernelEvent::SaDeleted(id))
-}
-
-fn sa_expired(bytes: &[u8]) -> Decoded<KernelEvent> {
-    // `struct xfrm_user_expire`: the SA, the byte `hard`, padding.
-    let (fixed, rest) = body(bytes, x::XFRM_USER_SA_INFO_LEN + 8, "an SA's expiry")?;
-    let info = x::UserSaInfo::parse(fixed).map_err(said)?;
-    let hard = fixed.get(x::XFRM_USER_SA_INFO_LEN).is_some_and(|hard| *hard != 0);
-    Ok(KernelEvent::SaExpired { id: sa_id_of(&info, rest)?, hard })
-}
-
-/// The identity stands in the body, and the policy as it was in an attribute.
-fn policy_deleted(bytes: &[u8]) -> Decoded<KernelEvent> {
-    let (fixed, rest) = body(bytes, x::XFRM_USER_POLICY_ID_LEN, "a policy's identity")?;
-    let raw = x::UserPolicyId::parse(fixed).map_err(said)?;
-    // Deleted by index, the body's selector is empty: the attribute knows better.
-    for attribute in attributes(rest) {
-        let (kind, value) = attribute?;
-        if kind == c::XFRMA_POLICY {
-            let (fixed, _) = body(value, x::XFRM_USER_POLICY_INFO_LEN, "a deleted policy")?;
-            let info = x::UserPolicyInfo::parse(fixed).map_err(said)?;
-            let id = policy_id_of(&info.selector, info.direction, info.index, rest)?;
-            return Ok(KernelEvent::PolicyDeleted(id));
-        }
-    }
-    Ok(KernelEvent::PolicyDeleted(policy_id_of(&raw.selector, raw.direction, raw.index, rest)?))
-}
-
-fn policy_expired(bytes: &[u8]) -> Decoded<KernelEvent> {
-    // `struct xfrm_user_polexpire`: the policy, the byte `hard`, padding.
-    let (fixed, rest) = body(bytes, x::XFRM_USER_POLICY_INFO_LEN + 8, "a policy's expiry")?;
-    let info = x::UserPolicyInfo::parse(fixed).map_err(said)?;
-    let hard = fixed.get(x::XFRM_USER_POLICY_INFO_LEN).is_some_and(|hard| *hard != 0);
-    let id = policy_id_of(&info.selector, info.direction, info.index, rest)?;
-    Ok(KernelEvent::PolicyExpired { id, hard })
-}
-
-fn policies_flushed(bytes: &[u8]) -> Decoded<KernelEvent> {
-    for attribute in attributes(bytes) {
-        let (kind, value) = attribute?;
-        if kind == c::XFRMA_POLICY_TYPE {
-            return Ok(KernelEvent::PoliciesFlushed(PolicyKind::from_number(number::<1>(kind, value)?[0])));
-        }
-    }
-    Ok(KernelEvent::PoliciesFlushed(PolicyKind::Main))
-}
-
-fn acquire(bytes: &[u8]) -> Decoded<KernelEvent> {
-    let (fixed, _) = body(bytes, x::XFRM_USER_ACQUIRE_LEN, "an acquire")?;
-    let raw = x::UserAcquire::parse(fixed).map_err(said)?;
-    let family = raw.selector.family;
-    Ok(KernelEvent::Acquire {
-        selector: selector(&raw.selector)?,
-        source: address(family, &raw.saddr)?,
-        destination: address(family, &raw.id.daddr)?,
-        protocol: IpsecProtocol::from_number(raw.id.proto),
-    })
-}
-
-fn replay_moved(bytes: &[u8]) -> Decoded<KernelEvent> {
-    let (fixed, rest) = body(bytes, x::XFRM_ASYNC_EVENT_ID_LEN, "a replay event")?;
-    let raw = x::AsyncEventId::parse(fixed).map_err(said)?;
-    Ok(KernelEvent::Replay { id: sa_id_in(&raw.sa_id, rest)?, reqid: ReqId(raw.reqid) })
-}
-
-fn mapping(bytes: &[u8]) -> Decoded<KernelEvent> {
-    let (fixed, rest) = body(bytes, x::XFRM_USER_MAPPING_LEN, "a mapping")?;
-    let raw = x::UserMapping::parse(fixed).map_err(said)?;
-    let family = raw.id.family;
-    Ok(KernelEvent::Mapping {
-        id: sa_id_in(&raw.id, rest)?,
-        old: (address(family, &raw.old_saddr)?, raw.old_sport),
-        new: (address(family, &raw.new_saddr)?, raw.new_sport),
-    })
-}
-
-fn report(bytes: &[u8]) -> Decoded<KernelEvent> {
-    let (fixed, _) = body(bytes, x::XFRM_USER_REPORT_LEN, "a report")?;
-    let raw = x::UserReport::parse(fixed).map_err(said)?;
-    Ok(KernelEvent::Report { protocol: IpsecProtocol::from_number(raw.proto), selector: selector(&raw.selector)? })
-}
-
-fn migrated(bytes: &[u8]) -> Decoded<KernelEvent> {
-    let (fixed, _) = body(bytes, x::XFRM_USER_POLICY_ID_LEN, "a migration")?;
-    let raw = x::UserPolicyId::parse(fixed).map_err(said)?;
-    Ok(KernelEvent::Migrated { selector: selector(&raw.selector)? })
+    if found { Ok((counts, thresholds)) } else { Err("SPD information without counts".to_owned()) }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::{Prefix, SaSpec};
-    use proptest::prelude::*;
-
-    /// The body of a recorded message.
-    fn recorded(name: &str) -> Vec<u8> {
-        let all = include_str!("../../../tests/data/xfrm-messages.txt");
-        let line = all.lines().find(|line| line.split(' ').next() == Some(name)).unwrap();
-        let hex = line.rsplit(' ').next().unwrap();
-        (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
-    }
-
-    fn recorded_sa(name: &str) -> Sa {
-        sa(&recorded(name)).unwrap()
-    }
-
-    #[test]
-    fn an_aead_with_extended_sequence_numbers() {
-        let sa = recorded_sa("esp_gcm_esn");
-        assert_eq!(sa.id().to_string(), "esp 0x00001001 to 10.9.0.2");
-        assert_eq!((sa.source, sa.reqid, sa.mode), ([10, 9, 0, 1].into(), ReqId(7), Mode::Transport));
-        let aead = sa.algorithms.aead.unwrap();
-        assert_eq!((aead.name.label(), aead.key.bits(), aead.icv_bits), ("aes-gcm", 160, 128));
-        assert_eq!(*aead.key.reveal_hex(), "0123456789abcdef0123456789abcdef01234567");
-        assert!(sa.flags.esn());
-        assert_eq!((sa.replay.window, sa.replay.bitmap.len()), (128, 4));
-    }
-
-    #[test]
-    fn a_tunnel_with_everything_that_ip_can_say() {
-        let sa = recorded_sa("esp_cbc_tunnel_v6");
-        assert_eq!(sa.mode, Mode::Tunnel);
-        assert_eq!((sa.mark, sa.if_id), (Some(Mark { value: 5, mask: 0xff }), Some(IfId(9))));
-        assert_eq!(sa.limits.bytes, Limit { soft: Some(1000), hard: Some(2000) });
-        assert_eq!(sa.limits.since_added_secs, Limit { soft: None, hard: Some(3600) });
-        assert_eq!(sa.selector.to_string(), "fd00:1::/64 fd00:2::/64 tcp dport 22");
-        assert_eq!((sa.replay.window, &*sa.replay.bitmap), (32, &[0][..]));
-        assert_eq!(sa.extras.unwrap().output_mark, Some(Mark { value: 0x10, mask: 0xf0 }));
-        let authentication = sa.algorithms.authentication.unwrap();
-        assert_eq!((authentication.name.label(), authentication.icv_bits), ("hmac-sha256", 128));
-        assert_eq!(sa.algorithms.encryption.unwrap().key.bits(), 128);
-    }
-
-    #[test]
-    fn the_other_protocols_and_esp_in_udp() {
-        let ah = recorded_sa("ah_md5");
-        assert_eq!((ah.protocol, ah.algorithms.authentication_label()), (IpsecProtocol::Ah, "hmac-md5-96".to_owned()));
-        let comp = recorded_sa("comp_deflate");
-        assert_eq!((comp.protocol, comp.algorithms.encryption_label()), (IpsecProtocol::Comp, "deflate".to_owned()));
-        let encapsulation = recorded_sa("esp_3des_in_udp").extras.unwrap().encapsulation.unwrap();
-        assert_eq!((encapsulation.kind, encapsulation.source_port, encapsulation.destination_port), (2, 4500, 4501));
-        assert_eq!(encapsulation.original, IpAddr::from([1, 2, 3, 4]));
-        assert!(recorded_sa("larval_esp").is_larval());
-    }
-
-    #[test]
-    fn policies() {
-        let tunnel = policy(&recorded("optional_tunnel_fwd")).unwrap();
-        assert_eq!(tunnel.id().to_string(), "fwd 10.1.0.0/24 10.2.0.0/24 mark 0x1/0x3 if_id 0x4");
-        assert_eq!((tunnel.priority, tunnel.index % 8), (5, 2));
-        let template = &tunnel.templates[0];
-        assert_eq!((template.level, template.mode, template.reqid), (Level::Use, Mode::Tunnel, ReqId(1)));
-        assert_eq!((template.source, template.destination), ([10, 9, 0, 1].into(), [10, 9, 0, 2].into()));
-        let block = policy(&recorded("block_v6_udp")).unwrap();
-        assert_eq!(block.selector.to_string(), "fd00:1::/64 fd00:2::/64 udp sport 500");
-        assert_eq!((block.action, block.templates.len()), (PolicyAction::Block, 0));
-        assert_eq!(block.selector.source, "fd00:1::/64".parse::<Prefix>().unwrap());
-    }
-
-    #[test]
-    fn attributes_without_a_name_are_kept_and_stay_secret() {
-        let mut bytes = recorded("ah_md5");
-        bytes.extend([8, 0, 200, 0, 0xa7, 0xa7, 0xa7, 0xa7]);
-        let sa = sa(&bytes).unwrap();
-        let unknown = &sa.extras.as_ref().unwrap().unknown;
-        assert_eq!((unknown.len(), unknown[0].kind, unknown[0].bytes.expose()), (1, 200, &[0xa7; 4][..]));
-        assert!(!format!("{sa:?}").contains("167"));
-    }
-
-    #[test]
-    fn what_is_wrong_is_said_with_its_place_and_never_with_the_key() {
-        let whole = recorded("esp_gcm_esn");
-        assert_eq!(sa(&whole[..100]), Err("an SA needs 224 bytes, the message has 100".to_owned()));
-        let mut long_key = whole.clone();
-        let at = whole.windows(4).position(|window| window == 160u32.to_ne_bytes()).unwrap();
-        long_key[at] = 255;
-        assert_eq!(sa(&long_key), Err("attribute 18 announces a key of 255 bits and holds 20 bytes".to_owned()));
-        let mut family = whole;
-        family[212] = 99;
-        assert_eq!(sa(&family), Err("address family 99 is neither IPv4 nor IPv6".to_owned()));
-    }
-
-    #[test]
-    fn an_expiry_names_its_sa_mark_included() {
-        let mut bytes = recorded("esp_cbc_tunnel_v6")[..x::XFRM_USER_SA_INFO_LEN].to_vec();
-        bytes.extend([1, 0, 0, 0, 0, 0, 0, 0]);
-        bytes.extend([12, 0, 21, 0, 5, 0, 0, 0, 0xff, 0, 0, 0]);
-        let expected = recorded_sa("esp_cbc_tunnel_v6").id();
-        assert_eq!(event(c::XFRM_MSG_EXPIRE, &bytes), Some(KernelEvent::SaExpired { id: expected, hard: true }));
-    }
-
-    const KINDS: std::ops::RangeInclusive<u16> = 0x10..=0x29;
-
-    proptest! {
-        #[test]
-        fn no_bytes_panic(kind in KINDS, bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
-            let _ = event(kind, &bytes);
-            let _ = (sad_count(&bytes), spd_counts(&bytes), defaults(&bytes));
-        }
-
-        #[test]
-        fn no_damage_to_a_real_message_panics(
-            name in prop::sample::select(vec!["esp_gcm_esn", "esp_cbc_tunnel_v6", "esp_3des_in_udp", "optional_tunnel_fwd"]),
-            kind in KINDS,
-            damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
-            length in any::<prop::sample::Index>(),
-        ) {
-            let mut bytes = recorded(name);
-            for (at, byte) in damage {
-                let at = at.index(bytes.len());
-                bytes[at] = byte;
-            }
-            bytes.truncate(length.index(bytes.len() + 1));
-            let _ = event(kind, &bytes);
-        }
-
-        #[test]
-        fn what_is_written_is_what_is_read(
-            (v6, mark, if_id) in (any::<bool>(), any::<Option<(u32, u32)>>(), any::<Option<u32>>()),
-            (spi, reqid, window) in (256u32.., any::<u32>(), 0u32..=4096),
-            hard in any::<Option<u64>>(),
-            key in proptest::collection::vec(any::<u8>(), 1..64),
-        ) {
-            let (source, destination): (IpAddr, IpAddr) = if v6 { ("fd00::1".parse().unwrap(), "fd00::2".parse().unwrap()) } else { ([10, 0, 0, 1].into(), [10, 0, 0, 2].into()) };
-            let mut spec = SaSpec::new(source, destination, IpsecProtocol::Esp, Spi(spi));
-            spec.mark = mark.map(|(value, mask)| Mark { value, mask }).filter(|mark| *mark != Mark::default());
-            spec.if_id = if_id.filter(|id| *id != 0).map(IfId);
-            (spec.reqid, spec.replay_window) = (ReqId(reqid), window);
-            spec.limits.bytes.hard = hard.filter(|value| *value != c::XFRM_INF);
-            spec.selector = Some(Selector::everything_like(destination));
-            let name = AlgorithmName::from_kernel("cbc(blowfish)");
-            spec.algorithms.encryption = Some(Transform { name, key: Secret::copy_from(&key), icv_bits: 0 });
-            let request = super::super::encode::new_sa(&spec);
-            let told = sa(request.payload()).unwrap();
-            prop_assert_eq!(told.id(), spec.id());
-            prop_assert_eq!((told.reqid, told.if_id, told.limits), (spec.reqid, spec.if_id, spec.limits));
-            // A short window comes back in another attribute than it was written in.
-            prop_assert_eq!(told.replay.window, window);
-            prop_assert_eq!(told.algorithms, spec.algorithms);
-        }
-    }
-}
+mod tests;

@@ -8,10 +8,12 @@ use netlink_packet_xfrm::constants as c;
 
 use super::decode::newer;
 use crate::kernel::netlink::Request;
-use crate::model::sa::{Encapsulation, Replay};
+use crate::model::extras::{Encapsulation, Offload, SaExtras, SecurityContext, UnknownAttribute};
+use crate::model::policy::HashThresholds;
+use crate::model::sa::{Replay, SpiRequest};
 use crate::model::{
-    AlgorithmName, IpsecProtocol, Level, LifetimeLimits, Mark, PolicyAction, PolicyDefaults, PolicyId, PolicyKind,
-    PolicySpec, PortMatch, Sa, SaDirection, SaId, SaSpec, Selector, Template, Transform,
+    AlgorithmName, IfId, IpsecProtocol, Level, LifetimeLimits, Mark, PolicyAction, PolicyDefaults, PolicyId,
+    PolicyKind, PolicySpec, PortMatch, Sa, SaDirection, SaId, SaSpec, Selector, Template, Transform,
 };
 
 fn bytes_of(body: &impl Emitable) -> Vec<u8> {
@@ -89,23 +91,31 @@ fn with_transform(request: Request, kind: u16, transform: &Transform, with_icv: 
 /// takes without the flag too: the sequence numbers then stay at 32 bits.
 const SHORT_WINDOW: u32 = 32;
 
-/// `XFRM_MSG_NEWSA`
-pub(super) fn new_sa(spec: &SaSpec) -> Request {
-    sa_from(spec, &Replay { window: spec.replay_window, ..Replay::default() })
+/// `XFRM_MSG_NEWSA` or `XFRM_MSG_UPDSA`.
+pub(super) fn sa(kind: u16, spec: &SaSpec) -> Request {
+    let replay = Replay { window: spec.replay_window, sent: spec.sent, received: spec.received, ..Replay::default() };
+    let request = sa_from(kind, spec, &replay);
+    let begins_anew = spec.sent == 0 && spec.received == 0;
+    if begins_anew { request } else { with_short_replay(request, spec, &replay) }
+}
+
+/// Where the sequence numbers are; a long window has them in its own attribute.
+fn with_short_replay(request: Request, spec: &SaSpec, replay: &Replay) -> Request {
+    if has_long_window(spec) {
+        return request;
+    }
+    let state = x::Replay {
+        oseq: low_half(replay.sent),
+        seq: low_half(replay.received),
+        bitmap: replay.bitmap.first().copied().unwrap_or(0),
+    };
+    request.attribute(c::XFRMA_REPLAY_VAL, &bytes_of(&state))
 }
 
 /// `XFRM_MSG_NEWSA` of an SA that was there: it goes on counting where it was (`xfrm_update_ae_params`).
 pub(super) fn resumed_sa(sa: &Sa) -> Request {
     let spec = sa.to_spec();
-    let mut request = sa_from(&spec, &sa.replay);
-    if !has_long_window(&spec) {
-        let state = x::Replay {
-            oseq: low_half(sa.replay.sent),
-            seq: low_half(sa.replay.received),
-            bitmap: sa.replay.bitmap.first().copied().unwrap_or(0),
-        };
-        request = request.attribute(c::XFRMA_REPLAY_VAL, &bytes_of(&state));
-    }
+    let request = with_short_replay(sa_from(c::XFRM_MSG_NEWSA, &spec, &sa.replay), &spec, &sa.replay);
     let used = x::Lifetime {
         bytes: sa.used.bytes,
         packets: sa.used.packets,
@@ -127,7 +137,7 @@ fn has_long_window(spec: &SaSpec) -> bool {
     spec.flags.esn() || spec.replay_window > SHORT_WINDOW
 }
 
-fn sa_from(spec: &SaSpec, replay: &Replay) -> Request {
+fn sa_from(kind: u16, spec: &SaSpec, replay: &Replay) -> Request {
     let long_window = has_long_window(spec);
     let short_window = if long_window { 0 } else { u8::try_from(spec.replay_window).unwrap_or(0) };
     let mut info = x::UserSaInfo {
@@ -137,13 +147,14 @@ fn sa_from(spec: &SaSpec, replay: &Replay) -> Request {
         mode: spec.mode.number(),
         replay_window: short_window,
         flags: spec.flags.0,
+        seq: spec.acquire_sequence,
         ..x::UserSaInfo::default()
     };
     info.source(&spec.source);
     info.destination(&spec.destination);
     info.id.proto = spec.protocol.number();
     info.id.spi = spec.spi.0;
-    let mut request = Request::new(c::XFRM_MSG_NEWSA).body(&bytes_of(&info));
+    let mut request = Request::new(kind).body(&bytes_of(&info));
     if let Some(transform) = &spec.algorithms.aead {
         request = with_transform(request, c::XFRMA_ALG_AEAD, transform, true);
     }
@@ -159,20 +170,90 @@ fn sa_from(spec: &SaSpec, replay: &Replay) -> Request {
     if long_window {
         request = request.attribute(c::XFRMA_REPLAY_ESN_VAL, &bytes_of(&long_window_of(replay)));
     }
-    if let Some(encapsulation) = &spec.encapsulation {
+    request = with_direction(request, spec.direction);
+    request = with_if_id(request, spec.if_id);
+    with_mark(with_extras(request, &spec.extras), spec.mark)
+}
+
+fn with_direction(request: Request, direction: Option<SaDirection>) -> Request {
+    match direction {
+        Some(SaDirection::In) => request.attribute(newer::SA_DIR, &[1]),
+        Some(SaDirection::Out) => request.attribute(newer::SA_DIR, &[2]),
+        None => request,
+    }
+}
+
+fn with_if_id(request: Request, if_id: Option<IfId>) -> Request {
+    with_u32(request, c::XFRMA_IF_ID, if_id.map(|id| id.0))
+}
+
+fn with_u32(request: Request, kind: u16, value: Option<u32>) -> Request {
+    match value {
+        Some(value) => request.attribute(kind, &value.to_ne_bytes()),
+        None => request,
+    }
+}
+
+fn with_extras(mut request: Request, extras: &SaExtras) -> Request {
+    if let Some(encapsulation) = &extras.encapsulation {
         request = request.attribute(c::XFRMA_ENCAP, &bytes_of(&encap(encapsulation)));
     }
-    if let Some(direction) = spec.direction {
-        let number = match direction {
-            SaDirection::In => 1,
-            SaDirection::Out => 2,
-        };
-        request = request.attribute(newer::SA_DIR, &[number]);
+    if let Some(mark) = extras.output_mark {
+        request = request.attribute(c::XFRMA_SET_MARK, &mark.value.to_ne_bytes());
+        request = request.attribute(c::XFRMA_SET_MARK_MASK, &mark.mask.to_ne_bytes());
     }
-    if let Some(if_id) = spec.if_id {
-        request = request.attribute(c::XFRMA_IF_ID, &if_id.0.to_ne_bytes());
+    if let Some(care_of) = extras.care_of {
+        request = request.attribute(c::XFRMA_COADDR, &bytes_of(&x::Address::from_ip(&care_of)));
     }
-    with_mark(request, spec.mark)
+    request = with_u32(request, c::XFRMA_TFCPAD, extras.tfc_padding);
+    request = with_u32(request, c::XFRMA_SA_EXTRA_FLAGS, Some(extras.extra_flags.0).filter(|flags| *flags != 0));
+    request = with_u32(request, c::XFRMA_REPLAY_THRESH, extras.replay_threshold);
+    request = with_u32(request, c::XFRMA_ETIMER_THRESH, extras.timer_threshold);
+    request = with_u32(request, c::XFRMA_MTIMER_THRESH, extras.mapping_threshold_secs);
+    request = with_u32(request, newer::NAT_KEEPALIVE_INTERVAL, extras.nat_keepalive_secs);
+    request = with_u32(request, newer::SA_PCPU, extras.cpu);
+    let iptfs = &extras.iptfs;
+    request = with_u32(request, newer::IPTFS_DROP_TIME, iptfs.drop_time_us);
+    if let Some(window) = iptfs.reorder_window {
+        request = request.attribute(newer::IPTFS_REORDER_WINDOW, &window.to_ne_bytes());
+    }
+    if iptfs.dont_fragment {
+        request = request.attribute(newer::IPTFS_DONT_FRAG, &[]);
+    }
+    request = with_u32(request, newer::IPTFS_INIT_DELAY, iptfs.initial_delay_us);
+    request = with_u32(request, newer::IPTFS_MAX_QSIZE, iptfs.largest_queue_bytes);
+    request = with_u32(request, newer::IPTFS_PKT_SIZE, iptfs.packet_bytes);
+    with_rest(request, extras.security.as_ref(), extras.offload, &extras.unknown)
+}
+
+/// What SAs and policies may both have: a label, a device, and what espial has no name for.
+fn with_rest(
+    mut request: Request,
+    security: Option<&SecurityContext>,
+    offload: Option<Offload>,
+    unknown: &[UnknownAttribute],
+) -> Request {
+    if let Some(security) = security {
+        // struct xfrm_user_sec_ctx: its length and attribute number once more, algorithm, DOI, the label's length
+        let length = u16::try_from(security.label.len()).unwrap_or(u16::MAX);
+        let parts: [&[u8]; 5] = [
+            &length.saturating_add(8).to_ne_bytes(),
+            &c::XFRMA_SEC_CTX.to_ne_bytes(),
+            &[security.algorithm, security.doi],
+            &length.to_ne_bytes(),
+            &security.label,
+        ];
+        request = request.attribute_of(c::XFRMA_SEC_CTX, &parts);
+    }
+    if let Some(offload) = offload {
+        // struct xfrm_user_offload: the interface, the flags, padding
+        let interface = offload.interface.to_ne_bytes();
+        request = request.attribute_of(c::XFRMA_OFFLOAD_DEV, &[&interface, &[offload.flags, 0, 0, 0]]);
+    }
+    for attribute in unknown {
+        request = request.attribute(attribute.kind, attribute.bytes.expose());
+    }
+    request
 }
 
 fn long_window_of(replay: &Replay) -> x::ReplayEsn {
@@ -206,6 +287,31 @@ pub(super) fn sa_id(kind: u16, id: &SaId) -> Request {
     with_mark(Request::new(kind).body(&bytes_of(&raw)), id.mark)
 }
 
+/// `XFRM_MSG_GETAE` of one SA: all that it tells.
+pub(super) fn progress_of(id: &SaId) -> Request {
+    const ALL: u32 = 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4; // XFRM_AE_RTHR, RVAL, LVAL, ETHR
+    let mut raw = x::UserSaId { spi: id.spi.0, proto: id.protocol.number(), ..x::UserSaId::default() };
+    raw.destination(&id.destination);
+    let body = x::AsyncEventId { sa_id: raw, flags: ALL, ..x::AsyncEventId::default() };
+    with_mark(Request::new(c::XFRM_MSG_GETAE).body(&bytes_of(&body)), id.mark)
+}
+
+/// `XFRM_MSG_ALLOCSPI`: `struct xfrm_userspi_info` is an SA and a range.
+pub(super) fn allocate_spi(wanted: &SpiRequest) -> Request {
+    let mut info = x::UserSaInfo {
+        reqid: wanted.reqid.0,
+        mode: wanted.mode.number(),
+        seq: wanted.acquire_sequence,
+        ..x::UserSaInfo::default()
+    };
+    info.source(&wanted.source);
+    info.destination(&wanted.destination);
+    info.id.proto = wanted.protocol.number();
+    let range = [wanted.least.0.to_ne_bytes(), wanted.greatest.0.to_ne_bytes()].concat();
+    let request = Request::new(c::XFRM_MSG_ALLOCSPI).body(&bytes_of(&info)).body(&range);
+    with_mark(with_if_id(with_direction(request, wanted.direction), wanted.if_id), wanted.mark)
+}
+
 /// `XFRM_MSG_FLUSHSA`
 pub(super) fn flush_sas(protocol: IpsecProtocol) -> Request {
     Request::new(c::XFRM_MSG_FLUSHSA).body(&[protocol.number(), 0, 0, 0])
@@ -234,25 +340,25 @@ fn with_kind(request: Request, kind: PolicyKind) -> Request {
     }
 }
 
-/// `XFRM_MSG_NEWPOLICY`
-pub(super) fn new_policy(spec: &PolicySpec) -> Request {
+/// `XFRM_MSG_NEWPOLICY` or `XFRM_MSG_UPDPOLICY`.
+pub(super) fn policy(kind: u16, spec: &PolicySpec) -> Request {
     let info = x::UserPolicyInfo {
         selector: selector(&spec.selector),
         lifetime_cfg: limits(&spec.limits),
         priority: spec.priority,
+        index: spec.index,
+        share: spec.share,
         direction: spec.direction.number(),
         action: spec.action.number(),
         flags: spec.flags,
         ..x::UserPolicyInfo::default()
     };
-    let mut request = Request::new(c::XFRM_MSG_NEWPOLICY).body(&bytes_of(&info));
+    let mut request = Request::new(kind).body(&bytes_of(&info));
     if !spec.templates.is_empty() {
         let templates: Vec<u8> = spec.templates.iter().flat_map(|from| bytes_of(&template(from))).collect();
         request = request.attribute(c::XFRMA_TMPL, &templates);
     }
-    if let Some(if_id) = spec.if_id {
-        request = request.attribute(c::XFRMA_IF_ID, &if_id.0.to_ne_bytes());
-    }
+    request = with_rest(with_if_id(request, spec.if_id), spec.security.as_deref(), spec.offload, &spec.unknown);
     with_mark(with_kind(request, spec.kind), spec.mark)
 }
 
@@ -260,10 +366,7 @@ pub(super) fn new_policy(spec: &PolicySpec) -> Request {
 /// all: the kernel refuses its direction (`verify_policy_dir`, `net/xfrm/xfrm_user.c`).
 pub(super) fn policy_id(kind: u16, id: &PolicyId) -> Request {
     let raw = x::UserPolicyId { selector: selector(&id.selector), index: 0, direction: id.direction.number() };
-    let mut request = Request::new(kind).body(&bytes_of(&raw));
-    if let Some(if_id) = id.if_id {
-        request = request.attribute(c::XFRMA_IF_ID, &if_id.0.to_ne_bytes());
-    }
+    let request = with_if_id(Request::new(kind).body(&bytes_of(&raw)), id.if_id);
     with_mark(with_kind(request, id.kind), id.mark)
 }
 
@@ -281,4 +384,11 @@ pub(super) fn defaults(kind: u16, to: Option<PolicyDefaults>) -> Request {
     };
     let body = to.map_or([0; 4], |to| [number(to.input), number(to.forward), number(to.output), 0]);
     Request::new(kind).body(&body)
+}
+
+/// `XFRM_MSG_NEWSPDINFO` with these thresholds.
+pub(super) fn thresholds(to: HashThresholds) -> Request {
+    let request = Request::new(c::XFRM_MSG_NEWSPDINFO).body(&u32::MAX.to_ne_bytes());
+    let request = request.attribute(c::XFRMA_SPD_IPV4_HTHRESH, &[to.v4.0, to.v4.1]);
+    request.attribute(c::XFRMA_SPD_IPV6_HTHRESH, &[to.v6.0, to.v6.1])
 }

@@ -1,7 +1,8 @@
 //! What is wrong with an SA.
 
 use super::{Findings, Problem, SaField, SelectorFields};
-use crate::model::sa::{Algorithms, Encapsulation};
+use crate::model::extras::Encapsulation;
+use crate::model::sa::Algorithms;
 use crate::model::{AlgorithmKind, IpsecProtocol, Mode, SaDirection, SaFlags, SaSpec, Transform};
 
 /// `XFRMA_REPLAY_ESN_MAX`, include/uapi/linux/xfrm.h: the widest window the kernel keeps.
@@ -163,7 +164,7 @@ fn replay(spec: &SaSpec, findings: &mut Findings<SaField>) {
 
 /// `esp_init_state`, `ah_init_state` and `ipcomp_init_state`: what may stand around which protocol.
 fn encapsulation(spec: &SaSpec, findings: &mut Findings<SaField>) {
-    let Some(encapsulation) = &spec.encapsulation else {
+    let Some(encapsulation) = &spec.extras.encapsulation else {
         return;
     };
     if spec.protocol != IpsecProtocol::Esp {
@@ -300,10 +301,10 @@ mod tests {
         let encapsulation = |kind, source_port| {
             Some(Encapsulation { kind, source_port, destination_port: 4500, original: [0, 0, 0, 0].into() })
         };
-        check_sa(|s| s.encapsulation = encapsulation(Encapsulation::ESP_IN_UDP, 4500), &[]);
-        check_sa(|s| s.encapsulation = encapsulation(1, 4500), &[(F::Encapsulation, Error, "espinudp")]);
+        check_sa(|s| s.extras.encapsulation = encapsulation(Encapsulation::ESP_IN_UDP, 4500), &[]);
+        check_sa(|s| s.extras.encapsulation = encapsulation(1, 4500), &[(F::Encapsulation, Error, "espinudp")]);
         check_sa(
-            |s| s.encapsulation = encapsulation(Encapsulation::ESP_IN_UDP, 0),
+            |s| s.extras.encapsulation = encapsulation(Encapsulation::ESP_IN_UDP, 0),
             &[(F::Encapsulation, Warning, "port 0")],
         );
         check_sa(
@@ -311,7 +312,7 @@ mod tests {
                 s.protocol = IpsecProtocol::Ah;
                 s.algorithms =
                     Algorithms { authentication: transform("hmac(sha512)", 64, 256), ..Algorithms::default() };
-                s.encapsulation = encapsulation(Encapsulation::ESP_IN_UDP, 4500);
+                s.extras.encapsulation = encapsulation(Encapsulation::ESP_IN_UDP, 4500);
             },
             &[(F::Encapsulation, Error, "only ESP")],
         );

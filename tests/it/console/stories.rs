@@ -231,7 +231,7 @@ fn what_others_do_is_seen() {
     bench.kernel.clone().delete_sa(&id).unwrap();
     bench.settle();
     bench.sees("SAs 3").keys("4").sees("SA deleted: esp 0x000003e9 to 10.9.0.2");
-    bench.kernel.say(&KernelEvent::SaExpired { id: article_sas()[0].id(), hard: true });
+    bench.kernel.say(&KernelEvent::SaExpired { sa: Box::new(article_sas()[0].clone()), hard: true });
     bench.settle();
     bench.sees("SA expired and removed: ah 0x000003e8").keys("1").sees("SAs 2");
     bench.kernel.say(&KernelEvent::Lost);

@@ -4,8 +4,8 @@ use super::Facts;
 use crate::console::clock::Clock;
 use crate::console::columns::SaRow;
 use crate::console::theme::Role;
+use crate::model::extras::{Iptfs, SaExtras, UnknownAttribute};
 use crate::model::lifetime::Nearness;
-use crate::model::sa::{SaExtras, UnknownAttribute};
 use crate::model::text::{duration, quantity};
 use crate::model::{LifetimeLimits, LifetimeUsed, Sa, Secret, Transform};
 
@@ -35,9 +35,7 @@ pub(super) fn facts(row: &SaRow<'_>, reveal: Option<u64>, clock: &Clock) -> Fact
     facts.say_some("xfrm interface", sa.if_id.map(|id| format!("if_id {id}")));
     facts.say_some("flags", Some(sa.flags.to_string()).filter(|flags| !flags.is_empty()));
     facts.say_some("answers acquire", Some(sa.acquire_sequence).filter(|n| *n != 0).map(|n| n.to_string()));
-    if let Some(extras) = &sa.extras {
-        say_extras(&mut facts, extras, reveal);
-    }
+    say_extras(&mut facts, &sa.extras, reveal);
     facts
 }
 
@@ -172,27 +170,34 @@ fn say_extras(facts: &mut Facts, extras: &SaExtras, reveal: Option<u64>) {
     );
     facts.say_some("output mark", extras.output_mark.map(|mark| mark.to_string()));
     facts.say_some("TFC padding", extras.tfc_padding.map(|bytes| format!("to {bytes} bytes")));
-    let offload = |o: crate::model::sa::Offload| {
+    let offload = |o: crate::model::extras::Offload| {
         let kind = if o.flags & 4 == 0 { "cryptography" } else { "whole packets" };
         format!("{kind} on interface {}, flags {:#x}", o.interface, o.flags)
     };
     facts.say_some("offload", extras.offload.map(offload));
     facts.say_some("care-of address", extras.care_of.map(|address| address.to_string()));
-    facts.say_some("security label", extras.security_label.as_ref().map(ToString::to_string));
-    let flags = [(1, "dont-encap-dscp"), (2, "oseq-may-wrap")];
-    let words: Vec<String> = flags
-        .iter()
-        .filter(|(bit, _)| extras.extra_flags & bit != 0)
-        .map(|(_, word)| (*word).to_owned())
-        .chain((extras.extra_flags & !3 != 0).then(|| format!("{:#x}", extras.extra_flags & !3)))
-        .collect();
-    facts.say_some("extra flags", Some(words.join(" ")).filter(|words| !words.is_empty()));
+    facts.say_some("security label", extras.security.as_ref().map(ToString::to_string));
+    facts.say_some("extra flags", Some(extras.extra_flags.to_string()).filter(|words| !words.is_empty()));
     facts.say_some("replay event", extras.replay_threshold.map(|n| format!("every {n} packets")));
     facts.say_some("replay timer", extras.timer_threshold.map(|n| format!("after {} ms", u64::from(n) * 100)));
     facts.say_some("NAT events", extras.mapping_threshold_secs.map(|n| format!("at most every {n} s")));
     facts.say_some("NAT keep-alive", extras.nat_keepalive_secs.map(|n| format!("every {n} s")));
     facts.say_some("CPU", extras.cpu.map(|cpu| format!("only {cpu}")));
+    say_iptfs(facts, extras.iptfs);
     say_unknown(facts, &extras.unknown, reveal.is_some());
+}
+
+/// What goes with mode iptfs.
+fn say_iptfs(facts: &mut Facts, iptfs: Iptfs) {
+    facts.say_some("drop time", iptfs.drop_time_us.map(|us| format!("missing packets are waited for {us} µs")));
+    facts.say_some("reorder window", iptfs.reorder_window.map(|n| format!("{n} packets are put into order")));
+    facts.say_some("fragments", iptfs.dont_fragment.then(|| "inner packets are never split".to_owned()));
+    facts.say_some("first delay", iptfs.initial_delay_us.map(|us| format!("more packets are waited for {us} µs")));
+    facts.say_some("longest queue", iptfs.largest_queue_bytes.map(|bytes| format!("{bytes} bytes")));
+    facts.say_some(
+        "packet size",
+        iptfs.packet_bytes.map(|bytes| if bytes == 0 { "the path's MTU".to_owned() } else { format!("{bytes} bytes") }),
+    );
 }
 
 /// Attributes without a name here. They might be keys, so they are as secret.

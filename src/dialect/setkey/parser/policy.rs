@@ -4,8 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
 
 use super::super::lexer::Kind;
-use super::super::{Deed, SyntaxError};
 use super::{Parsed, Parser, wanted, wrong};
+use crate::dialect::deed::Deed;
+use crate::dialect::report::SyntaxError;
 use crate::model::check::{self, PolicyField};
 use crate::model::{
     IpsecProtocol, Level, Mode, PolicyAction, PolicyDirection, PolicyKind, PolicySpec, PortMatch, Prefix, ReqId,

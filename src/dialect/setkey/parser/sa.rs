@@ -3,8 +3,9 @@
 use std::ops::Range;
 
 use super::super::lexer::Kind;
-use super::super::{Deed, SyntaxError};
 use super::{Parsed, Parser, wanted, wrong};
+use crate::dialect::deed::Deed;
+use crate::dialect::report::SyntaxError;
 use crate::model::check::{self, SaField};
 use crate::model::sa::Algorithms;
 use crate::model::secret::KeyTextError;

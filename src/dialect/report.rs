@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use unicode_width::UnicodeWidthChar;
 
-use super::lexer::{key_spans, tokens};
+use super::setkey::{key_spans, tokens};
 
 /// Something in a script that cannot be understood, or that the kernel would refuse.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub fn place_of(source: &str, byte: usize) -> (usize, usize) {
 
 impl SyntaxError {
     /// `problem` at `span`, where `expected` would be right.
-    pub(in crate::dialect) fn wanted(span: Range<usize>, problem: &str, expected: impl Into<String>) -> Self {
+    pub(super) fn wanted(span: Range<usize>, problem: &str, expected: impl Into<String>) -> Self {
         Self { span, problem: problem.to_owned(), expected: Some(expected.into()) }
     }
 
