@@ -4,7 +4,7 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use super::widget::{draw_lines, draw_popup};
+use super::widget::{draw_lines, draw_more, draw_popup};
 use crate::console::keymap::{self, Context};
 use crate::console::state::line::COMMANDS;
 use crate::console::state::{Reading, State};
@@ -33,6 +33,7 @@ pub fn draw(
     let height = u16::try_from(lines.len() + 2).unwrap_or(u16::MAX);
     let inside = draw_popup(frame, area, theme, "Keys", WIDTH, height);
     let height = draw_lines(frame, inside, &lines, scroll);
+    draw_more(frame, inside, theme, lines.len(), scroll);
     Reading { top: scroll, height, length: lines.len() }
 }
 
