@@ -10,13 +10,16 @@ use anyhow::{Context, bail};
 use clap::Args;
 use zeroize::Zeroizing;
 
+use super::names::SystemNames;
 use crate::dialect::deed::{Deed, Statement};
 use crate::dialect::report::{excerpt, place_of};
+use crate::dialect::setkey::Reading;
 use crate::dialect::{Keys, ip_script, iproute2, setkey};
 use crate::kernel::namespace::local_addresses;
 use crate::kernel::preview::{Fate, Preview, preview};
 use crate::kernel::together::{self, Answer, Step};
 use crate::kernel::{Kernel, KernelError, XfrmKernel};
+use crate::model::question::Question;
 use crate::model::{Counts, IpsecProtocol, PolicyDefaults, PolicyKind, PolicySpec, SaSpec};
 
 /// Carry out a script of setkey statements or of `ip xfrm` commands
@@ -24,6 +27,10 @@ use crate::model::{Counts, IpsecProtocol, PolicyDefaults, PolicyKind, PolicySpec
 /// The whole script is read and checked first: an error names file, line and column, and nothing has been done. Then
 /// the statements are carried out in order. If the kernel refuses one, those before it are taken back, and what was
 /// deleted is there again with its counters and sequence numbers.
+///
+/// Of setkey's language everything is understood: add, update, getspi, get, delete, deleteall, flush, dump, spdadd,
+/// spdupdate, spddelete, spdflush, spddump and quit. Host names are looked up before anything is done, honouring -4, -6
+/// and -n; what Linux cannot do (esp-old, tcp, tagged, keyed-md5, ...) is refused by name.
 #[derive(Clone, Debug, Args)]
 pub struct Arguments {
     /// The script; - is standard input
@@ -32,6 +39,12 @@ pub struct Arguments {
     /// Change nothing: only say what would come, go, change and stay
     #[arg(long)]
     dry_run: bool,
+    /// In a script of setkey's, add no policy for packets passed on (fwd) to each one of direction in
+    ///
+    /// setkey on Linux adds them, unless it is started with -k. Where the script itself has one for the same packets,
+    /// that one is taken.
+    #[arg(long)]
+    no_forward: bool,
 }
 
 impl Arguments {
@@ -52,9 +65,10 @@ const MOST_BYTES: usize = 64 * 1024 * 1024;
 /// When the file cannot be read.
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let (name, source) = read(&arguments.file)?;
+    let reading = Reading { names: &SystemNames, forward_twins: !arguments.no_forward };
     let (mut out, mut complaints) = (io::stdout().lock(), io::stderr().lock());
     if !arguments.dry_run {
-        return apply(&name, &source, Way::Do(&mut XfrmKernel::open()?), &mut out, &mut complaints);
+        return apply(&name, &source, reading, Way::Do(&mut XfrmKernel::open()?), &mut out, &mut complaints);
     }
     // Whoever may not look can still read what is asked for.
     let mut kernel = XfrmKernel::open().and_then(|mut kernel| kernel.counts().map(|_| kernel));
@@ -62,7 +76,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         writeln!(complaints, "espial: compared with nothing, because the kernel cannot be read: {error}")?;
     }
     let kernel = kernel.as_mut().ok().map(|kernel| kernel as &mut dyn Kernel);
-    apply(&name, &source, Way::Say(kernel), &mut out, &mut complaints)
+    apply(&name, &source, reading, Way::Say(kernel), &mut out, &mut complaints)
 }
 
 /// A file's name for messages, and its text, which is wiped when it goes: it may hold keys.
@@ -127,11 +141,13 @@ pub enum Way<'k> {
 pub fn apply(
     name: &str,
     source: &str,
+    reading: Reading<'_>,
     way: Way<'_>,
     out: &mut dyn Write,
     complaints: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
-    let parsed = if ip_script::looks_like(source) { ip_script::parse(source) } else { setkey::parse(source) };
+    let parsed =
+        if ip_script::looks_like(source) { ip_script::parse(source) } else { setkey::parse_with(source, reading) };
     let script = match parsed {
         Ok(script) => script,
         Err(errors) => {
@@ -221,6 +237,7 @@ fn steps(deed: &Deed) -> Vec<Step<'_>> {
         Deed::DeleteSas(filter) => Step::DeleteSas(filter.as_ref()),
         Deed::AllocateSpi(wanted) => Step::AllocateSpi(wanted),
         Deed::DeletePolicy(id) => Step::DeletePolicy(**id),
+        Deed::DeletePolicyIfThere(id) => Step::DeletePolicyIfThere(**id),
         Deed::DeletePolicyAt(place) => Step::DeletePolicyAt(*place),
         Deed::DeletePolicies(filter) => Step::DeletePolicies(filter.as_ref()),
         Deed::SetDefaults(change) => Step::SetDefaults(*change),
@@ -235,6 +252,9 @@ fn say_fates(preview: &Preview, out: &mut dyn Write) -> io::Result<()> {
     let mut counts = [0; 4];
     for fate in &preview.sas {
         let line = |spec: &SaSpec| {
+            if spec.algorithms.is_none() {
+                return "a reserved SPI, without keys".to_owned();
+            }
             let text = setkey::print::sa(spec, Keys::Hide);
             // What setkey cannot say, `ip` can.
             if text.starts_with('#') { iproute2::sa(spec, Keys::Hide).to_string() } else { text.to_string() }
@@ -318,12 +338,29 @@ fn describe(deed: &Deed, out: &mut dyn Write) -> io::Result<()> {
             Ok(())
         }
         Deed::DeletePolicy(id) => writeln!(out, "delete policy {id}"),
+        Deed::DeletePolicyIfThere(id) => writeln!(out, "delete policy {id}, if it is there (setkey's own)"),
         Deed::DeletePolicyAt(place) => writeln!(out, "delete the policy with index {}", place.index),
         Deed::DeletePolicies(None) => writeln!(out, "delete all policies, one by one"),
         Deed::DeletePolicies(Some(_)) => writeln!(out, "delete all policies that fit"),
         Deed::SetDefaults(change) => writeln!(out, "packets without a policy: {change}"),
         Deed::SetThresholds(change) => writeln!(out, "hash thresholds: {change}"),
-        Deed::Show(_) => Ok(()),
+        Deed::Show(question) => writeln!(out, "show {}", subject(question)),
+    }
+}
+
+/// What a question is about.
+fn subject(question: &Question) -> String {
+    match question {
+        Question::Sa(id) => format!("SA {id}"),
+        Question::Sas(None) => "all SAs".to_owned(),
+        Question::Sas(Some(_)) => "all SAs that fit".to_owned(),
+        Question::Policy(id) => format!("policy {id}"),
+        Question::PolicyAt(place) => format!("the policy with index {}", place.index),
+        Question::Policies(None) => "all policies".to_owned(),
+        Question::Policies(Some(_)) => "all policies that fit".to_owned(),
+        Question::CountSas => "how many SAs there are".to_owned(),
+        Question::CountPolicies => "how many policies there are".to_owned(),
+        Question::Defaults => "what becomes of packets without a policy".to_owned(),
     }
 }
 

@@ -7,6 +7,7 @@ use std::hash::Hash;
 use super::together::{Step, kept_by_update};
 use super::{KernelError, Operation, Result};
 use crate::kernel::Cause;
+use crate::model::sa::SpiRequest;
 use crate::model::{Policy, PolicyId, PolicySpec, Sa, SaId, SaSpec};
 
 /// What becomes of the objects that steps touch.
@@ -175,6 +176,10 @@ impl Bench {
             Step::DeletePolicy(id) => {
                 refused_unless(self.policies.delete(id), Operation::DeletePolicy(Box::new(*id)), libc::ENOENT)
             }
+            Step::DeletePolicyIfThere(id) => {
+                self.policies.delete(id);
+                Ok(())
+            }
             Step::DeletePolicyAt(place) => {
                 let id = self.places.get(&place.index);
                 let id = id.filter(|id| id.direction == place.direction && id.kind == place.kind).copied();
@@ -191,10 +196,7 @@ impl Bench {
                 self.policies.flush(|policy| policy.kind == *kind);
                 Ok(())
             }
-            Step::AllocateSpi(wanted) => {
-                self.others.push(format!("{wanted} is reserved"));
-                Ok(())
-            }
+            Step::AllocateSpi(wanted) => self.allocate(wanted),
             Step::SetDefaults(change) => {
                 self.others.push(format!("packets without a policy: {change}"));
                 Ok(())
@@ -205,6 +207,20 @@ impl Bench {
             }
             Step::Show(_) => Ok(()),
         }
+    }
+
+    fn allocate(&mut self, wanted: &SpiRequest) -> Result<()> {
+        // Which one it is only the kernel knows, unless it is the only one that will do.
+        if wanted.least != wanted.greatest {
+            self.others.push(format!("{wanted} is reserved"));
+            return Ok(());
+        }
+        let (mode, reqid, mark) = (wanted.mode, wanted.reqid, wanted.mark);
+        let named = SaSpec::new(wanted.source, wanted.destination, wanted.protocol, wanted.least);
+        let spec = SaSpec { mode, reqid, mark, ..named };
+        self.larval.insert(spec.id());
+        let operation = Operation::AllocateSpi(Box::new(*wanted));
+        refused_unless(self.sas.add(spec.id(), spec), operation, libc::ENOENT)
     }
 
     fn update_sa(&mut self, spec: &SaSpec) -> Result<()> {

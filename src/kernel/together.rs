@@ -26,6 +26,8 @@ pub enum Step<'a> {
     AddPolicy(&'a PolicySpec),
     /// Remove a policy.
     DeletePolicy(PolicyId),
+    /// Remove a policy if it is there.
+    DeletePolicyIfThere(PolicyId),
     /// Remove all policies of a kind.
     FlushPolicies(PolicyKind),
     /// Change an SA, or give a larval one its keys.
@@ -193,6 +195,10 @@ fn take(kernel: &mut dyn Kernel, step: &Step<'_>, undos: &mut Vec<Undo>) -> Resu
         }
         Step::DeleteSa(id) => delete_sa(kernel, id, undos)?,
         Step::DeletePolicy(id) => delete_policy(kernel, id, undos)?,
+        Step::DeletePolicyIfThere(id) => match delete_policy(kernel, id, undos) {
+            Err(error) if error.errno() == Some(libc::ENOENT) => {}
+            other => other?,
+        },
         Step::FlushSas(protocol) => {
             let is_flushed = |sa: &Sa| protocol.flushes(sa.protocol) && !sa.is_made_by_kernel() && !sa.is_larval();
             let flushed: Vec<Sa> = kernel.sas()?.into_iter().filter(is_flushed).collect();

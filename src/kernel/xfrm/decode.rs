@@ -390,6 +390,7 @@ fn templates(kind: u16, value: &[u8]) -> Decoded<Vec<Template>> {
 }
 
 fn template(raw: &x::UserTemplate) -> Decoded<Template> {
+    let masks = AlgorithmMasks { encryption: raw.ealgos, authentication: raw.aalgos, compression: raw.calgos };
     Ok(Template {
         protocol: IpsecProtocol::from_number(raw.id.proto),
         mode: Mode::from_number(raw.mode),
@@ -399,7 +400,9 @@ fn template(raw: &x::UserTemplate) -> Decoded<Template> {
         reqid: ReqId(raw.reqid),
         level: if raw.optional == 0 { Level::Required } else { Level::Use },
         share: raw.share,
-        algorithm_masks: AlgorithmMasks { encryption: raw.ealgos, authentication: raw.aalgos, compression: raw.calgos },
+        // A policy that came by PF_KEY allows every algorithm and is dumped with none (`allalgs` of `struct xfrm_tmpl` is
+        // not told): sent back so, no SA would fit it.
+        algorithm_masks: if masks == AlgorithmMasks::NONE { AlgorithmMasks::ALL } else { masks },
     })
 }
 
