@@ -83,7 +83,9 @@ pub struct Refusal {
 /// What takes a step back.
 enum Undo {
     DeleteSa(SaId),
-    DeletePolicy(PolicyId),
+    /// It may have gone by itself, or with what came after it.
+    FreeSpi(SaId),
+    DeletePolicy(Box<PolicySpec>),
     ResumeSa(Box<Sa>),
     AddPolicy(Box<PolicySpec>),
     UpdateSa(Box<SaSpec>),
@@ -191,7 +193,7 @@ fn take(kernel: &mut dyn Kernel, step: &Step<'_>, undos: &mut Vec<Undo>) -> Resu
         }
         Step::AddPolicy(spec) => {
             kernel.add_policy(spec)?;
-            undos.push(Undo::DeletePolicy(spec.id()));
+            undos.push(Undo::DeletePolicy(Box::new((*spec).clone())));
         }
         Step::DeleteSa(id) => delete_sa(kernel, id, undos)?,
         Step::DeletePolicy(id) => delete_policy(kernel, id, undos)?,
@@ -220,17 +222,17 @@ fn take(kernel: &mut dyn Kernel, step: &Step<'_>, undos: &mut Vec<Undo>) -> Resu
         }
         Step::AllocateSpi(wanted) => {
             let sa = kernel.allocate_spi(wanted)?;
-            undos.push(Undo::DeleteSa(sa.id()));
+            undos.push(Undo::FreeSpi(sa.id()));
             return Ok(Some(Answer::Allocated(Box::new(sa))));
         }
         Step::UpdatePolicy(spec) => update_policy(kernel, spec, undos)?,
         Step::DeletePolicyAt(place) => {
-            let id = policy_at(kernel, *place)?.id();
-            delete_policy(kernel, &id, undos)?;
+            let policy = policy_at(kernel, *place)?;
+            delete_listed(kernel, &policy, undos)?;
         }
         Step::DeletePolicies(filter) => {
             for policy in fitting_policies(kernel, *filter)? {
-                delete_policy(kernel, &policy.id(), undos)?;
+                delete_listed(kernel, &policy, undos)?;
             }
         }
         Step::SetDefaults(change) => {
@@ -263,6 +265,25 @@ fn delete_policy(kernel: &mut dyn Kernel, id: &PolicyId, undos: &mut Vec<Undo>) 
     kernel.delete_policy(id)?;
     undos.push(Undo::AddPolicy(Box::new(again(&policy))));
     Ok(())
+}
+
+fn delete_listed(kernel: &mut dyn Kernel, policy: &Policy, undos: &mut Vec<Undo>) -> Result<()> {
+    kernel.delete_listed_policy(policy)?;
+    undos.push(Undo::AddPolicy(Box::new(again(policy))));
+    Ok(())
+}
+
+/// The policy that is there in the place of another one: with the same name and the same label.
+fn policy_like(kernel: &mut dyn Kernel, spec: &PolicySpec) -> Result<Option<Policy>> {
+    if spec.security.is_some() {
+        let is_it = |policy: &Policy| policy.id() == spec.id() && policy.security == spec.security;
+        return Ok(kernel.policies()?.into_iter().find(is_it));
+    }
+    match kernel.policy(&spec.id()) {
+        Ok(policy) => Ok(Some(policy)),
+        Err(error) if error.errno() == Some(libc::ENOENT) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 fn update_sa(kernel: &mut dyn Kernel, spec: &SaSpec, undos: &mut Vec<Undo>) -> Result<()> {
@@ -312,15 +333,11 @@ pub fn kept_by_update(before: &SaSpec, after: &SaSpec) -> Vec<&'static str> {
 }
 
 fn update_policy(kernel: &mut dyn Kernel, spec: &PolicySpec, undos: &mut Vec<Undo>) -> Result<()> {
-    let before = match kernel.policy(&spec.id()) {
-        Ok(policy) => Some(policy),
-        Err(error) if error.errno() == Some(libc::ENOENT) => None,
-        Err(error) => return Err(error),
-    };
+    let before = policy_like(kernel, spec)?;
     kernel.update_policy(spec)?;
     undos.push(match before {
         Some(policy) => Undo::UpdatePolicy(Box::new(again(&policy))),
-        None => Undo::DeletePolicy(spec.id()),
+        None => Undo::DeletePolicy(Box::new(spec.clone())),
     });
     Ok(())
 }
@@ -387,7 +404,17 @@ fn ahead(sa: &Sa) -> Replay {
 fn take_back(kernel: &mut dyn Kernel, undo: Undo) -> Result<()> {
     match undo {
         Undo::DeleteSa(id) => kernel.delete_sa(&id),
-        Undo::DeletePolicy(id) => kernel.delete_policy(&id),
+        Undo::FreeSpi(id) => match kernel.delete_sa(&id) {
+            Err(error) if error.errno() == Some(libc::ESRCH) => Ok(()),
+            other => other,
+        },
+        Undo::DeletePolicy(spec) => match spec.security {
+            None => kernel.delete_policy(&spec.id()),
+            Some(_) => match policy_like(kernel, &spec)? {
+                Some(policy) => kernel.delete_listed_policy(&policy),
+                None => Ok(()),
+            },
+        },
         Undo::ResumeSa(sa) => kernel.resume_sa(&sa),
         Undo::AddPolicy(spec) => kernel.add_policy(&spec),
         Undo::UpdateSa(spec) => kernel.update_sa(&spec),

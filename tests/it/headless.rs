@@ -196,3 +196,32 @@ fn a_refusal_says_which_statement_and_leaves_nothing_done() {
     assert!(complaints.ends_with("espial: nothing of x.conf has been applied\n"));
     assert!(!kernel.done().contains(&Operation::FlushSas(espial::model::IpsecProtocol::Any)));
 }
+
+#[test]
+fn a_reserved_spi_that_went_its_way_does_not_stand_against_taking_back() {
+    let mut kernel = ScriptedKernel::at(START);
+    let keys = "-E aes-cbc 0x00112233445566778899aabbccddeeff -A hmac-sha1 0x0102030405060708090a0b0c0d0e0f1011121314";
+    let source = format!(
+        "getspi 10.9.0.1 10.9.0.2 esp 0x1001;\nupdate 10.9.0.1 10.9.0.2 esp 0x1001 {keys};\n\
+         getspi 10.9.0.1 10.9.0.2 esp 0x1002;\nflush;\ndelete 10.9.0.1 10.9.0.2 esp 0x1003;\n"
+    );
+    let (status, out, complaints) = applied(&source, Some(&mut kernel));
+    assert_eq!((status, out.lines().count()), (ExitCode::FAILURE, 2), "{out}");
+    assert!(complaints.ends_with("espial: nothing of x.conf has been applied\n"), "{complaints}");
+    assert!(kernel.sas().unwrap().is_empty());
+}
+
+#[test]
+fn a_dry_run_without_a_kernel_says_every_deed() {
+    let keys = "-E aes-cbc 0x00112233445566778899aabbccddeeff -A hmac-sha1 0x0102030405060708090a0b0c0d0e0f1011121314";
+    let source = format!(
+        "flush; flush esp; dump; dump ah; get 10.9.0.1 10.9.0.2 esp 0x1001; delete 10.9.0.1 10.9.0.2 esp 0x1001;\n\
+         deleteall 10.9.0.1 10.9.0.2; getspi 10.9.0.1 10.9.0.2 esp 0; getspi 10.9.0.1 10.9.0.2 esp 0x1001;\n\
+         update 10.9.0.1 10.9.0.2[4501] esp-udp 0x1001 {keys};\n\
+         spdflush; spddump; spdadd 10.1.0.0/24 10.2.0.0/24 icmp 8,0 -P in none;\n\
+         spdupdate 10.1.0.0/24 10.2.0.0/24 any -P out discard; spddelete 10.1.0.0/24 10.2.0.0/24 any -P in;\n"
+    );
+    let (status, out, complaints) = applied(&source, None);
+    assert_eq!(status, ExitCode::SUCCESS, "{complaints}");
+    insta::assert_snapshot!("apply_dry_run_of_every_deed", out);
+}

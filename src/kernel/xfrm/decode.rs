@@ -312,6 +312,10 @@ fn security_context(kind: u16, value: &[u8]) -> Decoded<SecurityContext> {
     let label = value.get(8..8 + length).ok_or_else(|| {
         format!("attribute {kind} announces a label of {length} bytes and holds {}", value.len().saturating_sub(8))
     })?;
+    // Each time that a label is written Linux puts another byte 0 behind it (`selinux_xfrm_alloc_user`,
+    // security/selinux/xfrm.c): one says the same.
+    let zeros = label.iter().rev().take_while(|byte| **byte == 0).count();
+    let label = label.get(..label.len() - zeros.saturating_sub(1)).unwrap_or(label);
     Ok(SecurityContext { doi, algorithm, label: label.into() })
 }
 

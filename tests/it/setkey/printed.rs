@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use espial::dialect::Keys;
+use espial::dialect::deed::Deed;
 use espial::dialect::setkey::print;
 use espial::model::algorithm::{ALGORITHMS, KeyLengths};
 use espial::model::check::{self, Severity};
@@ -16,8 +17,7 @@ use espial::model::{
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-use super::{ARTICLE, an_sa, policies, script, setkey};
-use espial::dialect::deed::Deed;
+use super::{ARTICLE, an_sa, policies, script};
 
 #[test]
 fn what_is_printed_of_the_article_is_read_back_as_it_was() {
@@ -25,9 +25,9 @@ fn what_is_printed_of_the_article_is_read_back_as_it_was() {
     let mut printed = String::new();
     for statement in &first.statements {
         match &statement.deed {
-            Deed::AddSa(spec) => printed += &setkey::print::sa(spec, Keys::Show),
+            Deed::AddSa(spec) => printed += &print::sa(spec, Keys::Show),
             // The twin comes by itself.
-            Deed::AddPolicies(specs) => printed += &setkey::print::policy(&specs[0]),
+            Deed::AddPolicies(specs) => printed += &print::policy(&specs[0]),
             Deed::FlushSas(_) => printed += "flush;",
             _ => printed += "spdflush;",
         }
@@ -112,7 +112,7 @@ fn sayable_sas() -> impl Strategy<Value = SaSpec> {
             (spec.limits.since_added_secs, spec.limits.bytes) = (time, bytes);
             match protocol {
                 IpsecProtocol::Comp => {
-                    spec.algorithms.compression = Some(Algorithm::by_kernel_name("deflate").unwrap().into())
+                    spec.algorithms.compression = Some(Algorithm::by_kernel_name("deflate").unwrap().into());
                 }
                 IpsecProtocol::Ah => {
                     let null = Transform {
@@ -186,14 +186,14 @@ fn make_odd(spec: &mut SaSpec, which: usize, number: u32, label: &SecurityContex
         26 => spec.algorithms.compression = Some(ALGORITHMS.iter().find(|row| row.kernel == "lzjh").unwrap().into()),
         27 => {
             spec.algorithms.aead =
-                Some(Transform { name: (&ALGORITHMS[0]).into(), key: Secret::copy_from(&[7; 20]), icv_bits: 128 })
+                Some(Transform { name: (&ALGORITHMS[0]).into(), key: Secret::copy_from(&[7; 20]), icv_bits: 128 });
         }
         28 => {
             spec.algorithms.encryption = Some(Transform {
                 name: Algorithm::by_kernel_name("cbc(sm4)").unwrap().into(),
                 key: Secret::copy_from(&[7; 16]),
                 icv_bits: 0,
-            })
+            });
         }
         29 => {
             if let Some(proof) = &mut spec.algorithms.authentication {
@@ -227,7 +227,7 @@ fn sayable_policies() -> impl Strategy<Value = PolicySpec> {
         let protocol = UpperProtocol([0, 1, 4, 6, 17, 47, 50, 58, 89, 132, 135, 136][usize::from(number % 12)]);
         let most = if protocol.has_ports() || protocol == UpperProtocol::GRE { u16::MAX } else { 255 };
         let port = |port: u16| {
-            if port % 3 == 0 || port & most == 0 { PortMatch::ANY } else { PortMatch::exactly(port & most) }
+            if port.is_multiple_of(3) || port & most == 0 { PortMatch::ANY } else { PortMatch::exactly(port & most) }
         };
         match protocol {
             UpperProtocol::ICMP | UpperProtocol::ICMPV6 | UpperProtocol::MH | UpperProtocol::GRE => {
