@@ -11,7 +11,7 @@ use clap::Args;
 use zeroize::Zeroizing;
 
 use super::names::SystemNames;
-use crate::dialect::deed::{Deed, Statement};
+use crate::dialect::deed::{Deed, Script, Statement};
 use crate::dialect::report::{excerpt, place_of};
 use crate::dialect::setkey::Reading;
 use crate::dialect::{Keys, ip_script, iproute2, setkey};
@@ -146,73 +146,42 @@ pub fn apply(
     out: &mut dyn Write,
     complaints: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
-    let parsed =
-        if ip_script::looks_like(source) { ip_script::parse(source) } else { setkey::parse_with(source, reading) };
-    let script = match parsed {
-        Ok(script) => script,
-        Err(errors) => {
-            for error in &errors {
-                write!(complaints, "{}", error.render(name, source))?;
-            }
-            let count = if errors.len() == 1 { "1 error".to_owned() } else { format!("{} errors", errors.len()) };
-            writeln!(complaints, "espial: {count} in {name}: nothing has been applied")?;
-            return Ok(ExitCode::FAILURE);
-        }
+    let Some(script) = understood(name, source, reading, complaints)? else {
+        return Ok(ExitCode::FAILURE);
     };
-    for warning in script.warnings.iter().take(MOST_WARNINGS) {
-        let (line, column) = place_of(source, warning.span.start);
-        writeln!(complaints, "{name}:{line}:{column}: warning: {}", warning.sentence)?;
-    }
-    if let Some(more) = script.warnings.len().checked_sub(MOST_WARNINGS).filter(|more| *more > 0) {
-        writeln!(complaints, "{name}: and {more} more warnings")?;
-    }
     // A statement may be several steps: which of them belong to which.
     let (statements, steps): (Vec<&Statement>, Vec<Step<'_>>) = script
         .statements
         .iter()
         .flat_map(|statement| steps(&statement.deed).into_iter().map(move |step| (statement, step)))
         .unzip();
-    let mut refused = |place: usize, error: &KernelError| -> io::Result<()> {
-        let Some(statement) = statements.get(place) else {
-            return Ok(());
-        };
-        let (line, column) = place_of(source, statement.span.start);
-        writeln!(complaints, "{name}:{line}:{column}: {error}")?;
-        write!(complaints, "{}", excerpt(source, &statement.span))
+    let mut refused = |place: usize, error: &KernelError, outcome: &str| -> io::Result<()> {
+        if let Some(statement) = statements.get(place) {
+            let (line, column) = place_of(source, statement.span.start);
+            writeln!(complaints, "{name}:{line}:{column}: {error}")?;
+            write!(complaints, "{}", excerpt(source, &statement.span))?;
+        }
+        writeln!(complaints, "espial: {outcome}")
     };
     match way {
-        Way::Do(kernel) => {
-            let refusal = match together::carry_out(kernel, &steps) {
-                Ok(answers) => {
-                    for (_, answer) in &answers {
-                        tell(answer, out)?;
-                    }
-                    return Ok(ExitCode::SUCCESS);
-                }
-                Err(refusal) => refusal,
-            };
-            for (_, answer) in &refusal.answers {
-                tell(answer, out)?;
+        Way::Do(kernel) => match together::carry_out(kernel, &steps) {
+            Ok(answers) => {
+                tell_all(&answers, out)?;
+                Ok(ExitCode::SUCCESS)
             }
-            refused(refusal.step, &refusal.error)?;
-            if refusal.left.is_empty() {
-                writeln!(complaints, "espial: nothing of {name} has been applied")?;
-            } else {
-                writeln!(complaints, "espial: what had been applied before was taken back, but not all of it:")?;
-                for error in &refusal.left {
-                    writeln!(complaints, "    {error}")?;
-                }
+            Err(refusal) => {
+                tell_all(&refusal.answers, out)?;
+                refused(refusal.step, &refusal.error, &outcome(name, &refusal.left))?;
+                Ok(ExitCode::FAILURE)
             }
-            Ok(ExitCode::FAILURE)
-        }
+        },
         Way::Say(Some(kernel)) => match preview(&kernel.sas()?, &kernel.policies()?, &steps) {
             Ok(preview) => {
                 say_fates(&preview, out)?;
                 Ok(ExitCode::SUCCESS)
             }
             Err((place, error)) => {
-                refused(place, &error)?;
-                writeln!(complaints, "espial: so nothing of {name} would be applied")?;
+                refused(place, &error, &format!("so nothing of {name} would be applied"))?;
                 Ok(ExitCode::FAILURE)
             }
         },
@@ -223,6 +192,49 @@ pub fn apply(
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// What a script says, its warnings written; `None` after its errors.
+fn understood(
+    name: &str,
+    source: &str,
+    reading: Reading<'_>,
+    complaints: &mut dyn Write,
+) -> io::Result<Option<Script>> {
+    let is_of_ip = ip_script::looks_like(source);
+    let parsed = if is_of_ip { ip_script::parse(source) } else { setkey::parse_with(source, reading) };
+    let script = match parsed {
+        Ok(script) => script,
+        Err(errors) => {
+            for error in &errors {
+                write!(complaints, "{}", error.render(name, source))?;
+            }
+            let count = if errors.len() == 1 { "1 error".to_owned() } else { format!("{} errors", errors.len()) };
+            writeln!(complaints, "espial: {count} in {name}: nothing has been applied")?;
+            return Ok(None);
+        }
+    };
+    for warning in script.warnings.iter().take(MOST_WARNINGS) {
+        let (line, column) = place_of(source, warning.span.start);
+        writeln!(complaints, "{name}:{line}:{column}: warning: {}", warning.sentence)?;
+    }
+    if let Some(more) = script.warnings.len().checked_sub(MOST_WARNINGS).filter(|more| *more > 0) {
+        writeln!(complaints, "{name}: and {more} more warnings")?;
+    }
+    Ok(Some(script))
+}
+
+/// What has become of a script that was refused: nothing, unless the kernel refused to take something back.
+fn outcome(name: &str, left: &[KernelError]) -> String {
+    if left.is_empty() {
+        return format!("nothing of {name} has been applied");
+    }
+    let lines: Vec<String> = left.iter().map(|error| format!("\n    {error}")).collect();
+    format!("what had been applied before was taken back, but not all of it:{}", lines.concat())
+}
+
+fn tell_all(answers: &[(usize, Answer)], out: &mut dyn Write) -> io::Result<()> {
+    answers.iter().try_for_each(|(_, answer)| tell(answer, out))
 }
 
 fn steps(deed: &Deed) -> Vec<Step<'_>> {

@@ -96,6 +96,11 @@ impl<Id: Eq + Hash, T: Clone> Trial<Id, T> {
         }
     }
 
+    /// Puts it there, whether it is there or not.
+    fn put(&mut self, id: Id, row: &T) {
+        let _ = self.update(&id, row.clone()) || self.add(id, row.clone());
+    }
+
     fn flush(&mut self, is_flushed: impl Fn(&T) -> bool) {
         for fate in self.fates.iter_mut().filter(|fate| fate.after.as_ref().is_some_and(&is_flushed)) {
             (fate.after, fate.is_touched) = (None, true);
@@ -173,9 +178,7 @@ impl Bench {
                 refused_unless(self.policies.add(spec.id(), (*spec).clone()), operation, libc::EEXIST)
             }
             Step::UpdatePolicy(spec) => {
-                // What is not there is made.
-                let _ =
-                    self.policies.update(&spec.id(), (*spec).clone()) || self.policies.add(spec.id(), (*spec).clone());
+                self.policies.put(spec.id(), spec);
                 Ok(())
             }
             Step::DeletePolicy(id) => {

@@ -201,18 +201,8 @@ fn take(kernel: &mut dyn Kernel, step: &Step<'_>, undos: &mut Vec<Undo>) -> Resu
             Err(error) if error.errno() == Some(libc::ENOENT) => {}
             other => other?,
         },
-        Step::FlushSas(protocol) => {
-            let is_flushed = |sa: &Sa| protocol.flushes(sa.protocol) && !sa.is_made_by_kernel() && !sa.is_larval();
-            let flushed: Vec<Sa> = kernel.sas()?.into_iter().filter(is_flushed).collect();
-            kernel.flush_sas(*protocol)?;
-            undos.extend(flushed.into_iter().map(resume));
-        }
-        Step::FlushPolicies(kind) => {
-            let is_flushed = |policy: &Policy| policy.kind == *kind && !policy.is_of_socket();
-            let flushed: Vec<Policy> = kernel.policies()?.into_iter().filter(is_flushed).collect();
-            kernel.flush_policies(*kind)?;
-            undos.extend(flushed.iter().map(|policy| Undo::AddPolicy(Box::new(again(policy)))));
-        }
+        Step::FlushSas(protocol) => flush_sas(kernel, *protocol, undos)?,
+        Step::FlushPolicies(kind) => flush_policies(kernel, *kind, undos)?,
         Step::UpdateSa(spec) => update_sa(kernel, spec, undos)?,
         Step::DeleteSas(filter) => {
             // Those that the kernel made itself go with the ones that they belong to.
@@ -248,6 +238,22 @@ fn take(kernel: &mut dyn Kernel, step: &Step<'_>, undos: &mut Vec<Undo>) -> Resu
         Step::Show(question) => return answer(kernel, question).map(Some),
     }
     Ok(None)
+}
+
+fn flush_sas(kernel: &mut dyn Kernel, protocol: IpsecProtocol, undos: &mut Vec<Undo>) -> Result<()> {
+    let is_flushed = |sa: &Sa| protocol.flushes(sa.protocol) && !sa.is_made_by_kernel() && !sa.is_larval();
+    let flushed: Vec<Sa> = kernel.sas()?.into_iter().filter(is_flushed).collect();
+    kernel.flush_sas(protocol)?;
+    undos.extend(flushed.into_iter().map(resume));
+    Ok(())
+}
+
+fn flush_policies(kernel: &mut dyn Kernel, kind: PolicyKind, undos: &mut Vec<Undo>) -> Result<()> {
+    let is_flushed = |policy: &Policy| policy.kind == kind && !policy.is_of_socket();
+    let flushed: Vec<Policy> = kernel.policies()?.into_iter().filter(is_flushed).collect();
+    kernel.flush_policies(kind)?;
+    undos.extend(flushed.iter().map(|policy| Undo::AddPolicy(Box::new(again(policy)))));
+    Ok(())
 }
 
 fn delete_sa(kernel: &mut dyn Kernel, id: &SaId, undos: &mut Vec<Undo>) -> Result<()> {

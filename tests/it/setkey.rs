@@ -179,7 +179,8 @@ fn errors_name_the_place_show_the_line_and_say_what_was_expected() {
     check_error("spdadd 10.9.0.1 10.9.0.2 any -P out ipsec esp/transport//unique;", "say unique:N");
     check_error("spdadd 10.9.0.1 10.9.0.2 any -P out ipsec esp/transport//unique:16384;", "from 1 to 16383");
     check_error("spdadd 10.9.0.1[70000] 10.9.0.2 tcp -P out none;", "this is no port");
-    check_error("spdadd 10.9.0.1[22] 10.9.0.2 any -P out none;", "any has no ports");
+    check_error("spdadd 10.9.0.1[22] 10.9.0.2 esp -P out none;", "esp has no ports");
+    assert!(warnings("spdadd 10.9.0.1[22] 10.9.0.2 any -P out none;")[0].starts_with("without a protocol"));
     check_error("spdadd tagged \"x\" -P out none;", "do not exist on Linux");
 }
 

@@ -186,7 +186,7 @@ fn like_setkey() {
     assert!(listed.contains("0x00002001") && !out.contains("3132333435"), "{out}");
     // A preview of it says the same.
     let (_, said, _) = apply(&["--dry-run"], include_str!("../data/setkey/statements.conf"));
-    assert!(said.ends_with("0 added, 0 removed, 0 changed, 29 unchanged; nothing has been done\n"), "{said}");
+    assert!(said.ends_with("0 added, 0 removed, 0 changed, 28 unchanged; nothing has been done\n"), "{said}");
 }
 
 /// What espial prints of all that makes it again.

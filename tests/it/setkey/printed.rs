@@ -233,7 +233,7 @@ fn sayable_policies() -> impl Strategy<Value = PolicySpec> {
             UpperProtocol::ICMP | UpperProtocol::ICMPV6 | UpperProtocol::MH | UpperProtocol::GRE => {
                 (protocol, port(from), port(to))
             }
-            _ if protocol.has_ports() => (protocol, port(from), port(to)),
+            _ if protocol.has_ports() || protocol == UpperProtocol::ANY => (protocol, port(from), port(to)),
             _ => (protocol, PortMatch::ANY, PortMatch::ANY),
         }
     };

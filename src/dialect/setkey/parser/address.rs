@@ -169,7 +169,9 @@ impl Parser<'_> {
         }
         let names = self.reading.names;
         let known = self.hosts.entry(word.to_ascii_lowercase()).or_insert_with(|| names.addresses(word));
-        let all = known.as_ref().map_err(|why| wanted(span, format!("{word:?}: {}", harmless(why)), ADDRESS))?;
+        let all = known
+            .as_ref()
+            .map_err(|why| wanted(span, format!("{word:?}: {}", harmless(why)), "an IPv4 or IPv6 address"))?;
         let mut fitting: Vec<IpAddr> = Vec::new();
         for address in all.iter().filter(|address| fits(address)) {
             if !fitting.contains(address) {
