@@ -20,6 +20,7 @@ mod console;
 mod json;
 mod lab;
 mod list;
+mod names;
 mod observer;
 mod packets;
 pub mod pair;

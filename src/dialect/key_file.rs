@@ -116,7 +116,7 @@ fn rows(text: &str) -> Result<Vec<KeyRow>, Vec<SyntaxError>> {
         errors
     })?;
     let added = script.statements.into_iter().filter_map(|statement| match statement.deed {
-        Deed::AddSa(spec) => Some(KeyRow::Sa(Box::new(Sa::from_spec(&spec, 0)))),
+        Deed::AddSa(spec) | Deed::UpdateSa(spec) => Some(KeyRow::Sa(Box::new(Sa::from_spec(&spec, 0)))),
         _ => None,
     });
     Ok(added.collect())
@@ -203,7 +203,7 @@ mod tests {
         );
         check(
             "add x ::1 esp 9;",
-            "line 1, column 5: \"x\" is not understood here; expected an IPv4 or IPv6 address; host names are not looked up",
+            "line 1, column 5: \"x\": host names are not looked up here; expected an IPv4 or IPv6 address",
         );
         assert_eq!(key_file(&"\"\n".repeat(100)).unwrap_err().len(), MOST_ERRORS);
     }

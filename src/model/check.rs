@@ -144,7 +144,12 @@ impl<Field: Copy> Findings<Field> {
             );
         let ports = [(fields.source_port, selector.source_port), (fields.destination_port, selector.destination_port)];
         for (field, port) in ports {
-            if !port.is_any() && !may_have_ports {
+            if !port.is_any() && selector.protocol == UpperProtocol::ANY {
+                // `xfrm_selector_match` looks at ports whatever the protocol is.
+                let sentence =
+                    "without a protocol this is for whatever has such ports: TCP, UDP, and ICMP by its types";
+                self.warning(field, sentence);
+            } else if !port.is_any() && !may_have_ports {
                 self.error(field, format!("protocol {} has no ports: choose tcp or udp", selector.protocol));
             }
         }

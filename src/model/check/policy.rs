@@ -95,7 +95,11 @@ mod tests {
         check_policy(|p| p.selector.source = "10.8.2.7/24".parse().unwrap(), &[(F::Source, Warning, "10.8.2.7/24")]);
         check_policy(
             |p| p.selector.destination_port = PortMatch::exactly(22),
-            &[(F::DestinationPort, Error, "any has no ports")],
+            &[(F::DestinationPort, Warning, "without a protocol")],
+        );
+        check_policy(
+            |p| (p.selector.protocol, p.selector.destination_port) = (UpperProtocol(50), PortMatch::exactly(22)),
+            &[(F::DestinationPort, Error, "esp has no ports")],
         );
         check_policy(
             |p| (p.selector.protocol, p.selector.destination_port) = (UpperProtocol::TCP, PortMatch::exactly(22)),

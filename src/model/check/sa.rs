@@ -335,7 +335,7 @@ mod tests {
                 s.selector = between("10.1.0.0/24", "10.2.0.0/24");
                 s.selector.as_mut().unwrap().destination_port = PortMatch::exactly(22);
             },
-            &[(F::Selector, Error, "any has no ports")],
+            &[(F::Selector, Warning, "without a protocol")],
         );
         check_sa(
             |s| {
