@@ -156,6 +156,10 @@ pub enum Reason {
     Optional(Box<PolicyId>),
     /// A policy lets it pass in clear.
     Allowed(Box<PolicyId>),
+    /// A policy demands protection, and there is what it demands.
+    Satisfied(Box<PolicyId>),
+    /// A policy may be about it that would decide otherwise: it is for a mark, and no capture shows marks.
+    MaybeMarked(Box<PolicyId>),
     /// No policy is about it.
     NoPolicy,
     /// Nobody said which policies there are.
@@ -174,6 +178,13 @@ pub enum Reason {
     StreamPiece,
     /// Bytes are missing at the frame's end, so no ICV can be checked.
     Cut,
+}
+
+impl Reason {
+    /// Whether a packet in clear must not pass because of it.
+    fn forbids(&self) -> bool {
+        matches!(self, Self::Demanded(_) | Self::Blocked(_) | Self::BlockedByDefault)
+    }
 }
 
 /// What was found behind an IPsec header.
@@ -239,6 +250,10 @@ impl fmt::Display for Reason {
             Self::BlockedByDefault => f.write_str("no policy is about it, and the default is to block"),
             Self::Optional(policy) => write!(f, "the policy's protection is optional: {policy}"),
             Self::Allowed(policy) => write!(f, "a policy lets it pass: {policy}"),
+            Self::Satisfied(policy) => write!(f, "it has what a policy demands: {policy}"),
+            Self::MaybeMarked(policy) => {
+                write!(f, "a policy for a mark may be about it, and no capture shows marks: {policy}")
+            }
             Self::NoPolicy => f.write_str("no policy is about it"),
             Self::PoliciesUnknown => f.write_str("without policies nobody knows whether that is allowed"),
             Self::Compressed => f.write_str("compressed, not encrypted"),
@@ -285,6 +300,7 @@ impl Evidence {
             | Reason::Short { policy: id, .. }
             | Reason::Blocked(id)
             | Reason::Optional(id)
+            | Reason::Satisfied(id)
             | Reason::Allowed(id) => Some(&**id),
             _ => None,
         })

@@ -68,11 +68,16 @@ impl Check {
         }
     }
 
-    /// Takes a judged frame in. Those that are not with the peer are passed over, also key exchange, neighbour
-    /// discovery and what is no IP: they carry nobody's data.
+    /// Takes a judged frame in. Those that are not with the peer are passed over, also neighbour discovery, what is no IP
+    /// and key exchange: they carry nobody's data. Key exchange with the text in it is none.
     pub fn take(&mut self, judge: &Judge, sight: Sight<'_>, dissection: &Dissection, evidence: &Evidence) {
         let verdict = evidence.verdict;
-        if matches!(verdict, Verdict::Ike | Verdict::Other | Verdict::Copy) || is_neighbour_discovery(dissection) {
+        let is_data = match verdict {
+            Verdict::Other | Verdict::Copy => false,
+            Verdict::Ike => !self.text.is_empty() && contains(sight.bytes, &self.text),
+            _ => !is_neighbour_discovery(dissection),
+        };
+        if !is_data {
             return;
         }
         let looked = judge.look_into(sight, dissection, evidence);
@@ -87,7 +92,7 @@ impl Check {
         } else if verdict.is_protected() {
             self.readable += 1;
             self.first_readable.get_or_insert_with(words);
-        } else if matches!(verdict, Verdict::Clear | Verdict::ClearForbidden) {
+        } else if matches!(verdict, Verdict::Clear | Verdict::ClearForbidden | Verdict::Ike) {
             self.clear += 1;
             self.first_readable.get_or_insert_with(words);
         } else {
@@ -188,7 +193,7 @@ fn is_neighbour_discovery(dissection: &Dissection) -> bool {
 
 fn first_words(dissection: &Dissection, evidence: &Evidence) -> String {
     let summary = Summary::of(dissection);
-    let reason = evidence.reasons.iter().map(ToString::to_string).next().unwrap_or_default();
+    let reason = evidence.reasons.first().map_or(String::new(), |reason| format!(" ({reason})"));
     let info = if summary.info.is_empty() { String::new() } else { format!(" {}", summary.info) };
-    format!("{}{info} ({reason})", summary.protocol)
+    format!("{}{info}{reason}", summary.protocol)
 }

@@ -109,15 +109,15 @@ impl Judge {
     ) -> Evidence {
         let plain = |verdict, reasons: Vec<Reason>| Evidence { verdict, reasons: reasons.into(), sas: Box::default() };
         let headers = || dissection.layers().iter().map(|layer| &layer.header);
-        if headers().any(|header| matches!(header, Header::Ike(_) | Header::NonEspMarker | Header::NatKeepAlive)) {
-            return plain(Verdict::Ike, Vec::new());
-        }
         if ends(dissection).is_none() {
             return plain(Verdict::Other, Vec::new());
         }
         let protected = |header: &Header| matches!(header, Header::Esp(_) | Header::Ah(_));
         if headers().any(protected) {
             return self.weigh_protected(sight, direction, dissection, interface);
+        }
+        if dissection.is_key_exchange() {
+            return plain(Verdict::Ike, Vec::new());
         }
         if headers().any(|header| *header == Header::TcpStreamPiece) {
             return plain(Verdict::Unproven, vec![Reason::StreamPiece]);
@@ -156,32 +156,28 @@ impl Judge {
             Verdict::Copy
         } else {
             let flow = flow(dissection, interface);
-            let reason = match flow {
-                Some(flow) => {
-                    let for_us = self.is_for_us(flow.destination);
-                    self.policies.judge_clear(&flow, direction, for_us)
+            let found = flow.map_or_else(
+                || vec![Reason::NoPolicy],
+                |flow| self.policies.judge_clear(&flow, direction, self.is_for_us(flow.destination)),
+            );
+            let verdict = if found.iter().any(Reason::forbids) {
+                let at_ns = sight.at_ns;
+                let is_joined = |flow: Flow| {
+                    // What comes out of a tunnel came in no matter where.
+                    let flow = Flow { interface: 0, ..flow };
+                    flow.protocol == UpperProtocol::TCP && self.copies.has_flow(&flow, at_ns)
+                };
+                let joined = flow.is_some_and(is_joined);
+                if direction == Some(Direction::In) && (joined || self.copies.take_unopened(at_ns)) {
+                    reasons.push(Reason::MaybeDecrypted);
+                    Verdict::Unproven
+                } else {
+                    Verdict::ClearForbidden
                 }
-                None => Reason::NoPolicy,
+            } else {
+                Verdict::Clear
             };
-            let verdict = match reason {
-                Reason::Demanded(_) | Reason::Blocked(_) | Reason::BlockedByDefault => {
-                    let at_ns = sight.at_ns;
-                    let is_joined = |flow: Flow| {
-                        // What comes out of a tunnel came in no matter where.
-                        let flow = Flow { interface: 0, ..flow };
-                        flow.protocol == UpperProtocol::TCP && self.copies.has_flow(&flow, at_ns)
-                    };
-                    let joined = flow.is_some_and(is_joined);
-                    if direction == Some(Direction::In) && (joined || self.copies.take_unopened(at_ns)) {
-                        reasons.push(Reason::MaybeDecrypted);
-                        Verdict::Unproven
-                    } else {
-                        Verdict::ClearForbidden
-                    }
-                }
-                _ => Verdict::Clear,
-            };
-            reasons.push(reason);
+            reasons.extend(found);
             verdict
         };
         Evidence { verdict, reasons: reasons.into(), sas: sas.into() }
@@ -211,7 +207,7 @@ impl Judge {
             reasons.push(Reason::Fragment);
         }
         let provable = reasons.is_empty();
-        self.copies.newest = None;
+        (self.copies.newest, self.newest.serial) = (None, None);
         for place in places(sight.bytes, dissection) {
             let header = place.header;
             if !provable {
@@ -247,10 +243,12 @@ impl Judge {
         }
         let mut evidence = Evidence { verdict: together(&verdicts), reasons: reasons.into(), sas: sas.into() };
         if let Some(direction) = direction.filter(|_| evidence.verdict.is_protected() && !sight.loopback)
-            && let Some(short) = self.shortfall(sight, direction, dissection, interface, &evidence)
+            && let Some(standing) = self.standing(sight, direction, dissection, interface, &evidence)
         {
-            evidence.verdict = Verdict::Weak;
-            evidence.reasons = evidence.reasons.iter().cloned().chain([short]).collect();
+            if matches!(standing, Reason::Short { .. }) {
+                evidence.verdict = Verdict::Weak;
+            }
+            evidence.reasons = evidence.reasons.into_iter().chain([standing]).collect();
         }
         evidence
     }
@@ -352,6 +350,11 @@ impl Newest {
         (self.serial, self.payload_length, self.next_header) =
             (Some(serial), opened.payload_length, opened.next_header);
         Ok(opened.icv)
+    }
+
+    /// The packet that was inside, if it was a whole one.
+    pub(super) fn inner(&self) -> Option<Dissection> {
+        matches!(self.next_header, 4 | 41).then(|| dissect_above_ip(self.next_header, self.payload()))
     }
 
     /// What was inside.

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use super::Evidence;
 use super::sequence::{Seen, Step};
 use crate::crypto::{AhTransform, EspTransform, Unready, ipcomp, sequence};
-use crate::model::{Algorithms, IpsecProtocol, Mode, ReqId, Sa, SaId, SaSpec, Spi};
+use crate::model::{Algorithms, IfId, IpsecProtocol, Mode, ReqId, Sa, SaId, SaSpec, Spi};
 use crate::packet::{Dissection, IpsecHeader};
 
 /// How many SAs that are gone are remembered.
@@ -31,6 +31,8 @@ pub struct Known {
     pub mode: Mode,
     /// What ties it to policies.
     pub reqid: ReqId,
+    /// The xfrm interface that it belongs to; 0 for none.
+    pub if_id: IfId,
     /// Its algorithms.
     pub algorithms: Algorithms,
     /// Whether it is there no more.
@@ -125,6 +127,7 @@ impl SaMemory {
             source: sa.source,
             mode: sa.mode,
             reqid: sa.reqid,
+            if_id: sa.if_id.unwrap_or(IfId(0)),
             algorithms: sa.algorithms.clone(),
             is_gone: false,
             extended: sa.flags.esn(),

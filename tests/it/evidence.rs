@@ -12,6 +12,9 @@ use espial::packet::{Direction, LinkType, dissect};
 use crate::crypto::sas::{KnownSa, KnownSas};
 use crate::crypto::wire;
 
+mod key_exchange;
+mod policies;
+
 const LINUX: &[u8] = include_bytes!("../data/vectors/linux-all.pcap");
 const NOW: u64 = 1_000;
 
@@ -190,10 +193,13 @@ fn ipv4(protocol: u8, from: [u8; 4], to: [u8; 4], payload: &[u8]) -> Vec<u8> {
 }
 
 fn udp(from: u16, to: u16) -> Vec<u8> {
-    let mut datagram = from.to_be_bytes().to_vec();
-    datagram.extend(to.to_be_bytes());
-    datagram.extend([0, 19, 0, 0]);
-    datagram.extend(b"hello world");
+    udp_with(from, to, b"hello world")
+}
+
+fn udp_with(from: u16, to: u16, payload: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(8 + payload.len()).unwrap();
+    let mut datagram = [from, to, length, 0].map(u16::to_be_bytes).concat();
+    datagram.extend(payload);
     datagram
 }
 
@@ -258,7 +264,7 @@ fn clear_frames_are_judged_by_the_policy_that_the_kernel_would_ask() {
         protects(spec);
         spec.mark = Some(espial::model::Mark { value: 5, mask: 0xff });
     });
-    check(&[marked], Verdict::Clear, "no policy");
+    check(&[marked], Verdict::Clear, "no policy is about it; a policy for a mark may be about it");
 }
 
 /// The verdict and the reasons over the first packet of an SA of the file, under policies.
@@ -348,13 +354,9 @@ fn what_is_passed_on_is_judged_by_fwd_and_the_default_may_block() {
 #[test]
 fn key_exchange_other_protocols_and_loopback_are_no_leaks() {
     let policies = [policy(PolicyDirection::Out, "0.0.0.0/0", 1, protects)];
-    let mut ike = udp(500, 500);
-    ike.truncate(8);
-    ike.extend([0x11; 16]);
-    ike.extend([33, 0x20, 34, 8, 0, 0, 0, 0, 0, 0, 0, 28]);
-    ike[4..6].copy_from_slice(&36u16.to_be_bytes());
     let verdict = |frame: &[u8]| clear_under(&policies, None, Direction::Out, frame).verdict;
-    assert_eq!(verdict(&ipv4(17, GOUDA, REBLOCHON, &ike)), Verdict::Ike);
+    let ike = key_exchange::message(2, 34, 40, &[0, 0, 0, 8, 1, 2, 3, 4]);
+    assert_eq!(verdict(&ipv4(17, GOUDA, REBLOCHON, &udp_with(500, 500, &ike))), Verdict::Ike);
     assert_eq!(verdict(&[2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 6, 0, 1]), Verdict::Other);
     let mut judge = Judge::default();
     judge.policies = Policies::new(policies.iter(), None);
