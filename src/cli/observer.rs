@@ -10,6 +10,7 @@ use crate::dialect::key_file::KeyRow;
 use crate::evidence::{Judge, Policies, Sight};
 use crate::kernel::{Follower, Update, XfrmKernel};
 use crate::model::{KernelEvent, PolicyDefaults, Sa, SaFlags, SaSpec, Spd};
+use crate::packet::filter::Instruction;
 use crate::packet::{Dissection, Filter, dissect};
 
 /// What the kernel may keep of frames that were not fetched yet.
@@ -62,6 +63,10 @@ impl Dissected {
 /// Watches an interface and the kernel's databases together, or reads a file.
 pub(super) struct Observer {
     source: Source,
+    /// What the kernel's filter was made of, to make it anew.
+    wanted: Option<(Wanted, Filter)>,
+    /// The ports that it lets through because SAs send their packets there.
+    ports: Vec<u16>,
     /// Keys from a file, which are tried where the kernel has no SA.
     keys: Vec<KeyRow>,
     follower: Option<Follower>,
@@ -91,14 +96,15 @@ impl Observer {
                 None => anyhow::bail!("this network namespace has no interface"),
             },
         };
-        let filter = filter.and_then(Filter::for_kernel).unwrap_or_default();
-        let wanted = Wanted { method: place.method, interface, buffer: BUFFER, filter };
+        let wanted = Wanted { method: place.method, interface, buffer: BUFFER, filter: program(filter) };
         let (follower, complaint) = match XfrmKernel::open().and_then(|kernel| Follower::new(Box::new(kernel))) {
             Ok(follower) => (Some(follower), None),
             Err(error) => (None, Some(error.to_string())),
         };
         let mut observer = Self {
-            source: Source::Live(capture::open(wanted)?),
+            source: Source::Live(capture::open(wanted.clone())?),
+            wanted: filter.map(|filter| (wanted, filter.clone())),
+            ports: Vec::new(),
             keys: Vec::new(),
             follower,
             judge: Judge::default(),
@@ -118,6 +124,8 @@ impl Observer {
     pub(super) fn read(path: &Path) -> anyhow::Result<Self> {
         Ok(Self {
             source: Source::File(ReadAhead::begin(FileCapture::open(path)?, Dissected::of)?),
+            wanted: None,
+            ports: Vec::new(),
             keys: Vec::new(),
             follower: None,
             judge: Judge::default(),
@@ -190,7 +198,10 @@ impl Observer {
     }
 
     /// What a frame proves.
-    pub(super) fn judge(&mut self, Dissected { frame, dissection }: Dissected) -> Observed {
+    pub(super) fn judge(&mut self, Dissected { frame, mut dissection }: Dissected) -> Observed {
+        if !self.judge.memory.encapsulations().is_empty() {
+            dissection = self.judge.dissect(frame.link, &frame.bytes);
+        }
         let (sight, index) = sight_on(&frame, &self.interfaces);
         let mut evidence = self.judge.judge(sight, &dissection, index);
         if evidence.sas.contains(&None) && self.try_keys(&dissection) {
@@ -256,10 +267,27 @@ impl Observer {
                 }
             }
         }
+        self.let_ports_through();
         if policies_changed {
             self.judge.policies = Policies::new(self.spd.iter().map(|(_, policy)| policy), self.defaults);
         }
         silence.map_or(Ok(()), Err)
+    }
+
+    /// An SA may send its packets to any port: the kernel's filter must not drop them.
+    fn let_ports_through(&mut self) {
+        let Some((wanted, filter)) = &self.wanted else {
+            return;
+        };
+        let ports = self.judge.memory.encapsulations().ports();
+        if ports == self.ports {
+            return;
+        }
+        let filter = program(Some(&filter.clone().or_ports(&ports)));
+        // Where the interface is gone the old one waits for it.
+        if let Ok(source) = capture::open(Wanted { filter, ..wanted.clone() }) {
+            (self.source, self.ports) = (Source::Live(source), ports);
+        }
     }
 
     /// Takes an event in; whether it is about policies.
@@ -285,6 +313,11 @@ impl Observer {
         }
         false
     }
+}
+
+/// What the kernel drops of what certainly does not fit.
+fn program(filter: Option<&Filter>) -> Vec<Instruction> {
+    filter.and_then(Filter::for_kernel).unwrap_or_default()
 }
 
 fn now_ns() -> u64 {

@@ -11,7 +11,7 @@ use super::sequence::Step;
 use super::{Evidence, Finding, Known, Policies, Reason, SaMemory, Sight, Totals, Verdict};
 use crate::crypto::{EspTransform, Icv, Malformed, NotOpened, Unready, ipcomp};
 use crate::model::{Flow, IpsecProtocol, UpperProtocol};
-use crate::packet::{Direction, Dissection, Header, IpsecHeader, Protocol, dissect_above_ip};
+use crate::packet::{Direction, Dissection, Header, IpsecHeader, LinkType, Protocol, dissect_above_ip};
 
 /// Everything that frames are judged by, and what was found so far.
 #[derive(Default)]
@@ -65,6 +65,11 @@ struct Place<'a> {
 }
 
 impl Judge {
+    /// Takes a frame apart, with what the SAs say of ports that carry their packets.
+    pub fn dissect(&self, link: LinkType, frame: &[u8]) -> Dissection {
+        self.memory.encapsulations().dissect(link, frame)
+    }
+
     /// Judges a frame. `interface` tells the interfaces apart on which the same packet may be seen.
     pub fn judge(&mut self, sight: Sight<'_>, dissection: &Dissection, interface: u32) -> Evidence {
         let direction = sight.direction.or_else(|| self.direction_of(dissection));

@@ -7,7 +7,7 @@ use super::memory::Prepared;
 use super::{Evidence, Judge, Sight};
 use crate::crypto::{NotOpened, ipcomp};
 use crate::model::IpsecProtocol;
-use crate::packet::{Dissection, Header, IpsecHeader, Layer, Summary, dissect_above_ip};
+use crate::packet::{Dissection, Header, IpsecHeader, Layer, Summary};
 
 /// Deeper nesting is not followed.
 const DEEPEST: usize = 8;
@@ -80,7 +80,7 @@ impl Judge {
             let around = looked.insides.last().map_or(sight.bytes, |inside| &inside.plaintext);
             match self.open(header, around.get(outer.clone()).unwrap_or_default(), serial, sight.at_ns) {
                 Ok(Opened { plaintext, next_header, ciphertext_at }) => {
-                    let dissection = dissect_above_ip(next_header, &plaintext);
+                    let dissection = self.memory.encapsulations().dissect_above_ip(next_header, &plaintext);
                     let ends = Some((header.source, header.destination));
                     next = closed(&dissection, ends).map(|(header, range)| (header, range, None));
                     looked.insides.push(Inside { header, plaintext, next_header, dissection, outer, ciphertext_at });

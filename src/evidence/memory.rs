@@ -9,8 +9,9 @@ use std::net::IpAddr;
 use super::Evidence;
 use super::sequence::{Seen, Step};
 use crate::crypto::{AhTransform, EspTransform, Unready, ipcomp, sequence};
-use crate::model::{Algorithms, IfId, IpsecProtocol, Mode, ReqId, Sa, SaId, SaSpec, Spi};
-use crate::packet::{Dissection, IpsecHeader};
+use crate::model::extras::Encapsulation;
+use crate::model::{Algorithms, Flow, IfId, IpsecProtocol, Mode, ReqId, Sa, SaId, SaSpec, Spi, UpperProtocol};
+use crate::packet::{Dissection, Encapsulations, IpsecHeader};
 
 /// How many SAs that are gone are remembered.
 const MOST_GONE: usize = 4096;
@@ -42,6 +43,7 @@ pub struct Known {
     until_ns: Option<u64>,
     /// The kernel's highest counter, sent or received.
     counter: u64,
+    encapsulated: Option<Flow>,
     prepared: OnceCell<Result<Prepared, Unready>>,
     seen: Vec<(u32, Seen)>,
 }
@@ -98,6 +100,8 @@ pub struct SaMemory {
     gone: VecDeque<u64>,
     /// Whether there is or was an IPComp SA that makes tunnels.
     compresses_tunnels: bool,
+    /// In which flows SAs send their packets.
+    encapsulations: Encapsulations,
     next_serial: u64,
 }
 
@@ -113,7 +117,8 @@ impl SaMemory {
     pub fn learn(&mut self, sa: &Sa, at_ns: u64) {
         let counter = sa.replay.sent.max(sa.replay.received);
         if let Some(known) = self.live.get(&sa.id()).and_then(|serial| self.known.get_mut(serial)) {
-            if known.algorithms == sa.algorithms && known.extended == sa.flags.esn() {
+            let is_same = known.algorithms == sa.algorithms && known.extended == sa.flags.esn();
+            if is_same && known.encapsulated == encapsulated(sa) {
                 known.counter = known.counter.max(counter);
                 return;
             }
@@ -134,10 +139,14 @@ impl SaMemory {
             from_ns: sa.used.added_at.saturating_mul(1_000_000_000),
             until_ns: None,
             counter,
+            encapsulated: encapsulated(sa),
             prepared: OnceCell::new(),
             seen: Vec::new(),
         };
         self.compresses_tunnels |= known.id.protocol == IpsecProtocol::Comp && known.mode == Mode::Tunnel;
+        if let Some(flow) = known.encapsulated {
+            self.encapsulations.add(flow);
+        }
         self.live.insert(known.id, serial);
         self.by_spi.entry(known.id.spi).or_default().push(serial);
         self.known.insert(serial, known);
@@ -218,9 +227,13 @@ impl SaMemory {
         let Some(oldest) = self.gone.pop_front() else {
             return;
         };
-        if let Some(known) = self.known.remove(&oldest)
-            && let Some(serials) = self.by_spi.get_mut(&known.id.spi)
-        {
+        let Some(known) = self.known.remove(&oldest) else {
+            return;
+        };
+        if let Some(flow) = known.encapsulated {
+            self.encapsulations.remove(flow);
+        }
+        if let Some(serials) = self.by_spi.get_mut(&known.id.spi) {
             serials.retain(|serial| *serial != oldest);
             if serials.is_empty() {
                 self.by_spi.remove(&known.id.spi);
@@ -232,6 +245,11 @@ impl SaMemory {
     /// around it.
     pub(super) fn may_carry_packets(&self, known: &Known) -> bool {
         known.mode == Mode::Tunnel || self.compresses_tunnels
+    }
+
+    /// In which flows, beside those of port 4500, SAs send their packets.
+    pub fn encapsulations(&self) -> &Encapsulations {
+        &self.encapsulations
     }
 
     /// The SA of this serial number, while it is remembered.
@@ -275,4 +293,22 @@ impl SaMemory {
         });
         known.seen.get_mut(at).map_or(Step::Fine, |(_, seen)| seen.take(number))
     }
+}
+
+/// The flow in which an SA's packets go, if they are in UDP or TCP.
+fn encapsulated(sa: &Sa) -> Option<Flow> {
+    let encapsulation = sa.extras.encapsulation?;
+    let protocol = match encapsulation.kind {
+        Encapsulation::ESP_IN_UDP => UpperProtocol::UDP,
+        Encapsulation::ESP_IN_TCP => UpperProtocol::TCP,
+        _ => return None,
+    };
+    Some(Flow {
+        source: sa.source,
+        destination: sa.destination,
+        protocol,
+        source_port: encapsulation.source_port,
+        destination_port: encapsulation.destination_port,
+        interface: 0,
+    })
 }

@@ -137,6 +137,13 @@ impl Filter {
         Self::read(text, &mut Conditions { last: None })
     }
 
+    /// It, and beside it all that comes from or goes to these ports.
+    #[must_use]
+    pub fn or_ports(self, ports: &[u16]) -> Self {
+        let with = |filter, port: &u16| Self::Or(Box::new(Self::Is(Test::Port(End::Either, *port))), Box::new(filter));
+        ports.iter().fold(self, with)
+    }
+
     /// Whether a frame fits.
     pub fn fits(&self, subject: Subject<'_>) -> bool {
         self.holds(&mut |test| test.fits(subject))
