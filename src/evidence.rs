@@ -17,6 +17,7 @@ pub mod check;
 mod copies;
 mod demand;
 mod judge;
+mod keys;
 mod look;
 mod memory;
 mod policies;
@@ -59,7 +60,7 @@ pub enum Verdict {
     BadIcv,
     /// There is no SA of this number.
     NoSa,
-    /// There is an SA, but its key may not be read.
+    /// There is an SA, but its key may not be read, or none may be read at all.
     NoKey,
     /// Protected, but nothing can be proven; the reasons say why.
     Unproven,
@@ -201,6 +202,8 @@ pub enum Finding {
     NoIcv,
     /// No SA of this number leads to this address.
     NoSa(IpAddr),
+    /// Whether there is an SA of this number cannot be known: the kernel's SAs may not be read.
+    SasUnreadable,
     /// The SA's packets cannot be looked into.
     Unready(Unready),
     /// It is no packet of the SA.
@@ -231,6 +234,7 @@ impl fmt::Display for Reason {
                     Finding::WrongIcv => f.write_str("the ICV is wrong: changed on the way, or another key"),
                     Finding::NoIcv => f.write_str("the SA does not authenticate: anybody can change its packets"),
                     Finding::NoSa(to) => write!(f, "there is no such SA to {to}"),
+                    Finding::SasUnreadable => f.write_str("espial may not read the kernel's SAs"),
                     Finding::Unready(why) => why.fmt(f),
                     Finding::Malformed(why) => why.fmt(f),
                     Finding::InsideTransport => f.write_str("inside of another SA's payload; its ICV is not checked"),

@@ -1,6 +1,7 @@
 //! Frames as they come, judged by the kernel's own SAs and policies: what `packets` and `check` watch with.
 
 use std::collections::HashSet;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -9,9 +10,9 @@ use crate::console::state::packets::{Seen, sight, sight_on};
 use crate::dialect::key_file::KeyRow;
 use crate::evidence::{Judge, Policies, Sight};
 use crate::kernel::{Follower, Update, XfrmKernel};
-use crate::model::{KernelEvent, PolicyDefaults, Sa, SaFlags, SaSpec, Spd};
+use crate::model::{IpsecProtocol, KernelEvent, PolicyDefaults, Sa, SaFlags, SaSpec, Spd, Spi};
 use crate::packet::filter::Instruction;
-use crate::packet::{Dissection, Filter, dissect};
+use crate::packet::{Dissection, Filter, IpsecHeader, dissect};
 
 /// What the kernel may keep of frames that were not fetched yet.
 const BUFFER: usize = 16 * 1024 * 1024;
@@ -67,8 +68,6 @@ pub(super) struct Observer {
     wanted: Option<(Wanted, Filter)>,
     /// The ports that it lets through because SAs send their packets there.
     ports: Vec<u16>,
-    /// Keys from a file, which are tried where the kernel has no SA.
-    keys: Vec<KeyRow>,
     follower: Option<Follower>,
     /// What frames are judged by.
     pub(super) judge: Judge,
@@ -105,7 +104,6 @@ impl Observer {
             source: Source::Live(capture::open(wanted.clone())?),
             wanted: filter.map(|filter| (wanted, filter.clone())),
             ports: Vec::new(),
-            keys: Vec::new(),
             follower,
             judge: Judge::default(),
             spd: Spd::default(),
@@ -115,6 +113,8 @@ impl Observer {
             dropped: 0,
             link: None,
         };
+        // Until the first snapshot says so, nobody knows which SAs there are.
+        observer.judge.memory.set_unreadable();
         observer.look_at_interfaces();
         let complaint = complaint.or(observer.listen().err());
         Ok((observer, complaint))
@@ -126,7 +126,6 @@ impl Observer {
             source: Source::File(ReadAhead::begin(FileCapture::open(path)?, Dissected::of)?),
             wanted: None,
             ports: Vec::new(),
-            keys: Vec::new(),
             follower: None,
             judge: Judge::default(),
             spd: Spd::default(),
@@ -140,12 +139,25 @@ impl Observer {
 
     /// Adds keys from a file.
     pub(super) fn add_keys(&mut self, keys: Vec<KeyRow>) {
-        for row in &keys {
-            if let KeyRow::Sa(sa) = row {
-                self.judge.memory.learn(sa, 0);
+        for row in keys {
+            let (algorithms, high) = (row.algorithms().clone(), row.sequence_high());
+            match row {
+                KeyRow::Sa(sa) => self.judge.memory.give(*sa),
+                KeyRow::Pattern(row) => {
+                    let nowhere = Ipv4Addr::UNSPECIFIED.into();
+                    let mut spec = SaSpec::new(nowhere, nowhere, IpsecProtocol::Esp, Spi(0));
+                    spec.algorithms = algorithms;
+                    spec.flags = SaFlags(high.map_or(0, |_| SaFlags::ESN));
+                    spec.sent = u64::from(high.unwrap_or(0)) << 32;
+                    let spi = row.spi.alone();
+                    let row = KeyRow::Pattern(row);
+                    let fits = move |header: &IpsecHeader| {
+                        row.is_for(header.protocol, header.spi, header.source, header.destination)
+                    };
+                    self.judge.memory.give_for(Sa::from_spec(&spec, 0), spi, fits);
+                }
             }
         }
-        self.keys = keys;
     }
 
     /// Whether there is nothing more to come.
@@ -203,35 +215,8 @@ impl Observer {
             dissection = self.judge.dissect(frame.link, &frame.bytes);
         }
         let (sight, index) = sight_on(&frame, &self.interfaces);
-        let mut evidence = self.judge.judge(sight, &dissection, index);
-        if evidence.sas.contains(&None) && self.try_keys(&dissection) {
-            evidence = self.judge.judge_again(sight, &dissection, index, evidence.verdict);
-        }
+        let evidence = self.judge.judge(sight, &dissection, index);
         Observed { seen: Seen { frame, evidence }, dissection }
-    }
-
-    /// A row of a key file may be for many SAs: those that a frame names are made of it. Whether there are such.
-    fn try_keys(&mut self, dissection: &Dissection) -> bool {
-        let mut found = false;
-        for header in dissection.ipsec() {
-            let fits = |row: &&KeyRow| row.is_for(header.protocol, header.spi, header.source, header.destination);
-            if let Some(row @ KeyRow::Pattern(_)) = self.keys.iter().find(fits)
-                && !self.judge.memory.names(header.destination, header.protocol, header.spi)
-            {
-                let mut spec = SaSpec::new(header.source, header.destination, header.protocol, header.spi);
-                spec.algorithms = row.algorithms().clone();
-                if row.sequence_high().is_some() {
-                    spec.flags = SaFlags(SaFlags::ESN);
-                }
-                let mut sa = Sa::from_spec(&spec, 0);
-                // It is that of the first number, which is this one.
-                let high = u64::from(row.sequence_high().unwrap_or(0)) << 32;
-                sa.replay.sent = high | u64::from(header.sequence.unwrap_or(0));
-                self.judge.memory.learn(&sa, 0);
-                found = true;
-            }
-        }
-        found
     }
 
     /// Takes in what the kernel has said since the last time.

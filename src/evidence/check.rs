@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use super::{Evidence, Judge, Looked, Sight, Verdict};
+use super::{Evidence, Finding, Judge, Looked, Reason, Sight, Verdict};
 use crate::packet::filter::contains;
 use crate::packet::{Dissection, Header, Summary};
 
@@ -25,6 +25,8 @@ pub struct Check {
     /// How many frames carry the text in clear, and how many carry it encrypted.
     text_on_wire: u64,
     text_inside: u64,
+    /// Whether the kernel's SAs would have told more.
+    needs_rights: bool,
 }
 
 /// The answer.
@@ -65,6 +67,7 @@ impl Check {
             first_undecided: None,
             text_on_wire: 0,
             text_inside: 0,
+            needs_rights: false,
         }
     }
 
@@ -97,6 +100,9 @@ impl Check {
             self.first_readable.get_or_insert_with(words);
         } else {
             self.undecided += 1;
+            let needs_rights =
+                |reason: &Reason| matches!(reason, Reason::Header { finding: Finding::SasUnreadable, .. });
+            self.needs_rights |= evidence.reasons.iter().any(needs_rights);
             self.first_undecided.get_or_insert_with(words);
         }
         self.look_for_text(sight.bytes, &looked, words);
@@ -168,7 +174,11 @@ impl Check {
                     frames(self.undecided),
                     first(&self.first_undecided)
                 ),
-                Some("look at the reasons among the packets"),
+                Some(if self.needs_rights {
+                    "run it as root, or with CAP_NET_ADMIN: only so can the kernel's keys be read"
+                } else {
+                    "look at the reasons among the packets"
+                }),
             ),
             Answer::Undecided => (
                 format!("{} with {peer} are encrypted, but \"{text}\" was in none of them", frames(self.encrypted)),

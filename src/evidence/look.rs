@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::ops::Range;
 
-use super::memory::Prepared;
+use super::memory::{Preparation, Prepared};
 use super::{Evidence, Judge, Sight};
 use crate::crypto::{NotOpened, ipcomp};
 use crate::model::IpsecProtocol;
@@ -93,16 +93,33 @@ impl Judge {
 
     fn open(&self, header: IpsecHeader, covered: &[u8], serial: Option<u64>, at_ns: u64) -> Result<Opened, String> {
         let by_number = || self.memory.of_packet(header.destination, header.protocol, header.spi, at_ns).next();
-        let known = serial.and_then(|serial| self.memory.get(serial)).or_else(by_number);
-        let known = known.ok_or_else(|| "its SA is not known".to_owned())?;
-        match known.prepared().as_ref().map_err(ToString::to_string)? {
+        let low = header.sequence.unwrap_or(0);
+        let by_known = match serial.and_then(|serial| self.memory.get(serial)).or_else(by_number) {
+            Some(known) => self.open_with(Some(known.serial), known.prepared(), covered, known.sequence(low)),
+            None => Err("its SA is not known".to_owned()),
+        };
+        // What was inside of another packet no SA was drawn for.
+        let by_given = || {
+            let mut trials = self.memory.trials(&header, at_ns).into_iter();
+            trials.find_map(|trial| self.open_with(None, &trial.prepared, covered, trial.sequence).ok())
+        };
+        by_known.or_else(|obstacle| by_given().ok_or(obstacle))
+    }
+
+    fn open_with(
+        &self,
+        serial: Option<u64>,
+        prepared: &Preparation,
+        covered: &[u8],
+        sequence: u64,
+    ) -> Result<Opened, String> {
+        match &**prepared.as_ref().map_err(ToString::to_string)? {
             Prepared::Esp(transform) => {
                 let ciphertext_at = transform.layout(covered.len()).ok().map(|layout| layout.ciphertext.start);
-                if self.newest.serial == Some(known.serial) && self.newest.esp == covered {
+                if serial.is_some() && self.newest.serial == serial && self.newest.esp == covered {
                     let (plaintext, next_header) = (self.newest.payload().to_vec(), self.newest.next_header);
                     return Ok(Opened { plaintext, next_header, ciphertext_at });
                 }
-                let sequence = known.sequence(header.sequence.unwrap_or(0));
                 let high = u32::try_from(sequence >> 32).unwrap_or(0);
                 let mut plaintext = Vec::new();
                 let opened = transform.open(covered, high, &mut plaintext).map_err(|error| match error {

@@ -14,6 +14,8 @@ use crate::crypto::wire;
 
 mod encapsulation;
 mod key_exchange;
+mod keys;
+mod made;
 mod policies;
 
 const LINUX: &[u8] = include_bytes!("../data/vectors/linux-all.pcap");
