@@ -16,6 +16,7 @@ use crate::packet::{Direction, LinkType};
 pub mod check;
 mod copies;
 mod demand;
+mod fragments;
 mod judge;
 mod keys;
 mod look;
@@ -66,7 +67,7 @@ pub enum Verdict {
     Unproven,
     /// This sequence number was seen before.
     Replay,
-    /// The sequence number is behind the window.
+    /// The sequence number is behind the SA's replay window, or so far back that nobody knows whether it came before.
     Old,
     /// Authentic, but so many sequence numbers before it were not seen.
     Gap(u32),
@@ -80,6 +81,8 @@ pub enum Verdict {
     Copy,
     /// Key exchange, which protects itself.
     Ike,
+    /// A part of a packet; what that proves is said of the frame that completes it.
+    Part,
     /// No IP packet.
     Other,
 }
@@ -119,6 +122,7 @@ impl fmt::Display for Verdict {
             Self::Clear => f.pad("CLEAR"),
             Self::Copy => f.pad("COPY"),
             Self::Ike => f.pad("IKE"),
+            Self::Part => f.pad("PART"),
             Self::Other => f.pad("OTHER"),
         }
     }
@@ -173,8 +177,14 @@ pub enum Reason {
     MaybeDecrypted,
     /// Loopback is exempt from policies.
     Loopback,
-    /// A part of a packet: an ICV covers the whole.
+    /// A part of a packet inside of another: an ICV covers the whole.
     Fragment,
+    /// A part of a packet; another frame will complete it.
+    PartOfPacket,
+    /// A part of a packet that overlaps or contradicts the other parts: receivers drop it with them.
+    ContradictingPart,
+    /// The frame completes a packet of so many parts.
+    PutTogether(usize),
     /// A part of a TCP stream that carries IKE and ESP (RFC 9329): where a message begins is not known.
     StreamPiece,
     /// Bytes are missing at the frame's end, so no ICV can be checked.
@@ -212,8 +222,15 @@ pub enum Finding {
     InsideTransport,
     /// The sequence number was seen before.
     Repeated(u64),
-    /// The sequence number is behind the window.
-    Behind(u64),
+    /// The sequence number is behind the replay window of the SA.
+    Behind {
+        /// Which.
+        number: u64,
+        /// How many numbers back its receiver takes.
+        window: u32,
+    },
+    /// The sequence number is further back than is remembered here.
+    Forgotten(u64),
     /// So many numbers before this one were not seen.
     Missing(u32),
 }
@@ -239,7 +256,15 @@ impl fmt::Display for Reason {
                     Finding::Malformed(why) => why.fmt(f),
                     Finding::InsideTransport => f.write_str("inside of another SA's payload; its ICV is not checked"),
                     Finding::Repeated(number) => write!(f, "sequence number {number} was seen before"),
-                    Finding::Behind(number) => write!(f, "sequence number {number} is behind the replay window"),
+                    Finding::Behind { number, window } => {
+                        write!(f, "sequence number {number} is behind the SA's replay window of {window}")
+                    }
+                    Finding::Forgotten(number) => {
+                        write!(
+                            f,
+                            "sequence number {number} is so far back that nobody here knows whether it came before"
+                        )
+                    }
                     Finding::Missing(1) => f.write_str("the sequence number before it was not seen"),
                     Finding::Missing(count) => write!(f, "{count} sequence numbers before it were not seen"),
                 }
@@ -269,6 +294,11 @@ impl fmt::Display for Reason {
             ),
             Self::Loopback => f.write_str("loopback is exempt from policies"),
             Self::Fragment => f.write_str("a part of a packet: the ICV covers the whole"),
+            Self::PartOfPacket => f.write_str("a part of a packet, which is judged with the frame that completes it"),
+            Self::ContradictingPart => {
+                f.write_str("a part of a packet that contradicts the others: receivers drop it and them")
+            }
+            Self::PutTogether(parts) => write!(f, "put together from {parts} parts"),
             Self::StreamPiece => {
                 f.write_str("a part of a stream of IKE and ESP in TCP, which is not put together here")
             }
@@ -287,6 +317,9 @@ pub struct Evidence {
     /// For each IPsec header that can be read in the frame, outermost first: the SA that it names, as the memory numbers
     /// it.
     pub sas: Box<[Option<u64>]>,
+    /// The packet that the frame completed, from its IP header on, if it is the last missing part of one: all is said of
+    /// this packet.
+    pub whole: Option<Box<[u8]>>,
 }
 
 impl Evidence {

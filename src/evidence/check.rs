@@ -72,12 +72,14 @@ impl Check {
     }
 
     /// Takes a judged frame in. Those that are not with the peer are passed over, also neighbour discovery, what is no IP
-    /// and key exchange: they carry nobody's data. Key exchange with the text in it is none.
+    /// and key exchange: they carry nobody's data. Key exchange with the text in it is none. A packet that came in parts
+    /// is taken with the frame that completes it.
     pub fn take(&mut self, judge: &Judge, sight: Sight<'_>, dissection: &Dissection, evidence: &Evidence) {
         let verdict = evidence.verdict;
+        let bytes = evidence.whole.as_deref().unwrap_or(sight.bytes);
         let is_data = match verdict {
-            Verdict::Other | Verdict::Copy => false,
-            Verdict::Ike => !self.text.is_empty() && contains(sight.bytes, &self.text),
+            Verdict::Other | Verdict::Copy | Verdict::Part => false,
+            Verdict::Ike => !self.text.is_empty() && contains(bytes, &self.text),
             _ => !is_neighbour_discovery(dissection),
         };
         if !is_data {
@@ -105,7 +107,7 @@ impl Check {
             self.needs_rights |= evidence.reasons.iter().any(needs_rights);
             self.first_undecided.get_or_insert_with(words);
         }
-        self.look_for_text(sight.bytes, &looked, words);
+        self.look_for_text(bytes, &looked, words);
     }
 
     fn look_for_text(&mut self, bytes: &[u8], looked: &Looked, words: impl Fn() -> String) {

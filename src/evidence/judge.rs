@@ -1,18 +1,19 @@
 //! The judge.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 use std::iter;
 use std::net::IpAddr;
 
 use super::copies::Copies;
+use super::fragments::{First, Fragments, Part, Taken};
 use super::keys::Trial;
 use super::memory::{Preparation, Prepared, encrypts};
-use super::sequence::Step;
 use super::{Evidence, Finding, Known, Policies, Reason, SaMemory, Sight, Totals, Verdict};
 use crate::crypto::{EspTransform, Icv, Malformed, NotOpened, Unready, ipcomp};
 use crate::model::{Flow, IpsecProtocol, UpperProtocol};
-use crate::packet::{Direction, Dissection, Header, IpsecHeader, LinkType, Protocol, dissect_above_ip};
+use crate::packet::{Direction, Dissection, Header, IpsecHeader, Layer, LinkType, Protocol, dissect_above_ip};
 
 /// Everything that frames are judged by, and what was found so far.
 #[derive(Default)]
@@ -26,6 +27,7 @@ pub struct Judge {
     /// The addresses of this host; empty where they are not known.
     pub addresses: HashSet<IpAddr>,
     pub(super) copies: Copies,
+    fragments: Fragments,
     /// The ESP payload that was decrypted last: who looks into the frame at once need not do it again.
     pub(super) newest: Newest,
 }
@@ -71,25 +73,90 @@ impl Judge {
         self.memory.encapsulations().dissect(link, frame)
     }
 
+    /// The layers of what a frame proved something about: its own, or those of the packet that it completed.
+    pub fn whole<'d>(&self, dissection: &'d Dissection, evidence: &Evidence) -> Cow<'d, Dissection> {
+        match &evidence.whole {
+            Some(packet) => Cow::Owned(self.dissect(LinkType::RawIp, packet)),
+            None => Cow::Borrowed(dissection),
+        }
+    }
+
     /// Judges a frame. `interface` tells the interfaces apart on which the same packet may be seen.
     pub fn judge(&mut self, sight: Sight<'_>, dissection: &Dissection, interface: u32) -> Evidence {
         let direction = sight.direction.or_else(|| self.direction_of(dissection));
-        let evidence = self.weigh(sight, direction, dissection, interface);
+        let evidence = match Part::of(sight.bytes, dissection, interface).filter(|_| !sight.is_cut) {
+            Some(part) => self.weigh_part(&part, sight, direction, dissection, interface),
+            None => self.weigh(sight, direction, dissection, interface),
+        };
         self.totals.count(evidence.verdict, peer(direction, dissection));
         evidence
     }
 
-    /// Judges a frame once more that was found to be `before`, because more is known now.
+    /// Judges a frame once more of which this was found `before`, because more is known now.
     pub fn judge_again(
         &mut self,
         sight: Sight<'_>,
         dissection: &Dissection,
         interface: u32,
-        before: Verdict,
+        before: &Evidence,
     ) -> Evidence {
         let direction = sight.direction.or_else(|| self.direction_of(dissection));
-        self.totals.take_back(before, peer(direction, dissection));
-        self.judge(sight, dissection, interface)
+        self.totals.take_back(before.verdict, peer(direction, dissection));
+        let Some(packet) = &before.whole else {
+            return self.judge(sight, dissection, interface);
+        };
+        let together = before.reasons.iter().find(|reason| matches!(reason, Reason::PutTogether(_))).cloned();
+        let evidence = self.weigh_whole(packet.clone(), together, sight, direction, interface);
+        self.totals.count(evidence.verdict, peer(direction, dissection));
+        evidence
+    }
+
+    /// A part of a packet proves nothing, but what it shows in clear can be read all the same.
+    fn weigh_part(
+        &mut self,
+        part: &Part<'_>,
+        sight: Sight<'_>,
+        direction: Option<Direction>,
+        dissection: &Dissection,
+        interface: u32,
+    ) -> Evidence {
+        if direction == Some(Direction::In) && self.is_copy(sight, dissection) {
+            return Evidence::plain(Verdict::Copy, vec![Reason::Decrypted]);
+        }
+        let first = part.is_first().then(|| first_of(dissection, interface)).flatten();
+        let taken = self.fragments.take(part, first, sight.at_ns);
+        let first = match taken {
+            Taken::Whole(packet, parts) => {
+                return self.weigh_whole(packet, Some(Reason::PutTogether(parts)), sight, direction, interface);
+            }
+            Taken::Waits(known) => first.or(known),
+            Taken::Dropped => first,
+        };
+        let reason = if taken == Taken::Dropped { Reason::ContradictingPart } else { Reason::PartOfPacket };
+        let verdict = if taken == Taken::Dropped { Verdict::Unproven } else { Verdict::Part };
+        match first {
+            Some(First::Clear(flow)) => self.weigh_clear(sight, direction, dissection, Some(flow)),
+            Some(First::KeyExchange) => Evidence::plain(Verdict::Ike, Vec::new()),
+            Some(First::Protected) => Evidence::plain(verdict, vec![reason]),
+            None if may_carry_ipsec(part.protocol()) => Evidence::plain(verdict, vec![reason]),
+            None => self.weigh_clear(sight, direction, dissection, flow(dissection, interface)),
+        }
+    }
+
+    /// The frame completes a packet: all is said of that.
+    fn weigh_whole(
+        &mut self,
+        packet: Box<[u8]>,
+        together: Option<Reason>,
+        sight: Sight<'_>,
+        direction: Option<Direction>,
+        interface: u32,
+    ) -> Evidence {
+        let dissection = self.dissect(LinkType::RawIp, &packet);
+        let sight = Sight { link: LinkType::RawIp, bytes: &packet, ..sight };
+        let evidence = self.weigh(sight, direction, &dissection, interface);
+        let reasons = evidence.reasons.into_iter().chain(together).collect();
+        Evidence { reasons, whole: Some(packet), ..evidence }
     }
 
     /// Forgets the sums.
@@ -113,7 +180,7 @@ impl Judge {
         dissection: &Dissection,
         interface: u32,
     ) -> Evidence {
-        let plain = |verdict, reasons: Vec<Reason>| Evidence { verdict, reasons: reasons.into(), sas: Box::default() };
+        let plain = Evidence::plain;
         let headers = || dissection.layers().iter().map(|layer| &layer.header);
         if ends(dissection).is_none() {
             return plain(Verdict::Other, Vec::new());
@@ -136,7 +203,7 @@ impl Judge {
             }
             return plain(Verdict::Unproven, vec![Reason::Fragment]);
         }
-        self.weigh_clear(sight, direction, dissection, interface)
+        self.weigh_clear(sight, direction, dissection, flow(dissection, interface))
     }
 
     fn weigh_clear(
@@ -144,7 +211,7 @@ impl Judge {
         sight: Sight<'_>,
         direction: Option<Direction>,
         dissection: &Dissection,
-        interface: u32,
+        flow: Option<Flow>,
     ) -> Evidence {
         let mut reasons = Vec::new();
         let mut sas = Vec::new();
@@ -165,7 +232,6 @@ impl Judge {
             reasons.push(Reason::Decrypted);
             Verdict::Copy
         } else {
-            let flow = flow(dissection, interface);
             let found = flow.map_or_else(
                 || vec![Reason::NoPolicy],
                 |flow| self.policies.judge_clear(&flow, direction, self.is_for_us(flow.destination)),
@@ -190,7 +256,7 @@ impl Judge {
             reasons.extend(found);
             verdict
         };
-        Evidence { verdict, reasons: reasons.into(), sas: sas.into() }
+        Evidence { verdict, reasons: reasons.into(), sas: sas.into(), whole: None }
     }
 
     fn is_copy(&mut self, sight: Sight<'_>, dissection: &Dissection) -> bool {
@@ -233,16 +299,9 @@ impl Judge {
             }
             let Opinion { serial, sequence, finding } = self.opinion(&place, sight.at_ns, direction);
             let is_authentic = matches!(finding, Finding::Authentic { .. });
-            let step = match serial.filter(|_| is_authentic) {
-                Some(serial) => self.memory.take(serial, interface, sequence),
-                None => Step::Fine,
-            };
-            let out_of_turn = match step {
-                Step::Fine => None,
-                Step::Gap(missing) => Some(Finding::Missing(missing)),
-                Step::Repeated => Some(Finding::Repeated(sequence)),
-                Step::Behind => Some(Finding::Behind(sequence)),
-            };
+            let is_received = direction != Some(Direction::Out);
+            let known = serial.filter(|_| is_authentic);
+            let out_of_turn = known.and_then(|serial| self.memory.take(serial, interface, sequence, is_received));
             let (protocol, spi) = (header.protocol, header.spi);
             if protocol != IpsecProtocol::Comp {
                 verdicts.push(verdict_of(protocol, out_of_turn.as_ref().unwrap_or(&finding)));
@@ -251,7 +310,7 @@ impl Judge {
             let findings = iter::once(finding).chain(out_of_turn);
             reasons.extend(findings.map(|finding| Reason::Header { protocol, spi, finding }));
         }
-        let mut evidence = Evidence { verdict: together(&verdicts), reasons: reasons.into(), sas: sas.into() };
+        let mut evidence = Evidence { sas: sas.into(), ..Evidence::plain(together(&verdicts), reasons) };
         if let Some(direction) = direction.filter(|_| evidence.verdict.is_protected() && !sight.loopback)
             && let Some(standing) = self.standing(sight, direction, dissection, interface, &evidence)
         {
@@ -321,6 +380,13 @@ impl Judge {
         let is_drawn = matches!(finding, Finding::Authentic { .. } | Finding::NoIcv);
         let serial = is_drawn.then(|| memory.draw(trial, &place.header, at_ns)).flatten();
         Some(Opinion { serial, sequence: trial.sequence, finding })
+    }
+}
+
+impl Evidence {
+    /// Of what no SA is about.
+    fn plain(verdict: Verdict, reasons: Vec<Reason>) -> Self {
+        Self { verdict, reasons: reasons.into(), sas: Box::default(), whole: None }
     }
 }
 
@@ -476,7 +542,7 @@ fn verdict_of(protocol: IpsecProtocol, finding: &Finding) -> Verdict {
         Finding::SasUnreadable | Finding::Unready(Unready::KeyHidden(_)) => Verdict::NoKey,
         Finding::Unready(_) | Finding::NoIcv | Finding::Malformed(_) | Finding::InsideTransport => Verdict::Unproven,
         Finding::Repeated(_) => Verdict::Replay,
-        Finding::Behind(_) => Verdict::Old,
+        Finding::Behind { .. } | Finding::Forgotten(_) => Verdict::Old,
         Finding::Missing(count) => Verdict::Gap(*count),
     }
 }
@@ -523,6 +589,28 @@ fn places<'a>(bytes: &'a [u8], dissection: &Dissection) -> impl Iterator<Item = 
             covered: bytes.get(covered).unwrap_or_default(),
         })
     })
+}
+
+/// What the first part of a packet says of the others.
+fn first_of(dissection: &Dissection, interface: u32) -> Option<First> {
+    let hides = |layer: &Layer| match &layer.header {
+        Header::Esp(_) | Header::Ah(_) | Header::TcpStreamPiece | Header::TcpMessage(_) => true,
+        // Too little of it came to tell what it is.
+        Header::Unreadable(_) => true,
+        _ => false,
+    };
+    if dissection.layers().iter().any(hides) {
+        return Some(First::Protected);
+    }
+    if dissection.is_key_exchange() {
+        return Some(First::KeyExchange);
+    }
+    flow(dissection, interface).map(First::Clear)
+}
+
+/// Whether behind this protocol there may be ESP, AH or IKE: they themselves, UDP and TCP.
+fn may_carry_ipsec(protocol: u8) -> bool {
+    matches!(protocol, 6 | 17 | 50 | 51)
 }
 
 fn ends(dissection: &Dissection) -> Option<(IpAddr, IpAddr)> {

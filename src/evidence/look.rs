@@ -36,6 +36,8 @@ pub struct Looked {
     pub insides: Vec<Inside>,
     /// Why it goes no deeper, if it should.
     pub obstacle: Option<String>,
+    /// Whether it is the packet that was looked into which the frame completed.
+    of_whole: bool,
 }
 
 impl Inside {
@@ -47,8 +49,12 @@ impl Inside {
 
 impl Looked {
     /// The bytes of the frame that hide these bytes of what was inside. Every cipher of ESP keeps bytes in their places;
-    /// compression does not, and then it is all that was compressed.
+    /// compression does not, and then it is all that was compressed. Of a packet that came in several frames nothing is
+    /// said.
     pub fn on_wire(&self, inside: usize, bytes: &Range<usize>) -> Option<Range<usize>> {
+        if self.of_whole {
+            return None;
+        }
         let mut found = bytes.clone();
         for inside in self.insides.get(..=inside)?.iter().rev() {
             found = match inside.ciphertext_at {
@@ -66,8 +72,9 @@ impl Looked {
 impl Judge {
     /// Decrypts a frame that was judged. Wrong ICVs are not looked behind.
     pub fn look_into(&self, sight: Sight<'_>, dissection: &Dissection, evidence: &Evidence) -> Looked {
-        let mut looked = Looked::default();
-        let Some((header, range)) = closed(dissection, None) else {
+        let mut looked = Looked { of_whole: evidence.whole.is_some(), ..Looked::default() };
+        let bytes = evidence.whole.as_deref().unwrap_or(sight.bytes);
+        let Some((header, range)) = closed(&self.whole(dissection, evidence), None) else {
             return looked;
         };
         let serial = evidence.sas.last().copied().flatten();
@@ -77,7 +84,7 @@ impl Judge {
                 looked.obstacle = Some(format!("more than {DEEPEST} packets inside of one another"));
                 break;
             }
-            let around = looked.insides.last().map_or(sight.bytes, |inside| &inside.plaintext);
+            let around = looked.insides.last().map_or(bytes, |inside| &inside.plaintext);
             match self.open(header, around.get(outer.clone()).unwrap_or_default(), serial, sight.at_ns) {
                 Ok(Opened { plaintext, next_header, ciphertext_at }) => {
                     let dissection = self.memory.encapsulations().dissect_above_ip(next_header, &plaintext);

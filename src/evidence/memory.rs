@@ -7,13 +7,13 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::Evidence;
 use super::keys::{GivenKeys, Trial};
 use super::sequence::{Seen, Step};
+use super::{Evidence, Finding};
 use crate::crypto::{AhTransform, EspTransform, Unready, ipcomp, sequence};
 use crate::model::extras::Encapsulation;
 use crate::model::{Algorithms, Flow, IfId, IpsecProtocol, Mode, ReqId, Sa, SaId, SaSpec, Spi, UpperProtocol};
-use crate::packet::{Dissection, Encapsulations, IpsecHeader};
+use crate::packet::{Dissection, Encapsulations, IpsecHeader, LinkType};
 
 /// How many SAs that are gone are remembered.
 const MOST_GONE: usize = 4096;
@@ -277,7 +277,8 @@ impl SaMemory {
         dissection: &Dissection,
         told: &mut HashSet<u64>,
     ) -> Vec<(SaSpec, Option<u32>)> {
-        let named = evidence.sas.iter().zip(dissection.ipsec());
+        let whole = evidence.whole.as_deref().map(|packet| self.encapsulations.dissect(LinkType::RawIp, packet));
+        let named = evidence.sas.iter().zip(whole.as_ref().unwrap_or(dissection).ipsec());
         let news = named.filter_map(|(serial, header)| Some(((*serial)?, header))).filter(|(s, _)| told.insert(*s));
         let spec = |(known, header): (&Known, IpsecHeader)| {
             let mut spec = SaSpec::new(known.source, known.id.destination, known.id.protocol, known.id.spi);
@@ -393,21 +394,31 @@ impl SaMemory {
         })
     }
 
-    /// Takes the sequence number of an authentic packet in.
-    pub(super) fn take(&mut self, serial: u64, place: u32, number: u64) -> Step {
-        let Some(known) = self.known.get_mut(&serial) else {
-            return Step::Fine;
-        };
+    /// Takes the sequence number of an authentic packet in. `is_received`: whether a receiver with the SA's window will
+    /// look at it.
+    pub(super) fn take(&mut self, serial: u64, place: u32, number: u64, is_received: bool) -> Option<Finding> {
+        let known = self.known.get_mut(&serial)?;
         self.used += 1;
         known.used = self.used;
         let at = known.seen.iter().position(|(other, _)| *other == place).unwrap_or_else(|| {
             if known.seen.len() == MOST_PLACES {
                 known.seen.remove(0);
             }
-            known.seen.push((place, Seen::default()));
+            known.seen.push((place, Seen::with_window(known.window)));
             known.seen.len() - 1
         });
-        known.seen.get_mut(at).map_or(Step::Fine, |(_, seen)| seen.take(number))
+        let (_, seen) = known.seen.get_mut(at)?;
+        let behind = seen.highest().unwrap_or(0).saturating_sub(number);
+        let step = seen.take(number);
+        // `xfrm_replay_check`: a window of 0 lets everything pass.
+        let is_outside = is_received && known.window > 0 && behind >= known.window.into();
+        match step {
+            Step::Fine | Step::Behind if is_outside => Some(Finding::Behind { number, window: known.window }),
+            Step::Behind => Some(Finding::Forgotten(number)),
+            Step::Repeated => Some(Finding::Repeated(number)),
+            Step::Gap(missing) => Some(Finding::Missing(missing)),
+            Step::Fine => None,
+        }
     }
 }
 

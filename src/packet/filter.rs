@@ -89,6 +89,7 @@ const VERDICTS: &[(&str, &str)] = &[
     ("clear", "CLEAR"),
     ("copy", "COPY"),
     ("ike", "IKE"),
+    ("part", "PART"),
     ("other", "OTHER"),
 ];
 

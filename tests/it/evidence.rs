@@ -16,7 +16,9 @@ mod encapsulation;
 mod key_exchange;
 mod keys;
 mod made;
+mod parts;
 mod policies;
+mod windows;
 
 const LINUX: &[u8] = include_bytes!("../data/vectors/linux-all.pcap");
 const NOW: u64 = 1_000;
@@ -76,7 +78,8 @@ fn words(evidence: &Evidence) -> String {
 fn plaintext(judge: &Judge, sight: Sight<'_>, evidence: &Evidence) -> Vec<u8> {
     let looked = judge.look_into(sight, &dissect(sight.link, sight.bytes), evidence);
     assert_eq!(looked.obstacle, None, "{}", words(evidence));
-    looked.insides.last().map_or_else(|| sight.bytes.to_vec(), |inside| inside.plaintext.clone())
+    let bytes = evidence.whole.as_deref().unwrap_or(sight.bytes);
+    looked.insides.last().map_or_else(|| bytes.to_vec(), |inside| inside.plaintext.clone())
 }
 
 fn contains(bytes: &[u8], part: &[u8]) -> bool {
@@ -435,8 +438,10 @@ fn fragments_and_cut_frames_prove_nothing_and_are_no_failures() {
     let frame = wire::frames(LINUX)[0];
     let cut = judged(&mut judge_with(&sas), Sight { is_cut: true, ..sight(&frame[..60]) });
     assert_eq!(words(&cut), "UNPROVEN: the capture cut the frame: the ICV cannot be checked");
-    let mut fragment = frame.to_vec();
-    fragment[20] = 0x20;
+    // A part of a packet inside of another, which is not put together.
+    let mut inner = frame[14..].to_vec();
+    inner[6] = 0x20;
+    let fragment = ipv4(4, GOUDA, REBLOCHON, &inner);
     let evidence = judged(&mut judge_with(&sas), sight(&fragment));
     assert_eq!(evidence.verdict, Verdict::Unproven, "{}", words(&evidence));
     assert_eq!(evidence.sas.len(), 1);

@@ -37,7 +37,8 @@ pub struct Seen {
 
 impl Weighed for Seen {
     fn cost(&self) -> usize {
-        size_of::<Self>() + self.frame.bytes.len() + size_of_val(&*self.evidence.reasons)
+        let whole = self.evidence.whole.as_ref().map_or(0, |packet| packet.len());
+        size_of::<Self>() + self.frame.bytes.len() + size_of_val(&*self.evidence.reasons) + whole
     }
 }
 
@@ -209,7 +210,7 @@ impl Packets {
             let frame = &seen.frame;
             let dissection = judge.dissect(frame.link, &frame.bytes);
             let (sight, index) = sight_on(frame, interfaces);
-            seen.evidence = judge.judge_again(sight, &dissection, index, seen.evidence.verdict);
+            seen.evidence = judge.judge_again(sight, &dissection, index, &seen.evidence);
         }
     }
 
@@ -322,7 +323,8 @@ impl State {
             Some(serial) => self.packets.judge.memory.get(*serial).map_or(Named::Forgotten, Named::Sa),
             None => Named::None,
         };
-        let ipsec = dissection.ipsec().zip(evidence.sas.iter().map(known)).collect();
+        let whole = self.packets.judge.whole(&dissection, evidence);
+        let ipsec = whole.ipsec().zip(evidence.sas.iter().map(known)).collect();
         let summary = Summary::of(&dissection);
         let time = self.clock.time_of_day_ms(frame.at_ns / 1_000_000);
         let is_marked = self.packets.marked.contains(&number);
