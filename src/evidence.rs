@@ -16,7 +16,9 @@ use crate::packet::{Direction, LinkType};
 pub mod check;
 mod copies;
 mod demand;
+mod fragments;
 mod judge;
+mod keys;
 mod look;
 mod memory;
 mod policies;
@@ -59,13 +61,13 @@ pub enum Verdict {
     BadIcv,
     /// There is no SA of this number.
     NoSa,
-    /// There is an SA, but its key may not be read.
+    /// There is an SA, but its key may not be read, or none may be read at all.
     NoKey,
     /// Protected, but nothing can be proven; the reasons say why.
     Unproven,
     /// This sequence number was seen before.
     Replay,
-    /// The sequence number is behind the window.
+    /// The sequence number is behind the SA's replay window, or so far back that nobody knows whether it came before.
     Old,
     /// Authentic, but so many sequence numbers before it were not seen.
     Gap(u32),
@@ -79,6 +81,8 @@ pub enum Verdict {
     Copy,
     /// Key exchange, which protects itself.
     Ike,
+    /// A part of a packet; what that proves is said of the frame that completes it.
+    Part,
     /// No IP packet.
     Other,
 }
@@ -118,6 +122,7 @@ impl fmt::Display for Verdict {
             Self::Clear => f.pad("CLEAR"),
             Self::Copy => f.pad("COPY"),
             Self::Ike => f.pad("IKE"),
+            Self::Part => f.pad("PART"),
             Self::Other => f.pad("OTHER"),
         }
     }
@@ -156,6 +161,10 @@ pub enum Reason {
     Optional(Box<PolicyId>),
     /// A policy lets it pass in clear.
     Allowed(Box<PolicyId>),
+    /// A policy demands protection, and there is what it demands.
+    Satisfied(Box<PolicyId>),
+    /// A policy may be about it that would decide otherwise: it is for a mark, and no capture shows marks.
+    MaybeMarked(Box<PolicyId>),
     /// No policy is about it.
     NoPolicy,
     /// Nobody said which policies there are.
@@ -168,12 +177,25 @@ pub enum Reason {
     MaybeDecrypted,
     /// Loopback is exempt from policies.
     Loopback,
-    /// A part of a packet: an ICV covers the whole.
+    /// A part of a packet inside of another: an ICV covers the whole.
     Fragment,
+    /// A part of a packet; another frame will complete it.
+    PartOfPacket,
+    /// A part of a packet that overlaps or contradicts the other parts: receivers drop it with them.
+    ContradictingPart,
+    /// The frame completes a packet of so many parts.
+    PutTogether(usize),
     /// A part of a TCP stream that carries IKE and ESP (RFC 9329): where a message begins is not known.
     StreamPiece,
     /// Bytes are missing at the frame's end, so no ICV can be checked.
     Cut,
+}
+
+impl Reason {
+    /// Whether a packet in clear must not pass because of it.
+    fn forbids(&self) -> bool {
+        matches!(self, Self::Demanded(_) | Self::Blocked(_) | Self::BlockedByDefault)
+    }
 }
 
 /// What was found behind an IPsec header.
@@ -190,6 +212,8 @@ pub enum Finding {
     NoIcv,
     /// No SA of this number leads to this address.
     NoSa(IpAddr),
+    /// Whether there is an SA of this number cannot be known: the kernel's SAs may not be read.
+    SasUnreadable,
     /// The SA's packets cannot be looked into.
     Unready(Unready),
     /// It is no packet of the SA.
@@ -198,8 +222,15 @@ pub enum Finding {
     InsideTransport,
     /// The sequence number was seen before.
     Repeated(u64),
-    /// The sequence number is behind the window.
-    Behind(u64),
+    /// The sequence number is behind the replay window of the SA.
+    Behind {
+        /// Which.
+        number: u64,
+        /// How many numbers back its receiver takes.
+        window: u32,
+    },
+    /// The sequence number is further back than is remembered here.
+    Forgotten(u64),
     /// So many numbers before this one were not seen.
     Missing(u32),
 }
@@ -220,11 +251,20 @@ impl fmt::Display for Reason {
                     Finding::WrongIcv => f.write_str("the ICV is wrong: changed on the way, or another key"),
                     Finding::NoIcv => f.write_str("the SA does not authenticate: anybody can change its packets"),
                     Finding::NoSa(to) => write!(f, "there is no such SA to {to}"),
+                    Finding::SasUnreadable => f.write_str("espial may not read the kernel's SAs"),
                     Finding::Unready(why) => why.fmt(f),
                     Finding::Malformed(why) => why.fmt(f),
                     Finding::InsideTransport => f.write_str("inside of another SA's payload; its ICV is not checked"),
                     Finding::Repeated(number) => write!(f, "sequence number {number} was seen before"),
-                    Finding::Behind(number) => write!(f, "sequence number {number} is behind the replay window"),
+                    Finding::Behind { number, window } => {
+                        write!(f, "sequence number {number} is behind the SA's replay window of {window}")
+                    }
+                    Finding::Forgotten(number) => {
+                        write!(
+                            f,
+                            "sequence number {number} is so far back that nobody here knows whether it came before"
+                        )
+                    }
                     Finding::Missing(1) => f.write_str("the sequence number before it was not seen"),
                     Finding::Missing(count) => write!(f, "{count} sequence numbers before it were not seen"),
                 }
@@ -239,6 +279,10 @@ impl fmt::Display for Reason {
             Self::BlockedByDefault => f.write_str("no policy is about it, and the default is to block"),
             Self::Optional(policy) => write!(f, "the policy's protection is optional: {policy}"),
             Self::Allowed(policy) => write!(f, "a policy lets it pass: {policy}"),
+            Self::Satisfied(policy) => write!(f, "it has what a policy demands: {policy}"),
+            Self::MaybeMarked(policy) => {
+                write!(f, "a policy for a mark may be about it, and no capture shows marks: {policy}")
+            }
             Self::NoPolicy => f.write_str("no policy is about it"),
             Self::PoliciesUnknown => f.write_str("without policies nobody knows whether that is allowed"),
             Self::Compressed => f.write_str("compressed, not encrypted"),
@@ -250,6 +294,11 @@ impl fmt::Display for Reason {
             ),
             Self::Loopback => f.write_str("loopback is exempt from policies"),
             Self::Fragment => f.write_str("a part of a packet: the ICV covers the whole"),
+            Self::PartOfPacket => f.write_str("a part of a packet, which is judged with the frame that completes it"),
+            Self::ContradictingPart => {
+                f.write_str("a part of a packet that contradicts the others: receivers drop it and them")
+            }
+            Self::PutTogether(parts) => write!(f, "put together from {parts} parts"),
             Self::StreamPiece => {
                 f.write_str("a part of a stream of IKE and ESP in TCP, which is not put together here")
             }
@@ -268,6 +317,9 @@ pub struct Evidence {
     /// For each IPsec header that can be read in the frame, outermost first: the SA that it names, as the memory numbers
     /// it.
     pub sas: Box<[Option<u64>]>,
+    /// The packet that the frame completed, from its IP header on, if it is the last missing part of one: all is said of
+    /// this packet.
+    pub whole: Option<Box<[u8]>>,
 }
 
 impl Evidence {
@@ -285,6 +337,7 @@ impl Evidence {
             | Reason::Short { policy: id, .. }
             | Reason::Blocked(id)
             | Reason::Optional(id)
+            | Reason::Satisfied(id)
             | Reason::Allowed(id) => Some(&**id),
             _ => None,
         })

@@ -13,6 +13,7 @@ use std::ops::Range;
 use crate::model::{IpsecProtocol, Spi};
 
 mod arp;
+mod encapsulations;
 pub mod filter;
 mod gre;
 pub mod hexdump;
@@ -26,6 +27,7 @@ mod summary;
 mod transport;
 
 pub use arp::Arp;
+pub use encapsulations::Encapsulations;
 pub use filter::{Filter, FilterError};
 pub use gre::Gre;
 pub use icmp::Icmp;
@@ -289,19 +291,19 @@ impl Dissection {
 
 /// Takes a frame apart.
 pub fn dissect(link: LinkType, frame: &[u8]) -> Dissection {
-    walk(Some(link.first_protocol(frame)), frame)
+    Encapsulations::default().dissect(link, frame)
 }
 
 /// Takes apart what was behind an IP, AH or ESP header that announced it by this number.
 pub fn dissect_above_ip(number: u8, payload: &[u8]) -> Dissection {
-    walk(Protocol::above_ip(number), payload)
+    Encapsulations::default().dissect_above_ip(number, payload)
 }
 
-fn walk(first: Option<Protocol>, frame: &[u8]) -> Dissection {
+fn walk(first: Option<Protocol>, frame: &[u8], encapsulations: &Encapsulations) -> Dissection {
     let mut layers: Vec<Layer> = Vec::with_capacity(8);
     let mut next = first.map(|protocol| (0..frame.len(), protocol));
     while let Some((range, protocol)) = next {
-        next = follow(frame, range, protocol, &mut layers);
+        next = follow(frame, range, protocol, &mut layers, encapsulations);
         let reached = layers.last().map_or(0, |layer| layer.range.end);
         match &next {
             Some((behind, _)) if reached < behind.start => {
@@ -322,6 +324,7 @@ fn follow(
     range: Range<usize>,
     protocol: Protocol,
     layers: &mut Vec<Layer>,
+    encapsulations: &Encapsulations,
 ) -> Option<(Range<usize>, Protocol)> {
     let Range { mut start, mut end } = range;
     let mut next = Some(protocol);
@@ -341,7 +344,10 @@ fn follow(
             return None;
         }
         depth += 1;
-        let parsed = parse(protocol, rest);
+        let mut parsed = parse(protocol, rest);
+        if parsed.next == Some(Protocol::Data) {
+            parsed.next = encapsulations.behind(layers, &parsed.header).or(parsed.next);
+        }
         let flaw = parsed.flaw(rest.len(), fragment);
         fragment |= parsed.header.has_more_fragments();
         let covered = parsed.length.min(rest.len());

@@ -1,6 +1,7 @@
 //! Frames as they come, judged by the kernel's own SAs and policies: what `packets` and `check` watch with.
 
 use std::collections::HashSet;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -9,8 +10,9 @@ use crate::console::state::packets::{Seen, sight, sight_on};
 use crate::dialect::key_file::KeyRow;
 use crate::evidence::{Judge, Policies, Sight};
 use crate::kernel::{Follower, Update, XfrmKernel};
-use crate::model::{KernelEvent, PolicyDefaults, Sa, SaFlags, SaSpec, Spd};
-use crate::packet::{Dissection, Filter, dissect};
+use crate::model::{IpsecProtocol, KernelEvent, PolicyDefaults, Sa, SaFlags, SaSpec, Spd, Spi};
+use crate::packet::filter::Instruction;
+use crate::packet::{Dissection, Filter, IpsecHeader, dissect};
 
 /// What the kernel may keep of frames that were not fetched yet.
 const BUFFER: usize = 16 * 1024 * 1024;
@@ -62,8 +64,10 @@ impl Dissected {
 /// Watches an interface and the kernel's databases together, or reads a file.
 pub(super) struct Observer {
     source: Source,
-    /// Keys from a file, which are tried where the kernel has no SA.
-    keys: Vec<KeyRow>,
+    /// What the kernel's filter was made of, to make it anew.
+    wanted: Option<(Wanted, Filter)>,
+    /// The ports that it lets through because SAs send their packets there.
+    ports: Vec<u16>,
     follower: Option<Follower>,
     /// What frames are judged by.
     pub(super) judge: Judge,
@@ -91,15 +95,15 @@ impl Observer {
                 None => anyhow::bail!("this network namespace has no interface"),
             },
         };
-        let filter = filter.and_then(Filter::for_kernel).unwrap_or_default();
-        let wanted = Wanted { method: place.method, interface, buffer: BUFFER, filter };
+        let wanted = Wanted { method: place.method, interface, buffer: BUFFER, filter: program(filter) };
         let (follower, complaint) = match XfrmKernel::open().and_then(|kernel| Follower::new(Box::new(kernel))) {
             Ok(follower) => (Some(follower), None),
             Err(error) => (None, Some(error.to_string())),
         };
         let mut observer = Self {
-            source: Source::Live(capture::open(wanted)?),
-            keys: Vec::new(),
+            source: Source::Live(capture::open(wanted.clone())?),
+            wanted: filter.map(|filter| (wanted, filter.clone())),
+            ports: Vec::new(),
             follower,
             judge: Judge::default(),
             spd: Spd::default(),
@@ -109,6 +113,8 @@ impl Observer {
             dropped: 0,
             link: None,
         };
+        // Until the first snapshot says so, nobody knows which SAs there are.
+        observer.judge.memory.set_unreadable();
         observer.look_at_interfaces();
         let complaint = complaint.or(observer.listen().err());
         Ok((observer, complaint))
@@ -118,7 +124,8 @@ impl Observer {
     pub(super) fn read(path: &Path) -> anyhow::Result<Self> {
         Ok(Self {
             source: Source::File(ReadAhead::begin(FileCapture::open(path)?, Dissected::of)?),
-            keys: Vec::new(),
+            wanted: None,
+            ports: Vec::new(),
             follower: None,
             judge: Judge::default(),
             spd: Spd::default(),
@@ -132,12 +139,25 @@ impl Observer {
 
     /// Adds keys from a file.
     pub(super) fn add_keys(&mut self, keys: Vec<KeyRow>) {
-        for row in &keys {
-            if let KeyRow::Sa(sa) = row {
-                self.judge.memory.learn(sa, 0);
+        for row in keys {
+            let (algorithms, high) = (row.algorithms().clone(), row.sequence_high());
+            match row {
+                KeyRow::Sa(sa) => self.judge.memory.give(*sa),
+                KeyRow::Pattern(row) => {
+                    let nowhere = Ipv4Addr::UNSPECIFIED.into();
+                    let mut spec = SaSpec::new(nowhere, nowhere, IpsecProtocol::Esp, Spi(0));
+                    spec.algorithms = algorithms;
+                    spec.flags = SaFlags(high.map_or(0, |_| SaFlags::ESN));
+                    spec.sent = u64::from(high.unwrap_or(0)) << 32;
+                    let spi = row.spi.alone();
+                    let row = KeyRow::Pattern(row);
+                    let fits = move |header: &IpsecHeader| {
+                        row.is_for(header.protocol, header.spi, header.source, header.destination)
+                    };
+                    self.judge.memory.give_for(Sa::from_spec(&spec, 0), spi, fits);
+                }
             }
         }
-        self.keys = keys;
     }
 
     /// Whether there is nothing more to come.
@@ -190,37 +210,13 @@ impl Observer {
     }
 
     /// What a frame proves.
-    pub(super) fn judge(&mut self, Dissected { frame, dissection }: Dissected) -> Observed {
+    pub(super) fn judge(&mut self, Dissected { frame, mut dissection }: Dissected) -> Observed {
+        if !self.judge.memory.encapsulations().is_empty() {
+            dissection = self.judge.dissect(frame.link, &frame.bytes);
+        }
         let (sight, index) = sight_on(&frame, &self.interfaces);
-        let mut evidence = self.judge.judge(sight, &dissection, index);
-        if evidence.sas.contains(&None) && self.try_keys(&dissection) {
-            evidence = self.judge.judge_again(sight, &dissection, index, evidence.verdict);
-        }
+        let evidence = self.judge.judge(sight, &dissection, index);
         Observed { seen: Seen { frame, evidence }, dissection }
-    }
-
-    /// A row of a key file may be for many SAs: those that a frame names are made of it. Whether there are such.
-    fn try_keys(&mut self, dissection: &Dissection) -> bool {
-        let mut found = false;
-        for header in dissection.ipsec() {
-            let fits = |row: &&KeyRow| row.is_for(header.protocol, header.spi, header.source, header.destination);
-            if let Some(row @ KeyRow::Pattern(_)) = self.keys.iter().find(fits)
-                && !self.judge.memory.names(header.destination, header.protocol, header.spi)
-            {
-                let mut spec = SaSpec::new(header.source, header.destination, header.protocol, header.spi);
-                spec.algorithms = row.algorithms().clone();
-                if row.sequence_high().is_some() {
-                    spec.flags = SaFlags(SaFlags::ESN);
-                }
-                let mut sa = Sa::from_spec(&spec, 0);
-                // It is that of the first number, which is this one.
-                let high = u64::from(row.sequence_high().unwrap_or(0)) << 32;
-                sa.replay.sent = high | u64::from(header.sequence.unwrap_or(0));
-                self.judge.memory.learn(&sa, 0);
-                found = true;
-            }
-        }
-        found
     }
 
     /// Takes in what the kernel has said since the last time.
@@ -256,10 +252,27 @@ impl Observer {
                 }
             }
         }
+        self.let_ports_through();
         if policies_changed {
             self.judge.policies = Policies::new(self.spd.iter().map(|(_, policy)| policy), self.defaults);
         }
         silence.map_or(Ok(()), Err)
+    }
+
+    /// An SA may send its packets to any port: the kernel's filter must not drop them.
+    fn let_ports_through(&mut self) {
+        let Some((wanted, filter)) = &self.wanted else {
+            return;
+        };
+        let ports = self.judge.memory.encapsulations().ports();
+        if ports == self.ports {
+            return;
+        }
+        let filter = program(Some(&filter.clone().or_ports(&ports)));
+        // Where the interface is gone the old one waits for it.
+        if let Ok(source) = capture::open(Wanted { filter, ..wanted.clone() }) {
+            (self.source, self.ports) = (Source::Live(source), ports);
+        }
     }
 
     /// Takes an event in; whether it is about policies.
@@ -285,6 +298,11 @@ impl Observer {
         }
         false
     }
+}
+
+/// What the kernel drops of what certainly does not fit.
+fn program(filter: Option<&Filter>) -> Vec<Instruction> {
+    filter.and_then(Filter::for_kernel).unwrap_or_default()
 }
 
 fn now_ns() -> u64 {

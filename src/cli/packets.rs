@@ -54,7 +54,7 @@ pub struct Arguments {
 }
 
 const HELP: &str = "\
-Verdicts: ESP ok, AH ok, ESP+AH ok (authentic), BAD ICV, NO SA, NO KEY, UNPROVEN, REPLAY, OLD, GAP n, WEAK \
+Verdicts: ESP ok, AH ok, ESP+AH ok (authentic), BAD ICV, NO SA, NO KEY, UNPROVEN, REPLAY, OLD, GAP n, PART (of a packet, judged with the frame that completes it), WEAK \
 ! (a policy demands more protection), CLEAR ! (a policy demands protection), CLEAR (allowed), COPY (the kernel shows a tunnel's packet again after \
 decryption), IKE, OTHER.\n\n\
 JSON, an object in a line: schema (1), no, time (seconds since the Unix epoch), interface, direction (in, \
@@ -265,7 +265,7 @@ impl PacketJson {
     fn of(number: u64, observed: &Observed, judge: &Judge) -> Self {
         let summary = Summary::of(&observed.dissection);
         let Observed { seen: Seen { frame, evidence }, dissection } = observed;
-        let header = dissection.ipsec().next();
+        let header = judge.whole(dissection, evidence).ipsec().next();
         let known = evidence.sas.iter().flatten().filter_map(|serial| judge.memory.get(*serial));
         Self {
             schema: SCHEMA,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use super::{Evidence, Judge, Looked, Sight, Verdict};
+use super::{Evidence, Finding, Judge, Looked, Reason, Sight, Verdict};
 use crate::packet::filter::contains;
 use crate::packet::{Dissection, Header, Summary};
 
@@ -25,6 +25,8 @@ pub struct Check {
     /// How many frames carry the text in clear, and how many carry it encrypted.
     text_on_wire: u64,
     text_inside: u64,
+    /// Whether the kernel's SAs would have told more.
+    needs_rights: bool,
 }
 
 /// The answer.
@@ -65,14 +67,22 @@ impl Check {
             first_undecided: None,
             text_on_wire: 0,
             text_inside: 0,
+            needs_rights: false,
         }
     }
 
-    /// Takes a judged frame in. Those that are not with the peer are passed over, also key exchange, neighbour
-    /// discovery and what is no IP: they carry nobody's data.
+    /// Takes a judged frame in. Those that are not with the peer are passed over, also neighbour discovery, what is no IP
+    /// and key exchange: they carry nobody's data. Key exchange with the text in it is none. A packet that came in parts
+    /// is taken with the frame that completes it.
     pub fn take(&mut self, judge: &Judge, sight: Sight<'_>, dissection: &Dissection, evidence: &Evidence) {
         let verdict = evidence.verdict;
-        if matches!(verdict, Verdict::Ike | Verdict::Other | Verdict::Copy) || is_neighbour_discovery(dissection) {
+        let bytes = evidence.whole.as_deref().unwrap_or(sight.bytes);
+        let is_data = match verdict {
+            Verdict::Other | Verdict::Copy | Verdict::Part => false,
+            Verdict::Ike => !self.text.is_empty() && contains(bytes, &self.text),
+            _ => !is_neighbour_discovery(dissection),
+        };
+        if !is_data {
             return;
         }
         let looked = judge.look_into(sight, dissection, evidence);
@@ -87,14 +97,17 @@ impl Check {
         } else if verdict.is_protected() {
             self.readable += 1;
             self.first_readable.get_or_insert_with(words);
-        } else if matches!(verdict, Verdict::Clear | Verdict::ClearForbidden) {
+        } else if matches!(verdict, Verdict::Clear | Verdict::ClearForbidden | Verdict::Ike) {
             self.clear += 1;
             self.first_readable.get_or_insert_with(words);
         } else {
             self.undecided += 1;
+            let needs_rights =
+                |reason: &Reason| matches!(reason, Reason::Header { finding: Finding::SasUnreadable, .. });
+            self.needs_rights |= evidence.reasons.iter().any(needs_rights);
             self.first_undecided.get_or_insert_with(words);
         }
-        self.look_for_text(sight.bytes, &looked, words);
+        self.look_for_text(bytes, &looked, words);
     }
 
     fn look_for_text(&mut self, bytes: &[u8], looked: &Looked, words: impl Fn() -> String) {
@@ -163,7 +176,11 @@ impl Check {
                     frames(self.undecided),
                     first(&self.first_undecided)
                 ),
-                Some("look at the reasons among the packets"),
+                Some(if self.needs_rights {
+                    "run it as root, or with CAP_NET_ADMIN: only so can the kernel's keys be read"
+                } else {
+                    "look at the reasons among the packets"
+                }),
             ),
             Answer::Undecided => (
                 format!("{} with {peer} are encrypted, but \"{text}\" was in none of them", frames(self.encrypted)),
@@ -188,7 +205,7 @@ fn is_neighbour_discovery(dissection: &Dissection) -> bool {
 
 fn first_words(dissection: &Dissection, evidence: &Evidence) -> String {
     let summary = Summary::of(dissection);
-    let reason = evidence.reasons.iter().map(ToString::to_string).next().unwrap_or_default();
+    let reason = evidence.reasons.first().map_or(String::new(), |reason| format!(" ({reason})"));
     let info = if summary.info.is_empty() { String::new() } else { format!(" {}", summary.info) };
-    format!("{}{info} ({reason})", summary.protocol)
+    format!("{}{info}{reason}", summary.protocol)
 }

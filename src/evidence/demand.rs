@@ -6,9 +6,11 @@
 
 use std::net::IpAddr;
 
+use super::Reason::{Satisfied, Short};
 use super::judge::flow;
+use super::policies::{Asked, Between, Demand};
 use super::{Evidence, Judge, Known, Reason, Sight};
-use crate::model::{Flow, IpsecProtocol, Level, Mode, ReqId, Spi, Template, UpperProtocol};
+use crate::model::{Flow, IfId, IpsecProtocol, Level, Mode, ReqId, Spi, Template, UpperProtocol};
 use crate::packet::{Direction, Dissection};
 
 /// An SA that a packet came through.
@@ -19,6 +21,7 @@ struct Passed {
     reqid: ReqId,
     source: IpAddr,
     destination: IpAddr,
+    if_id: IfId,
 }
 
 impl Passed {
@@ -30,6 +33,7 @@ impl Passed {
             reqid: known.reqid,
             source: known.source,
             destination: known.id.destination,
+            if_id: known.if_id,
         }
     }
 
@@ -50,8 +54,8 @@ impl Passed {
 }
 
 impl Judge {
-    /// What a policy demands of a packet beyond what it had; `sas` are those that can be seen in it.
-    pub(super) fn shortfall(
+    /// What the policies over a packet demand, and whether it had that; `sas` are those that can be seen in it.
+    pub(super) fn standing(
         &mut self,
         sight: Sight<'_>,
         direction: Direction,
@@ -60,28 +64,41 @@ impl Judge {
         evidence: &Evidence,
     ) -> Option<Reason> {
         let passed = self.seen(evidence)?;
+        let if_id = passed.first().map_or(IfId(0), |passed| passed.if_id);
+        let asked = |judge: &Self, flow: &Flow| Asked { direction, for_us: judge.is_for_us(flow.destination), if_id };
         let (passed, inner) = if passed.iter().any(|passed| passed.mode == Mode::Tunnel) {
             // Outbound ones are not opened when they are judged: the kernel wraps what it sends as the policy says.
-            let inner = self.copies.newest.filter(|inner| !is_ipsec(inner.protocol))?;
+            let opened = || flow(&self.newest.inner().filter(|_| self.is_open(evidence))?, interface);
+            let inner = self.copies.newest.or_else(opened).filter(|inner| !is_ipsec(inner.protocol))?;
             (passed, Flow { interface, ..inner })
         } else {
             // Most often the addresses alone tell the policy, and nothing needs to be opened.
             let outer = flow(dissection, interface)?;
-            let for_us = self.is_for_us(outer.destination);
-            let (_, templates) = self.policies.demand_between(&outer, direction, for_us)?;
-            first_unmet(templates, &passed)?;
+            let (asked, is_open) = (asked(self, &outer), self.is_open(evidence));
+            match self.policies.demand_between(&outer, asked) {
+                Between::Nothing => return None,
+                Between::MoreMustBeKnown if !is_open => return None,
+                Between::MoreMustBeKnown => {}
+                Between::Demands(demands) => {
+                    if let Satisfied(policy) = held_against(demands, &passed)? {
+                        return Some(Satisfied(policy));
+                    }
+                }
+            }
             self.opened(sight, dissection, interface, evidence, passed)?
         };
-        let for_us = self.is_for_us(inner.destination);
-        let (id, templates) = self.policies.demand(&inner, direction, for_us)?;
-        let missing = first_unmet(templates, &passed)?;
-        let Template { protocol, mode, reqid, .. } = *missing;
-        Some(Reason::Short { policy: Box::new(id), protocol, mode, reqid })
+        let asked = asked(self, &inner);
+        held_against(self.policies.demand(&inner, asked)?, &passed)
     }
 
     /// The SAs of the headers that can be seen; none if one of them is not known.
     fn seen(&self, evidence: &Evidence) -> Option<Vec<Passed>> {
         evidence.sas.iter().map(|serial| self.memory.get((*serial)?).map(Passed::of)).collect()
+    }
+
+    /// Whether its ESP was decrypted already, to check the ICV.
+    fn is_open(&self, evidence: &Evidence) -> bool {
+        self.newest.serial.is_some() && evidence.sas.last() == Some(&self.newest.serial)
     }
 
     /// All SAs that a packet came through, those inside of others included, and what it was before.
@@ -93,7 +110,7 @@ impl Judge {
         evidence: &Evidence,
         mut passed: Vec<Passed>,
     ) -> Option<(Vec<Passed>, Flow)> {
-        if !self.copies.may_open(sight.bytes.len(), sight.at_ns) {
+        if !self.is_open(evidence) && !self.copies.may_open(sight.bytes.len(), sight.at_ns) {
             return None;
         }
         let looked = self.look_into(sight, dissection, evidence);
@@ -131,17 +148,27 @@ fn transport_flow(around: Flow, next_header: u8, payload: &Dissection) -> Flow {
     Flow { protocol: UpperProtocol(next_header), source_port: ports.0, destination_port: ports.1, ..around }
 }
 
+/// Whether a packet had what is demanded.
+fn held_against(demands: &[Demand], passed: &[Passed]) -> Option<Reason> {
+    Some(match first_unmet(demands, passed) {
+        Some(Demand { policy, template: Template { protocol, mode, reqid, .. } }) => {
+            Short { policy: Box::new(*policy), protocol: *protocol, mode: *mode, reqid: *reqid }
+        }
+        None => Satisfied(Box::new(demands.iter().find(|demand| demand.template.level != Level::Use)?.policy)),
+    })
+}
+
 /// The first template that is not answered, from the outermost; `xfrm_policy_ok` for each of them. Whether something was
 /// compressed depends on whether it got smaller, and says nothing about protection.
-fn first_unmet<'t>(templates: &'t [Template], passed: &[Passed]) -> Option<&'t Template> {
+fn first_unmet<'d>(demands: &'d [Demand], passed: &[Passed]) -> Option<&'d Demand> {
     let mut next = 0;
-    for template in templates.iter().rev().filter(|template| template.protocol != IpsecProtocol::Comp) {
+    for demand in demands.iter().rev().filter(|demand| demand.template.protocol != IpsecProtocol::Comp) {
         let rest = passed.get(next..).unwrap_or_default();
         let reach = rest.iter().position(|passed| passed.mode != Mode::Transport).map_or(rest.len(), |at| at + 1);
-        match rest.iter().take(reach).position(|passed| passed.answers(template)) {
+        match rest.iter().take(reach).position(|passed| passed.answers(&demand.template)) {
             Some(at) => next += at + 1,
-            None if template.level == Level::Use => {}
-            None => return Some(template),
+            None if demand.template.level == Level::Use => {}
+            None => return Some(demand),
         }
     }
     None
@@ -150,10 +177,18 @@ fn first_unmet<'t>(templates: &'t [Template], passed: &[Passed]) -> Option<&'t T
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{PolicyDirection, PolicySpec, Prefix, Selector};
 
     fn passed(protocol: IpsecProtocol, mode: Mode, reqid: u32) -> Passed {
         let (source, destination) = ([10, 9, 0, 1].into(), [10, 9, 0, 2].into());
-        Passed { protocol, mode, spi: Spi(0x1001), reqid: ReqId(reqid), source, destination }
+        Passed { protocol, mode, spi: Spi(0x1001), reqid: ReqId(reqid), source, destination, if_id: IfId(0) }
+    }
+
+    /// Which policy they are of is of no matter here.
+    fn demands(templates: &[Template]) -> Vec<Demand> {
+        let selector = Selector::between(Prefix::ANY_V4, Prefix::ANY_V4);
+        let policy = PolicySpec::new(PolicyDirection::In, selector).id();
+        templates.iter().map(|template| Demand { policy, template: template.clone() }).collect()
     }
 
     fn template(protocol: IpsecProtocol, mode: Mode) -> Template {
@@ -168,7 +203,9 @@ mod tests {
         use IpsecProtocol::{Ah, Comp, Esp};
         use Mode::{Transport, Tunnel};
         let check = |templates: &[Template], passed: &[Passed], unmet: Option<IpsecProtocol>| {
-            assert_eq!(first_unmet(templates, passed).map(|template| template.protocol), unmet, "{templates:?}");
+            let demands = demands(templates);
+            let found = first_unmet(&demands, passed).map(|demand| demand.template.protocol);
+            assert_eq!(found, unmet, "{templates:?}");
         };
         let article = [template(Esp, Transport), template(Ah, Transport)];
         let (esp, ah) = (|| passed(Esp, Transport, 0), || passed(Ah, Transport, 0));

@@ -1,17 +1,19 @@
 //! The judge.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 use std::iter;
 use std::net::IpAddr;
 
 use super::copies::Copies;
-use super::memory::Prepared;
-use super::sequence::Step;
+use super::fragments::{First, Fragments, Part, Taken};
+use super::keys::Trial;
+use super::memory::{Preparation, Prepared, encrypts};
 use super::{Evidence, Finding, Known, Policies, Reason, SaMemory, Sight, Totals, Verdict};
 use crate::crypto::{EspTransform, Icv, Malformed, NotOpened, Unready, ipcomp};
 use crate::model::{Flow, IpsecProtocol, UpperProtocol};
-use crate::packet::{Direction, Dissection, Header, IpsecHeader, Protocol, dissect_above_ip};
+use crate::packet::{Direction, Dissection, Header, IpsecHeader, Layer, LinkType, Protocol, dissect_above_ip};
 
 /// Everything that frames are judged by, and what was found so far.
 #[derive(Default)]
@@ -25,6 +27,7 @@ pub struct Judge {
     /// The addresses of this host; empty where they are not known.
     pub addresses: HashSet<IpAddr>,
     pub(super) copies: Copies,
+    fragments: Fragments,
     /// The ESP payload that was decrypted last: who looks into the frame at once need not do it again.
     pub(super) newest: Newest,
 }
@@ -65,25 +68,95 @@ struct Place<'a> {
 }
 
 impl Judge {
+    /// Takes a frame apart, with what the SAs say of ports that carry their packets.
+    pub fn dissect(&self, link: LinkType, frame: &[u8]) -> Dissection {
+        self.memory.encapsulations().dissect(link, frame)
+    }
+
+    /// The layers of what a frame proved something about: its own, or those of the packet that it completed.
+    pub fn whole<'d>(&self, dissection: &'d Dissection, evidence: &Evidence) -> Cow<'d, Dissection> {
+        match &evidence.whole {
+            Some(packet) => Cow::Owned(self.dissect(LinkType::RawIp, packet)),
+            None => Cow::Borrowed(dissection),
+        }
+    }
+
     /// Judges a frame. `interface` tells the interfaces apart on which the same packet may be seen.
     pub fn judge(&mut self, sight: Sight<'_>, dissection: &Dissection, interface: u32) -> Evidence {
         let direction = sight.direction.or_else(|| self.direction_of(dissection));
-        let evidence = self.weigh(sight, direction, dissection, interface);
+        let evidence = match Part::of(sight.bytes, dissection, interface).filter(|_| !sight.is_cut) {
+            Some(part) => self.weigh_part(&part, sight, direction, dissection, interface),
+            None => self.weigh(sight, direction, dissection, interface),
+        };
         self.totals.count(evidence.verdict, peer(direction, dissection));
         evidence
     }
 
-    /// Judges a frame once more that was found to be `before`, because more is known now.
+    /// Judges a frame once more of which this was found `before`, because more is known now.
     pub fn judge_again(
         &mut self,
         sight: Sight<'_>,
         dissection: &Dissection,
         interface: u32,
-        before: Verdict,
+        before: &Evidence,
     ) -> Evidence {
         let direction = sight.direction.or_else(|| self.direction_of(dissection));
-        self.totals.take_back(before, peer(direction, dissection));
-        self.judge(sight, dissection, interface)
+        self.totals.take_back(before.verdict, peer(direction, dissection));
+        let Some(packet) = &before.whole else {
+            return self.judge(sight, dissection, interface);
+        };
+        let together = before.reasons.iter().find(|reason| matches!(reason, Reason::PutTogether(_))).cloned();
+        let evidence = self.weigh_whole(packet.clone(), together, sight, direction, interface);
+        self.totals.count(evidence.verdict, peer(direction, dissection));
+        evidence
+    }
+
+    /// A part of a packet proves nothing, but what it shows in clear can be read all the same.
+    fn weigh_part(
+        &mut self,
+        part: &Part<'_>,
+        sight: Sight<'_>,
+        direction: Option<Direction>,
+        dissection: &Dissection,
+        interface: u32,
+    ) -> Evidence {
+        if direction == Some(Direction::In) && self.is_copy(sight, dissection) {
+            return Evidence::plain(Verdict::Copy, vec![Reason::Decrypted]);
+        }
+        let first = part.is_first().then(|| first_of(dissection, interface)).flatten();
+        let taken = self.fragments.take(part, first, sight.at_ns);
+        let first = match taken {
+            Taken::Whole(packet, parts) => {
+                return self.weigh_whole(packet, Some(Reason::PutTogether(parts)), sight, direction, interface);
+            }
+            Taken::Waits(known) => first.or(known),
+            Taken::Dropped => first,
+        };
+        let reason = if taken == Taken::Dropped { Reason::ContradictingPart } else { Reason::PartOfPacket };
+        let verdict = if taken == Taken::Dropped { Verdict::Unproven } else { Verdict::Part };
+        match first {
+            Some(First::Clear(flow)) => self.weigh_clear(sight, direction, dissection, Some(flow)),
+            Some(First::KeyExchange) => Evidence::plain(Verdict::Ike, Vec::new()),
+            Some(First::Protected) => Evidence::plain(verdict, vec![reason]),
+            None if may_carry_ipsec(part.protocol()) => Evidence::plain(verdict, vec![reason]),
+            None => self.weigh_clear(sight, direction, dissection, flow(dissection, interface)),
+        }
+    }
+
+    /// The frame completes a packet: all is said of that.
+    fn weigh_whole(
+        &mut self,
+        packet: Box<[u8]>,
+        together: Option<Reason>,
+        sight: Sight<'_>,
+        direction: Option<Direction>,
+        interface: u32,
+    ) -> Evidence {
+        let dissection = self.dissect(LinkType::RawIp, &packet);
+        let sight = Sight { link: LinkType::RawIp, bytes: &packet, ..sight };
+        let evidence = self.weigh(sight, direction, &dissection, interface);
+        let reasons = evidence.reasons.into_iter().chain(together).collect();
+        Evidence { reasons, whole: Some(packet), ..evidence }
     }
 
     /// Forgets the sums.
@@ -107,17 +180,17 @@ impl Judge {
         dissection: &Dissection,
         interface: u32,
     ) -> Evidence {
-        let plain = |verdict, reasons: Vec<Reason>| Evidence { verdict, reasons: reasons.into(), sas: Box::default() };
+        let plain = Evidence::plain;
         let headers = || dissection.layers().iter().map(|layer| &layer.header);
-        if headers().any(|header| matches!(header, Header::Ike(_) | Header::NonEspMarker | Header::NatKeepAlive)) {
-            return plain(Verdict::Ike, Vec::new());
-        }
         if ends(dissection).is_none() {
             return plain(Verdict::Other, Vec::new());
         }
         let protected = |header: &Header| matches!(header, Header::Esp(_) | Header::Ah(_));
         if headers().any(protected) {
             return self.weigh_protected(sight, direction, dissection, interface);
+        }
+        if dissection.is_key_exchange() {
+            return plain(Verdict::Ike, Vec::new());
         }
         if headers().any(|header| *header == Header::TcpStreamPiece) {
             return plain(Verdict::Unproven, vec![Reason::StreamPiece]);
@@ -130,7 +203,7 @@ impl Judge {
             }
             return plain(Verdict::Unproven, vec![Reason::Fragment]);
         }
-        self.weigh_clear(sight, direction, dissection, interface)
+        self.weigh_clear(sight, direction, dissection, flow(dissection, interface))
     }
 
     fn weigh_clear(
@@ -138,15 +211,19 @@ impl Judge {
         sight: Sight<'_>,
         direction: Option<Direction>,
         dissection: &Dissection,
-        interface: u32,
+        flow: Option<Flow>,
     ) -> Evidence {
         let mut reasons = Vec::new();
         let mut sas = Vec::new();
         for header in dissection.ipsec() {
             reasons.push(Reason::Compressed);
-            let mut known =
-                self.memory.of_packet(header.destination, header.protocol, header.spi, sight.at_ns).map(|k| k.serial);
-            sas.push(known.next());
+            let mut known = self.memory.of_packet(header.destination, header.protocol, header.spi, sight.at_ns);
+            let serial = known.next().map(|known| known.serial);
+            drop(known);
+            sas.push(serial.or_else(|| {
+                let trials = self.memory.trials(&header, sight.at_ns);
+                self.memory.draw(trials.first()?, &header, sight.at_ns)
+            }));
         }
         let verdict = if sight.loopback {
             reasons.push(Reason::Loopback);
@@ -155,36 +232,31 @@ impl Judge {
             reasons.push(Reason::Decrypted);
             Verdict::Copy
         } else {
-            let flow = flow(dissection, interface);
-            let reason = match flow {
-                Some(flow) => {
-                    let for_us = self.is_for_us(flow.destination);
-                    self.policies.judge_clear(&flow, direction, for_us)
+            let found = flow.map_or_else(
+                || vec![Reason::NoPolicy],
+                |flow| self.policies.judge_clear(&flow, direction, self.is_for_us(flow.destination)),
+            );
+            let verdict = if found.iter().any(Reason::forbids) {
+                let at_ns = sight.at_ns;
+                let is_joined = |flow: Flow| {
+                    // What comes out of a tunnel came in no matter where.
+                    let flow = Flow { interface: 0, ..flow };
+                    flow.protocol == UpperProtocol::TCP && self.copies.has_flow(&flow, at_ns)
+                };
+                let joined = flow.is_some_and(is_joined);
+                if direction == Some(Direction::In) && (joined || self.copies.take_unopened(at_ns)) {
+                    reasons.push(Reason::MaybeDecrypted);
+                    Verdict::Unproven
+                } else {
+                    Verdict::ClearForbidden
                 }
-                None => Reason::NoPolicy,
+            } else {
+                Verdict::Clear
             };
-            let verdict = match reason {
-                Reason::Demanded(_) | Reason::Blocked(_) | Reason::BlockedByDefault => {
-                    let at_ns = sight.at_ns;
-                    let is_joined = |flow: Flow| {
-                        // What comes out of a tunnel came in no matter where.
-                        let flow = Flow { interface: 0, ..flow };
-                        flow.protocol == UpperProtocol::TCP && self.copies.has_flow(&flow, at_ns)
-                    };
-                    let joined = flow.is_some_and(is_joined);
-                    if direction == Some(Direction::In) && (joined || self.copies.take_unopened(at_ns)) {
-                        reasons.push(Reason::MaybeDecrypted);
-                        Verdict::Unproven
-                    } else {
-                        Verdict::ClearForbidden
-                    }
-                }
-                _ => Verdict::Clear,
-            };
-            reasons.push(reason);
+            reasons.extend(found);
             verdict
         };
-        Evidence { verdict, reasons: reasons.into(), sas: sas.into() }
+        Evidence { verdict, reasons: reasons.into(), sas: sas.into(), whole: None }
     }
 
     fn is_copy(&mut self, sight: Sight<'_>, dissection: &Dissection) -> bool {
@@ -211,7 +283,7 @@ impl Judge {
             reasons.push(Reason::Fragment);
         }
         let provable = reasons.is_empty();
-        self.copies.newest = None;
+        (self.copies.newest, self.newest.serial) = (None, None);
         for place in places(sight.bytes, dissection) {
             let header = place.header;
             if !provable {
@@ -227,16 +299,9 @@ impl Judge {
             }
             let Opinion { serial, sequence, finding } = self.opinion(&place, sight.at_ns, direction);
             let is_authentic = matches!(finding, Finding::Authentic { .. });
-            let step = match serial.filter(|_| is_authentic) {
-                Some(serial) => self.memory.take(serial, interface, sequence),
-                None => Step::Fine,
-            };
-            let out_of_turn = match step {
-                Step::Fine => None,
-                Step::Gap(missing) => Some(Finding::Missing(missing)),
-                Step::Repeated => Some(Finding::Repeated(sequence)),
-                Step::Behind => Some(Finding::Behind(sequence)),
-            };
+            let is_received = direction != Some(Direction::Out);
+            let known = serial.filter(|_| is_authentic);
+            let out_of_turn = known.and_then(|serial| self.memory.take(serial, interface, sequence, is_received));
             let (protocol, spi) = (header.protocol, header.spi);
             if protocol != IpsecProtocol::Comp {
                 verdicts.push(verdict_of(protocol, out_of_turn.as_ref().unwrap_or(&finding)));
@@ -245,12 +310,14 @@ impl Judge {
             let findings = iter::once(finding).chain(out_of_turn);
             reasons.extend(findings.map(|finding| Reason::Header { protocol, spi, finding }));
         }
-        let mut evidence = Evidence { verdict: together(&verdicts), reasons: reasons.into(), sas: sas.into() };
+        let mut evidence = Evidence { sas: sas.into(), ..Evidence::plain(together(&verdicts), reasons) };
         if let Some(direction) = direction.filter(|_| evidence.verdict.is_protected() && !sight.loopback)
-            && let Some(short) = self.shortfall(sight, direction, dissection, interface, &evidence)
+            && let Some(standing) = self.standing(sight, direction, dissection, interface, &evidence)
         {
-            evidence.verdict = Verdict::Weak;
-            evidence.reasons = evidence.reasons.iter().cloned().chain([short]).collect();
+            if matches!(standing, Reason::Short { .. }) {
+                evidence.verdict = Verdict::Weak;
+            }
+            evidence.reasons = evidence.reasons.into_iter().chain([standing]).collect();
         }
         evidence
     }
@@ -258,37 +325,98 @@ impl Judge {
     fn opinion(&mut self, place: &Place<'_>, at_ns: u64, direction: Option<Direction>) -> Opinion {
         let header = place.header;
         let Self { memory, copies, newest, .. } = self;
+        let is_inbound = direction == Some(Direction::In);
         let mut best: Option<Opinion> = None;
         for known in memory.of_packet(header.destination, header.protocol, header.spi, at_ns) {
             let sequence = known.sequence(header.sequence.unwrap_or(0));
-            let is_expected = direction == Some(Direction::In) && memory.may_carry_packets(known);
-            let copies = is_expected.then_some(&mut *copies);
-            let finding = examine(known, place, sequence, copies, newest, at_ns);
-            let is_authentic = matches!(finding, Finding::Authentic { .. });
+            let is_expected = is_inbound && memory.may_carry_packets(known);
+            let asked = Asked::of(known, sequence);
+            let finding = examine(&asked, place, is_expected.then_some(&mut *copies), newest, at_ns);
             let opinion = Opinion { serial: Some(known.serial), sequence, finding };
-            if is_authentic {
+            if matches!(opinion.finding, Finding::Authentic { .. }) {
                 return opinion;
             }
             best.get_or_insert(opinion);
         }
-        let none = || Opinion { serial: None, sequence: 0, finding: Finding::NoSa(header.destination) };
-        best.unwrap_or_else(none)
+        let given = self.by_given_keys(place, at_ns, is_inbound);
+        let is_better = |given: &Opinion| match (&given.finding, best.as_ref().map(|best| &best.finding)) {
+            (Finding::Authentic { .. }, _) | (_, None) => true,
+            (Finding::NoIcv, Some(Finding::Unready(_))) => true,
+            (_, Some(_)) => false,
+        };
+        let none = || {
+            let finding =
+                if self.memory.is_unreadable() { Finding::SasUnreadable } else { Finding::NoSa(header.destination) };
+            Opinion { serial: None, sequence: 0, finding }
+        };
+        given.filter(is_better).or(best).unwrap_or_else(none)
+    }
+
+    /// What the keys say that were given by hand. An SA is drawn from the first that is right; if none can be wrong, from
+    /// the first of those.
+    fn by_given_keys(&mut self, place: &Place<'_>, at_ns: u64, is_inbound: bool) -> Option<Opinion> {
+        let Self { memory, copies, newest, .. } = self;
+        let trials = memory.trials(&place.header, at_ns);
+        let serial = memory.next_serial();
+        let mut best: Option<(Finding, &Trial)> = None;
+        for trial in &trials {
+            let asked = Asked { serial, prepared: &trial.prepared, encrypts: trial.encrypts, sequence: trial.sequence };
+            let expects = (is_inbound && trial.is_tunnel).then_some(&mut *copies);
+            let finding = examine(&asked, place, expects, newest, at_ns);
+            let rank = |finding: &Finding| match finding {
+                Finding::Authentic { .. } => 2,
+                Finding::NoIcv => 1,
+                _ => 0,
+            };
+            let is_right = rank(&finding) == 2;
+            if best.as_ref().is_none_or(|(best, _)| rank(&finding) > rank(best)) {
+                best = Some((finding, trial));
+            }
+            if is_right {
+                break;
+            }
+        }
+        let (finding, trial) = best?;
+        let is_drawn = matches!(finding, Finding::Authentic { .. } | Finding::NoIcv);
+        let serial = is_drawn.then(|| memory.draw(trial, &place.header, at_ns)).flatten();
+        Some(Opinion { serial, sequence: trial.sequence, finding })
+    }
+}
+
+impl Evidence {
+    /// Of what no SA is about.
+    fn plain(verdict: Verdict, reasons: Vec<Reason>) -> Self {
+        Self { verdict, reasons: reasons.into(), sas: Box::default(), whole: None }
+    }
+}
+
+/// An SA that is asked about a packet, or a key that is tried on it.
+struct Asked<'a> {
+    serial: u64,
+    prepared: &'a Preparation,
+    encrypts: bool,
+    /// The packet's whole sequence number.
+    sequence: u64,
+}
+
+impl<'a> Asked<'a> {
+    fn of(known: &'a Known, sequence: u64) -> Self {
+        Self { serial: known.serial, prepared: known.prepared(), encrypts: encrypts(&known.algorithms), sequence }
     }
 }
 
 /// Asks an SA about a packet. What an inbound tunnel carries is expected to be shown again.
 fn examine(
-    known: &Known,
+    asked: &Asked<'_>,
     place: &Place<'_>,
-    sequence: u64,
     copies: Option<&mut Copies>,
     newest: &mut Newest,
     at_ns: u64,
 ) -> Finding {
-    let high = u32::try_from(sequence >> 32).unwrap_or(0);
-    let encrypted = known.encrypts();
-    let prepared = match known.prepared() {
-        Ok(prepared) => prepared,
+    let high = u32::try_from(asked.sequence >> 32).unwrap_or(0);
+    let encrypted = asked.encrypts;
+    let prepared = match asked.prepared {
+        Ok(prepared) => &**prepared,
         Err(unready) => {
             if let Some(copies) = copies {
                 copies.expect_unopened(at_ns);
@@ -329,7 +457,7 @@ fn examine(
             if copies.is_none() && !transform.is_combined() {
                 return verified(transform, place.covered, high, encrypted);
             }
-            match newest.open(known.serial, transform, place.covered, high) {
+            match newest.open(asked.serial, transform, place.covered, high) {
                 Ok(icv) => {
                     if let Some(copies) = copies {
                         expect_payload(copies, newest.next_header, newest.payload(), at_ns);
@@ -352,6 +480,11 @@ impl Newest {
         (self.serial, self.payload_length, self.next_header) =
             (Some(serial), opened.payload_length, opened.next_header);
         Ok(opened.icv)
+    }
+
+    /// The packet that was inside, if it was a whole one.
+    pub(super) fn inner(&self) -> Option<Dissection> {
+        matches!(self.next_header, 4 | 41).then(|| dissect_above_ip(self.next_header, self.payload()))
     }
 
     /// What was inside.
@@ -406,10 +539,10 @@ fn verdict_of(protocol: IpsecProtocol, finding: &Finding) -> Verdict {
             Verdict::BadIcv
         }
         Finding::NoSa(_) => Verdict::NoSa,
-        Finding::Unready(Unready::KeyHidden(_)) => Verdict::NoKey,
+        Finding::SasUnreadable | Finding::Unready(Unready::KeyHidden(_)) => Verdict::NoKey,
         Finding::Unready(_) | Finding::NoIcv | Finding::Malformed(_) | Finding::InsideTransport => Verdict::Unproven,
         Finding::Repeated(_) => Verdict::Replay,
-        Finding::Behind(_) => Verdict::Old,
+        Finding::Behind { .. } | Finding::Forgotten(_) => Verdict::Old,
         Finding::Missing(count) => Verdict::Gap(*count),
     }
 }
@@ -456,6 +589,28 @@ fn places<'a>(bytes: &'a [u8], dissection: &Dissection) -> impl Iterator<Item = 
             covered: bytes.get(covered).unwrap_or_default(),
         })
     })
+}
+
+/// What the first part of a packet says of the others.
+fn first_of(dissection: &Dissection, interface: u32) -> Option<First> {
+    let hides = |layer: &Layer| match &layer.header {
+        Header::Esp(_) | Header::Ah(_) | Header::TcpStreamPiece | Header::TcpMessage(_) => true,
+        // Too little of it came to tell what it is.
+        Header::Unreadable(_) => true,
+        _ => false,
+    };
+    if dissection.layers().iter().any(hides) {
+        return Some(First::Protected);
+    }
+    if dissection.is_key_exchange() {
+        return Some(First::KeyExchange);
+    }
+    flow(dissection, interface).map(First::Clear)
+}
+
+/// Whether behind this protocol there may be ESP, AH or IKE: they themselves, UDP and TCP.
+fn may_carry_ipsec(protocol: u8) -> bool {
+    matches!(protocol, 6 | 17 | 50 | 51)
 }
 
 fn ends(dissection: &Dissection) -> Option<(IpAddr, IpAddr)> {

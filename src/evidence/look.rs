@@ -3,11 +3,11 @@
 use std::net::IpAddr;
 use std::ops::Range;
 
-use super::memory::Prepared;
+use super::memory::{Preparation, Prepared};
 use super::{Evidence, Judge, Sight};
 use crate::crypto::{NotOpened, ipcomp};
 use crate::model::IpsecProtocol;
-use crate::packet::{Dissection, Header, IpsecHeader, Layer, Summary, dissect_above_ip};
+use crate::packet::{Dissection, Header, IpsecHeader, Layer, Summary};
 
 /// Deeper nesting is not followed.
 const DEEPEST: usize = 8;
@@ -36,6 +36,8 @@ pub struct Looked {
     pub insides: Vec<Inside>,
     /// Why it goes no deeper, if it should.
     pub obstacle: Option<String>,
+    /// Whether it is the packet that was looked into which the frame completed.
+    of_whole: bool,
 }
 
 impl Inside {
@@ -47,8 +49,12 @@ impl Inside {
 
 impl Looked {
     /// The bytes of the frame that hide these bytes of what was inside. Every cipher of ESP keeps bytes in their places;
-    /// compression does not, and then it is all that was compressed.
+    /// compression does not, and then it is all that was compressed. Of a packet that came in several frames nothing is
+    /// said.
     pub fn on_wire(&self, inside: usize, bytes: &Range<usize>) -> Option<Range<usize>> {
+        if self.of_whole {
+            return None;
+        }
         let mut found = bytes.clone();
         for inside in self.insides.get(..=inside)?.iter().rev() {
             found = match inside.ciphertext_at {
@@ -66,8 +72,9 @@ impl Looked {
 impl Judge {
     /// Decrypts a frame that was judged. Wrong ICVs are not looked behind.
     pub fn look_into(&self, sight: Sight<'_>, dissection: &Dissection, evidence: &Evidence) -> Looked {
-        let mut looked = Looked::default();
-        let Some((header, range)) = closed(dissection, None) else {
+        let mut looked = Looked { of_whole: evidence.whole.is_some(), ..Looked::default() };
+        let bytes = evidence.whole.as_deref().unwrap_or(sight.bytes);
+        let Some((header, range)) = closed(&self.whole(dissection, evidence), None) else {
             return looked;
         };
         let serial = evidence.sas.last().copied().flatten();
@@ -77,10 +84,10 @@ impl Judge {
                 looked.obstacle = Some(format!("more than {DEEPEST} packets inside of one another"));
                 break;
             }
-            let around = looked.insides.last().map_or(sight.bytes, |inside| &inside.plaintext);
+            let around = looked.insides.last().map_or(bytes, |inside| &inside.plaintext);
             match self.open(header, around.get(outer.clone()).unwrap_or_default(), serial, sight.at_ns) {
                 Ok(Opened { plaintext, next_header, ciphertext_at }) => {
-                    let dissection = dissect_above_ip(next_header, &plaintext);
+                    let dissection = self.memory.encapsulations().dissect_above_ip(next_header, &plaintext);
                     let ends = Some((header.source, header.destination));
                     next = closed(&dissection, ends).map(|(header, range)| (header, range, None));
                     looked.insides.push(Inside { header, plaintext, next_header, dissection, outer, ciphertext_at });
@@ -93,16 +100,33 @@ impl Judge {
 
     fn open(&self, header: IpsecHeader, covered: &[u8], serial: Option<u64>, at_ns: u64) -> Result<Opened, String> {
         let by_number = || self.memory.of_packet(header.destination, header.protocol, header.spi, at_ns).next();
-        let known = serial.and_then(|serial| self.memory.get(serial)).or_else(by_number);
-        let known = known.ok_or_else(|| "its SA is not known".to_owned())?;
-        match known.prepared().as_ref().map_err(ToString::to_string)? {
+        let low = header.sequence.unwrap_or(0);
+        let by_known = match serial.and_then(|serial| self.memory.get(serial)).or_else(by_number) {
+            Some(known) => self.open_with(Some(known.serial), known.prepared(), covered, known.sequence(low)),
+            None => Err("its SA is not known".to_owned()),
+        };
+        // What was inside of another packet no SA was drawn for.
+        let by_given = || {
+            let mut trials = self.memory.trials(&header, at_ns).into_iter();
+            trials.find_map(|trial| self.open_with(None, &trial.prepared, covered, trial.sequence).ok())
+        };
+        by_known.or_else(|obstacle| by_given().ok_or(obstacle))
+    }
+
+    fn open_with(
+        &self,
+        serial: Option<u64>,
+        prepared: &Preparation,
+        covered: &[u8],
+        sequence: u64,
+    ) -> Result<Opened, String> {
+        match &**prepared.as_ref().map_err(ToString::to_string)? {
             Prepared::Esp(transform) => {
                 let ciphertext_at = transform.layout(covered.len()).ok().map(|layout| layout.ciphertext.start);
-                if self.newest.serial == Some(known.serial) && self.newest.esp == covered {
+                if serial.is_some() && self.newest.serial == serial && self.newest.esp == covered {
                     let (plaintext, next_header) = (self.newest.payload().to_vec(), self.newest.next_header);
                     return Ok(Opened { plaintext, next_header, ciphertext_at });
                 }
-                let sequence = known.sequence(header.sequence.unwrap_or(0));
                 let high = u32::try_from(sequence >> 32).unwrap_or(0);
                 let mut plaintext = Vec::new();
                 let opened = transform.open(covered, high, &mut plaintext).map_err(|error| match error {

@@ -1,14 +1,16 @@
 //! Sequence numbers as an onlooker sees them: which came, which came twice, which did not come.
 
-/// How many numbers back an onlooker remembers.
+/// How many numbers back an onlooker remembers at least; more if the SA's receiver does.
 const WINDOW: usize = 1024;
+/// `XFRMA_REPLAY_ESN_MAX`: no receiver remembers more.
+const LONGEST_WINDOW: usize = 4096;
 
 /// The numbers of one SA seen on one interface. Only authentic packets may be counted.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Seen {
     highest: Option<u64>,
-    /// A bit for each number of the window, by its rest.
-    bits: [u64; WINDOW / 64],
+    /// A bit for each number that is remembered, by its rest.
+    bits: Box<[u64]>,
 }
 
 /// What a number says.
@@ -25,6 +27,17 @@ pub enum Step {
 }
 
 impl Seen {
+    /// Nothing so far, of an SA whose receiver has this window.
+    pub fn with_window(window: u32) -> Self {
+        let numbers = usize::try_from(window).unwrap_or(LONGEST_WINDOW).clamp(WINDOW, LONGEST_WINDOW);
+        Self { highest: None, bits: vec![0; numbers.div_ceil(64)].into() }
+    }
+
+    /// How many numbers back are remembered.
+    fn reach(&self) -> u64 {
+        self.bits.len() as u64 * 64
+    }
+
     /// The highest number so far.
     pub fn highest(&self) -> Option<u64> {
         self.highest
@@ -34,51 +47,48 @@ impl Seen {
     pub fn take(&mut self, number: u64) -> Step {
         let Some(highest) = self.highest else {
             self.highest = Some(number);
-            self.set(number);
+            self.set(number, true);
             return Step::Fine;
         };
         if number > highest {
             let ahead = number - highest;
-            for skipped in (highest + 1..number).rev().take(WINDOW) {
-                self.clear(skipped);
+            let from = number.saturating_sub(self.reach()).max(highest) + 1;
+            for skipped in from..number {
+                self.set(skipped, false);
             }
             self.highest = Some(number);
-            self.set(number);
+            self.set(number, true);
             return match ahead {
                 1 => Step::Fine,
                 ahead => Step::Gap(u32::try_from(ahead - 1).unwrap_or(u32::MAX)),
             };
         }
-        if highest - number >= WINDOW as u64 {
+        if highest - number >= self.reach() {
             return Step::Behind;
         }
         if self.is_set(number) {
             return Step::Repeated;
         }
-        self.set(number);
+        self.set(number, true);
         Step::Fine
     }
 
-    fn set(&mut self, number: u64) {
-        let (word, bit) = place(number);
-        self.bits[word] |= bit;
-    }
-
-    fn clear(&mut self, number: u64) {
-        let (word, bit) = place(number);
-        self.bits[word] &= !bit;
+    fn set(&mut self, number: u64, is_seen: bool) {
+        let (word, bit) = self.place(number);
+        if let Some(word) = self.bits.get_mut(word) {
+            if is_seen { *word |= bit } else { *word &= !bit }
+        }
     }
 
     fn is_set(&self, number: u64) -> bool {
-        let (word, bit) = place(number);
-        self.bits[word] & bit != 0
+        let (word, bit) = self.place(number);
+        self.bits.get(word).is_some_and(|word| word & bit != 0)
     }
-}
 
-/// Always within the array: the rest is below [`WINDOW`].
-fn place(number: u64) -> (usize, u64) {
-    let rest = usize::try_from(number % WINDOW as u64).unwrap_or(0);
-    (rest / 64, 1 << (rest % 64))
+    fn place(&self, number: u64) -> (usize, u64) {
+        let rest = usize::try_from(number % self.reach()).unwrap_or(0);
+        (rest / 64, 1 << (rest % 64))
+    }
 }
 
 #[cfg(test)]
@@ -86,7 +96,7 @@ mod tests {
     use super::*;
 
     fn steps(numbers: &[u64]) -> Vec<Step> {
-        let mut seen = Seen::default();
+        let mut seen = Seen::with_window(32);
         numbers.iter().map(|number| seen.take(*number)).collect()
     }
 
@@ -104,5 +114,16 @@ mod tests {
         assert_eq!(steps(&[5, 1029, 1028]), [Fine, Gap(1023), Fine]);
         assert_eq!(steps(&[u64::MAX - 1, u64::MAX, u64::MAX]), [Fine, Fine, Repeated]);
         assert_eq!(steps(&[0, u64::MAX]), [Fine, Gap(u32::MAX)]);
+    }
+
+    #[test]
+    fn as_much_is_remembered_as_the_receiver_remembers() {
+        use Step::{Behind, Fine, Gap, Repeated};
+        let mut seen = Seen::with_window(3000);
+        assert_eq!(
+            [1, 3000, 2, 2, 3100, 3].map(|number| seen.take(number)),
+            [Fine, Gap(2998), Fine, Repeated, Gap(99), Behind]
+        );
+        assert_eq!(Seen::with_window(u32::MAX).reach(), 4096);
     }
 }

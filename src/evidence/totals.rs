@@ -8,7 +8,7 @@ use super::Verdict;
 /// How many peers are counted apart; others are counted together.
 const MOST_PEERS: usize = 4096;
 
-/// Frames by what they prove. Key exchange, copies and what is no IP count nowhere.
+/// Frames by what they prove. Key exchange, copies, parts of packets and what is no IP count nowhere.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sums {
     /// Authentic ESP or AH.
@@ -28,7 +28,7 @@ impl Sums {
             _ if verdict.is_protected() => Some(&mut self.protected),
             Verdict::Clear => Some(&mut self.clear),
             Verdict::ClearForbidden => Some(&mut self.forbidden),
-            Verdict::Copy | Verdict::Ike | Verdict::Other => None,
+            Verdict::Copy | Verdict::Ike | Verdict::Part | Verdict::Other => None,
             _ => Some(&mut self.undecided),
         }
     }

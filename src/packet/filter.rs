@@ -89,6 +89,7 @@ const VERDICTS: &[(&str, &str)] = &[
     ("clear", "CLEAR"),
     ("copy", "COPY"),
     ("ike", "IKE"),
+    ("part", "PART"),
     ("other", "OTHER"),
 ];
 
@@ -135,6 +136,13 @@ impl Filter {
     /// The first thing that is wrong.
     pub fn parse(text: &str) -> Result<Option<Self>, FilterError> {
         Self::read(text, &mut Conditions { last: None })
+    }
+
+    /// It, and beside it all that comes from or goes to these ports.
+    #[must_use]
+    pub fn or_ports(self, ports: &[u16]) -> Self {
+        let with = |filter, port: &u16| Self::Or(Box::new(Self::Is(Test::Port(End::Either, *port))), Box::new(filter));
+        ports.iter().fold(self, with)
     }
 
     /// Whether a frame fits.

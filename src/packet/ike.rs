@@ -1,7 +1,7 @@
 //! IKE, version 2 (RFC 7296 section 3) and version 1 (RFC 2408 section 3): the header, and the chain of payloads up to
 //! where it is encrypted.
 
-use super::{Header, Parsed, Protocol};
+use super::{Dissection, Flaw, Header, Layer, Parsed, Protocol};
 
 /// The header of an IKE message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +43,57 @@ impl Ike {
             (1, 33) => "new group mode",
             _ => return None,
         })
+    }
+}
+
+impl Dissection {
+    /// Whether it is key exchange beyond doubt: a sound IKE message in UDP or TCP, or what keeps a NAT's mapping alive.
+    /// The port alone proves nothing: anybody can send anything to it.
+    pub fn is_key_exchange(&self) -> bool {
+        let layers = self.layers();
+        let is_ike = |layer: &Layer| matches!(layer.header, Header::Ike(_));
+        match layers.iter().position(is_ike) {
+            Some(at) => self.is_sound_message(at),
+            None => layers.iter().any(|layer| layer.header == Header::NatKeepAlive),
+        }
+    }
+
+    /// Whether the IKE message whose header is the layer `at` fills what carries it, and its chain of payloads is whole.
+    fn is_sound_message(&self, at: usize) -> bool {
+        let (before, message) = self.layers().split_at(at);
+        let [first, chain @ ..] = message else { return false };
+        let Header::Ike(ike) = &first.header else { return false };
+        let end = before.iter().rev().find_map(|layer| match &layer.header {
+            Header::Udp(udp) => Some(layer.range.start + usize::from(udp.length)),
+            Header::TcpMessage(length) => Some(layer.range.start + usize::from(*length)),
+            _ => None,
+        });
+        let length = usize::try_from(ike.length).unwrap_or(usize::MAX);
+        let fills = end == first.range.start.checked_add(length);
+        // The rest of a fragment's chain is in other frames.
+        let is_part = before.iter().any(|layer| layer.header.has_more_fragments());
+        let is_fine = |layer: &Layer| match layer.flaw {
+            None => true,
+            Some(Flaw::Truncated { .. }) => is_part,
+            Some(Flaw::Malformed(_) | Flaw::TooDeep) => false,
+        };
+        let mut chain =
+            chain.iter().take_while(|layer| !matches!(layer.header, Header::Padding | Header::TcpMessage(_)));
+        let mut is_hidden = ike.version == 1;
+        let mut is_expected = |layer: &Layer| match &layer.header {
+            Header::IkePayload(payload) => {
+                is_hidden |= payload.is_encrypted();
+                true
+            }
+            // Version 2 hides everything in a payload of its own: behind the chain there is nothing.
+            Header::Data => is_hidden,
+            Header::Unreadable(_) => is_part,
+            _ => false,
+        };
+        fills
+            && ike.exchange_name().is_some()
+            && is_fine(first)
+            && chain.all(|layer| is_fine(layer) && is_expected(layer))
     }
 }
 

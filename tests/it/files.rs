@@ -8,6 +8,8 @@ use std::process::{Command, Output};
 use espial::capture::{FileCapture, Frame, Recorder};
 use serde_json::Value;
 
+use crate::crypto::wire;
+
 const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/vectors");
 
 fn packets(arguments: &[&str]) -> Output {
@@ -25,12 +27,15 @@ fn vector(name: &str) -> String {
 
 #[test]
 fn wiresharks_keys_open_another_machines_captures() {
-    for name in ["3des-sha1", "aes128-sha1", "aes256-sha256_128", "aesctr-sha1", "gcm256-16", "udp-aes128-sha1"] {
+    let captures = wire::CAPTURES.iter().map(|(name, _)| *name);
+    for name in captures {
         let output = packets(&["-r", &vector(&format!("{name}.pcap")), "--keys", &vector("esp_sa"), "--json"]);
         let packets = lines(&output);
         assert!(output.status.success() && !packets.is_empty(), "{name}: {output:?}");
+        // The table has no word for XCBC, and without authentication nothing can be checked.
+        let verdict = if matches!(name, "null-null" | "aes-xcbc") { "UNPROVEN" } else { "ESP ok" };
         for packet in packets {
-            assert_eq!(packet["verdict"], "ESP ok", "{name}: {packet:#}");
+            assert_eq!(packet["verdict"], verdict, "{name}: {packet:#}");
             let inner = &packet["inner"];
             assert!(["ICMP", "UDP", "IPv4/ICMP", "TCP"].iter().any(|word| inner["protocol"] == *word), "{packet:#}");
         }

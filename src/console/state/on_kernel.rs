@@ -34,6 +34,9 @@ impl State {
 
     pub(super) fn on_silence(&mut self, error: &KernelError) {
         let text = error.to_string();
+        if !self.facts.read_once {
+            self.packets.judge.memory.set_unreadable();
+        }
         // Several questions fail for the same reason; the first one that said so is enough.
         if self.facts.silent.is_none() {
             self.tell(Origin::Kernel, Weight::Alarm, text.clone());

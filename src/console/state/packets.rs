@@ -15,7 +15,7 @@ use crate::evidence::check::Check;
 use crate::evidence::{Evidence, Finding, Judge, Known, Looked, Policies, Reason, Sight, Verdict};
 use crate::model::Sa;
 use crate::packet::filter::{self, Subject};
-use crate::packet::{self, Dissection, Endpoint, Filter, IpsecHeader, Summary, dissect};
+use crate::packet::{self, Dissection, Endpoint, Filter, IpsecHeader, Summary};
 
 /// How many frames are kept.
 const MOST_FRAMES: usize = 200_000;
@@ -37,7 +37,8 @@ pub struct Seen {
 
 impl Weighed for Seen {
     fn cost(&self) -> usize {
-        size_of::<Self>() + self.frame.bytes.len() + size_of_val(&*self.evidence.reasons)
+        let whole = self.evidence.whole.as_ref().map_or(0, |packet| packet.len());
+        size_of::<Self>() + self.frame.bytes.len() + size_of_val(&*self.evidence.reasons) + whole
     }
 }
 
@@ -191,7 +192,7 @@ impl Packets {
     fn rebuild(&mut self) {
         let Self { ring, feed, filter, judge, .. } = self;
         let passing = ring.iter().filter(|(_, seen)| {
-            let dissection = dissect(seen.frame.link, &seen.frame.bytes);
+            let dissection = judge.dissect(seen.frame.link, &seen.frame.bytes);
             filter.as_ref().is_none_or(|filter| fits(filter, seen, &dissection, judge))
         });
         let numbers: Vec<u64> = passing.map(|(number, _)| number).collect();
@@ -207,15 +208,15 @@ impl Packets {
         let waits_for = |reason: &Reason| matches!(reason, Reason::Header { spi: of, finding: Finding::NoSa(to), .. } if (*of, *to) == (spi, destination));
         for seen in recent.filter(|seen| seen.evidence.reasons.iter().any(waits_for)) {
             let frame = &seen.frame;
-            let dissection = dissect(frame.link, &frame.bytes);
+            let dissection = judge.dissect(frame.link, &frame.bytes);
             let (sight, index) = sight_on(frame, interfaces);
-            seen.evidence = judge.judge_again(sight, &dissection, index, seen.evidence.verdict);
+            seen.evidence = judge.judge_again(sight, &dissection, index, &seen.evidence);
         }
     }
 
     /// Takes a frame in; whether it is kept.
     fn take(&mut self, frame: Frame, interfaces: &[Interface]) -> bool {
-        let dissection = dissect(frame.link, &frame.bytes);
+        let dissection = self.judge.dissect(frame.link, &frame.bytes);
         let (sight, index) = sight_on(&frame, interfaces);
         let evidence = self.judge.judge(sight, &dissection, index);
         if evidence.verdict.is_forbidden() {
@@ -317,12 +318,13 @@ impl State {
     /// A frame, taken apart to be looked at.
     pub fn packet_row(&self, number: u64) -> Option<PacketRow<'_>> {
         let Seen { frame, evidence } = self.packets.ring.get(number)?;
-        let dissection = dissect(frame.link, &frame.bytes);
+        let dissection = self.packets.judge.dissect(frame.link, &frame.bytes);
         let known = |serial: &Option<u64>| match serial {
             Some(serial) => self.packets.judge.memory.get(*serial).map_or(Named::Forgotten, Named::Sa),
             None => Named::None,
         };
-        let ipsec = dissection.ipsec().zip(evidence.sas.iter().map(known)).collect();
+        let whole = self.packets.judge.whole(&dissection, evidence);
+        let ipsec = whole.ipsec().zip(evidence.sas.iter().map(known)).collect();
         let summary = Summary::of(&dissection);
         let time = self.clock.time_of_day_ms(frame.at_ns / 1_000_000);
         let is_marked = self.packets.marked.contains(&number);
@@ -383,7 +385,9 @@ impl State {
     pub(super) fn capture_on(&mut self, interface: Option<String>, commands: &mut Vec<Command>) {
         self.packets.generation += 1;
         self.packets.capture = CaptureState::Starting;
-        let filter = self.packets.only.as_ref().map(|(_, filter)| filter.clone());
+        // An SA may send its packets to any port: the kernel must not drop them.
+        let ports = self.packets.judge.memory.encapsulations().ports();
+        let filter = self.packets.only.as_ref().map(|(_, filter)| filter.clone().or_ports(&ports));
         commands.push(Command::Capture { interface, filter, generation: self.packets.generation });
     }
 
@@ -421,8 +425,8 @@ impl State {
         let Some(seen) = self.packets.ring.get(number).filter(|_| now_ms < checking.until_ms) else {
             return;
         };
-        let dissection = dissect(seen.frame.link, &seen.frame.bytes);
         let (before, judge) = (checking.check.seen(), &self.packets.judge);
+        let dissection = judge.dissect(seen.frame.link, &seen.frame.bytes);
         checking.check.take(judge, sight(&seen.frame), &dissection, &seen.evidence);
         if checking.check.seen() > before {
             checking.sample = Some(number);

@@ -12,7 +12,6 @@ use crate::console::command::{Record, Recorded};
 use crate::console::event::RecorderNews;
 use crate::dialect::esp_sa;
 use crate::model::text::quantity;
-use crate::packet::dissect;
 
 /// The packets of one portion.
 const PORTION: usize = 256;
@@ -53,7 +52,7 @@ impl Packets {
                 continue;
             };
             let sas = recording.keyed.as_mut().map(|keyed| {
-                let dissection = dissect(seen.frame.link, &seen.frame.bytes);
+                let dissection = judge.dissect(seen.frame.link, &seen.frame.bytes);
                 judge.memory.named_first(&seen.evidence, &dissection, keyed)
             });
             let keys = sas.map(|sas| sas.iter().map(|(sa, high)| esp_sa::line(sa, *high)).collect());

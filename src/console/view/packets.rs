@@ -104,7 +104,7 @@ fn accent(row: &PacketRow<'_>) -> Option<(usize, Role)> {
     let role = match verdict {
         _ if verdict.is_alarm() => Role::Alarm,
         _ if verdict.is_protected() => Role::Good,
-        Verdict::Clear | Verdict::Copy | Verdict::Ike | Verdict::Other => Role::Muted,
+        Verdict::Clear | Verdict::Copy | Verdict::Ike | Verdict::Part | Verdict::Other => Role::Muted,
         _ => Role::Caution,
     };
     Some((place(PacketColumn::Verdict)?, role))

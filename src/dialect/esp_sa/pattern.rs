@@ -81,6 +81,11 @@ impl SpiPattern {
         (spi.0 ^ self.value) & self.mask == 0
     }
 
+    /// The one SPI that the row is for, if there is no other.
+    pub fn alone(self) -> Option<Spi> {
+        (self.mask == u32::MAX).then_some(Spi(self.value))
+    }
+
     /// `0x1001`, `4097`, `0x0000100*`, `*`.
     pub(super) fn parse(text: &str) -> Option<Self> {
         if text == "*" {

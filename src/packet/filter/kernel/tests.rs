@@ -151,6 +151,15 @@ fn what_lies_about_its_length_is_kept() {
 }
 
 #[test]
+fn ports_that_sas_name_are_let_through() {
+    let filter = Filter::parse("host 10.8.0.9").unwrap().unwrap();
+    let keeps = |ports: &[u16], frame: &[u8]| keeps(&filter.clone().or_ports(ports).for_kernel().unwrap(), frame);
+    let frame = |to: u16| ethernet(0x0800, &ipv4(17, &udp(7777, to, b"hello")));
+    assert!(!keeps(&[], &frame(5555)) && keeps(&[5555, 6666], &frame(5555)) && keeps(&[5555, 6666], &frame(6666)));
+    assert!(keeps(&[7777], &frame(53)) && !keeps(&[5555], &frame(53)));
+}
+
+#[test]
 fn a_filter_that_is_too_long_is_no_program() {
     let long: Vec<String> = (0..60).map(|port| format!("udp port {port}")).collect();
     assert_eq!(Filter::parse(&long.join(" or ")).unwrap().unwrap().for_kernel(), None);

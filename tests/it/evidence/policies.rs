@@ -1,0 +1,171 @@
+//! Sub policies, marks, xfrm interfaces, and the policy that a protected packet satisfies.
+
+use super::*;
+use espial::model::{IfId, Mark, PolicyKind};
+
+const OUT: PolicyDirection = PolicyDirection::Out;
+
+fn sub(spec: &mut PolicySpec) {
+    spec.kind = PolicyKind::Sub;
+}
+
+fn sub_protects(spec: &mut PolicySpec) {
+    sub(spec);
+    protects(spec);
+}
+
+fn blocks(spec: &mut PolicySpec) {
+    spec.action = PolicyAction::Block;
+}
+
+fn demands_ah(spec: &mut PolicySpec) {
+    protects(spec);
+    spec.templates[0].protocol = IpsecProtocol::Ah;
+}
+
+#[test]
+fn behind_a_sub_policy_that_lets_it_pass_the_main_one_is_asked_as_well() {
+    let frame = ipv4(17, GOUDA, REBLOCHON, &udp(40000, 53));
+    let check = |policies: &[Policy], direction, verdict, reason: &str| {
+        let evidence = clear_under(policies, None, direction, &frame);
+        assert_eq!(evidence.verdict, verdict, "{}", words(&evidence));
+        assert!(words(&evidence).contains(reason), "{}", words(&evidence));
+    };
+    let net = "10.9.0.0/24";
+    for way in [OUT, PolicyDirection::Forward] {
+        let direction = if way == OUT { Direction::Out } else { Direction::In };
+        // Of what arrives the kernel asks the main policies for `in`, also where it is passed on.
+        let main_way = if way == OUT { OUT } else { PolicyDirection::In };
+        let passes = policy(way, net, 100, sub);
+        let demands = policy(main_way, net, 1, protects);
+        let both = [passes.clone(), demands];
+        check(&both, direction, Verdict::ClearForbidden, &format!("a policy demands protection: {main_way} 0.0.0.0/0"));
+        let blocked = [passes.clone(), policy(main_way, net, 1, blocks)];
+        check(&blocked, direction, Verdict::ClearForbidden, "a policy blocks it");
+        let lets_both = [passes.clone(), policy(main_way, net, 1, |_| {})];
+        check(&lets_both, direction, Verdict::Clear, "ptype sub");
+        check(&[passes], direction, Verdict::Clear, "ptype sub");
+    }
+    let sub_demands = policy(OUT, net, 100, sub_protects);
+    check(&[sub_demands, policy(OUT, net, 1, |_| {})], Direction::Out, Verdict::ClearForbidden, "ptype sub");
+    let sub_blocks = policy(OUT, net, 100, |spec| {
+        sub(spec);
+        blocks(spec);
+    });
+    check(
+        &[sub_blocks, policy(OUT, net, 1, protects)],
+        Direction::Out,
+        Verdict::ClearForbidden,
+        "blocks it: out 0.0.0.0/0 10.9.0.0/24 ptype sub",
+    );
+}
+
+fn gcm(sa: &Sa) -> bool {
+    sa.mode == Mode::Transport && sa.algorithms.aead.is_some() && sa.destination.is_ipv4()
+}
+
+#[test]
+fn a_packet_must_have_what_the_sub_and_the_main_policy_demand_together() {
+    let check = |policies: &[Policy], verdict: Verdict, reason: &str| {
+        let (found, words) = protected_under(policies, Direction::Out, gcm);
+        assert!(found == verdict && words.contains(reason), "{found}: {words}");
+    };
+    let net = "10.9.0.0/24";
+    let esp = policy(OUT, net, 100, sub_protects);
+    check(&[esp.clone(), policy(OUT, net, 1, |_| {})], Verdict::EspOk, "it has what a policy demands");
+    let ah = policy(OUT, net, 1, demands_ah);
+    check(
+        &[esp, ah.clone()],
+        Verdict::Weak,
+        "demands AH in transport mode, which it does not have: out 0.0.0.0/0 10.9.0.0/24",
+    );
+    check(&[policy(OUT, net, 100, sub), ah], Verdict::Weak, "demands AH");
+}
+
+#[test]
+fn a_protected_packet_names_the_policy_that_it_satisfies() {
+    let satisfied = "it has what a policy demands: out 0.0.0.0/0 10.9.0.0/24";
+    let check = |fill: fn(&mut PolicySpec), is_wanted: fn(&Sa) -> bool, reason: &str| {
+        let (verdict, words) = protected_under(&[policy(OUT, "10.9.0.0/24", 100, fill)], Direction::Out, is_wanted);
+        assert!(verdict == Verdict::EspOk && words.contains(reason), "{words}");
+    };
+    check(protects, gcm, satisfied);
+    // What is inside decides, and was decrypted already to check the ICV.
+    check(
+        |spec| {
+            protects(spec);
+            spec.selector.protocol = UpperProtocol::UDP;
+        },
+        gcm,
+        "10.9.0.0/24 udp",
+    );
+    let sas = linux_sas();
+    let sa = sas.iter().find(|sa| gcm(sa)).unwrap();
+    let mut judge = judge_with(&sas);
+    judge.policies = Policies::new([policy(OUT, "10.9.0.0/24", 100, protects)].iter(), None);
+    let is_its = |frame: &&[u8]| dissect(LinkType::Ethernet, frame).ipsec().any(|header| header.spi == sa.spi);
+    let frame = wire::frames(LINUX).into_iter().find(is_its).unwrap();
+    let evidence = judged(&mut judge, sight(frame));
+    assert_eq!(evidence.policy().map(ToString::to_string).as_deref(), Some("out 0.0.0.0/0 10.9.0.0/24"));
+}
+
+#[test]
+fn the_policy_of_an_outbound_tunnel_is_that_over_what_is_inside() {
+    let tunnel = |sa: &Sa| sa.mode == Mode::Tunnel && sa.algorithms.aead.is_some() && sa.destination.is_ipv4();
+    let (verdict, words) = protected_under(
+        &[policy(OUT, "0.0.0.0/0", 100, |spec| {
+            protects(spec);
+            spec.templates[0].mode = Mode::Tunnel;
+        })],
+        Direction::Out,
+        tunnel,
+    );
+    assert!(verdict == Verdict::EspOk && words.contains("it has what a policy demands: out"), "{words}");
+}
+
+#[test]
+fn a_policy_for_a_mark_is_named_where_it_would_decide_otherwise() {
+    let frame = ipv4(17, GOUDA, REBLOCHON, &udp(40000, 53));
+    let marked = |priority, fill: fn(&mut PolicySpec)| {
+        policy(OUT, "10.9.0.0/24", priority, |spec| {
+            fill(spec);
+            spec.mark = Some(Mark { value: 7, mask: 0xff });
+        })
+    };
+    let check = |policies: &[Policy], expected: &str| {
+        assert_eq!(words(&clear_under(policies, None, Direction::Out, &frame)), expected);
+    };
+    let words_of =
+        "a policy for a mark may be about it, and no capture shows marks: out 0.0.0.0/0 10.9.0.0/24 mark 0x7/0xff";
+    check(&[marked(1, protects)], &format!("CLEAR: no policy is about it; {words_of}"));
+    let plain = policy(OUT, "0.0.0.0/0", 5, protects);
+    let demanded = "CLEAR !: a policy demands protection: out 0.0.0.0/0 0.0.0.0/0";
+    check(&[marked(1, |_| {}), plain.clone()], &format!("{demanded}; {words_of}"));
+    check(&[marked(1, protects), plain.clone()], demanded);
+    check(&[marked(9, |_| {}), plain], demanded);
+}
+
+#[test]
+fn policies_of_an_xfrm_interface_are_asked_for_packets_of_its_sas_alone() {
+    let of = |id: u32| {
+        policy(OUT, "10.9.0.0/24", 1, |spec| {
+            demands_ah(spec);
+            spec.if_id = Some(IfId(id));
+        })
+    };
+    let mut sas = linux_sas();
+    let at = sas.iter().position(gcm).unwrap();
+    let (spi, frames) = (sas[at].spi, wire::frames(LINUX));
+    let is_its = |frame: &&&[u8]| dissect(LinkType::Ethernet, frame).ipsec().any(|header| header.spi == spi);
+    let frame = frames.iter().find(is_its).unwrap();
+    let mut verdict = |id: Option<IfId>, policies: &[Policy]| {
+        sas[at].if_id = id;
+        let mut judge = judge_with(&sas);
+        judge.policies = Policies::new(policies.iter(), None);
+        judged(&mut judge, sight(frame)).verdict
+    };
+    assert_eq!(verdict(Some(IfId(42)), &[of(42)]), Verdict::Weak);
+    assert_eq!(verdict(Some(IfId(42)), &[of(41)]), Verdict::EspOk);
+    assert_eq!(verdict(Some(IfId(42)), &[policy(OUT, "10.9.0.0/24", 1, demands_ah)]), Verdict::EspOk);
+    assert_eq!(verdict(None, &[of(42)]), Verdict::EspOk);
+}
