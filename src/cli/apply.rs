@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use crate::dialect::deed::{Deed, Statement};
 use crate::dialect::report::{excerpt, place_of};
 use crate::dialect::{Keys, ip_script, iproute2, setkey};
-use crate::kernel::namespace::local_addresses;
+use crate::kernel::namespace::{interface_number, local_addresses};
 use crate::kernel::preview::{Fate, Preview, preview};
 use crate::kernel::together::{self, Answer, Step};
 use crate::kernel::{Kernel, KernelError, XfrmKernel};
@@ -131,7 +131,8 @@ pub fn apply(
     out: &mut dyn Write,
     complaints: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
-    let parsed = if ip_script::looks_like(source) { ip_script::parse(source) } else { setkey::parse(source) };
+    let parsed =
+        if ip_script::looks_like(source) { ip_script::parse(source, &interface_number) } else { setkey::parse(source) };
     let script = match parsed {
         Ok(script) => script,
         Err(errors) => {
@@ -299,7 +300,7 @@ fn say_fate<T: PartialEq>(
 fn describe(deed: &Deed, out: &mut dyn Write) -> io::Result<()> {
     let line = |spec: &SaSpec| setkey::print::sa(spec, Keys::Hide);
     match deed {
-        Deed::FlushSas(IpsecProtocol::Any) => writeln!(out, "delete all SAs"),
+        Deed::FlushSas(IpsecProtocol::Any | IpsecProtocol::Other(0)) => writeln!(out, "delete all SAs"),
         Deed::FlushSas(protocol) => writeln!(out, "delete all {protocol} SAs"),
         Deed::FlushPolicies(PolicyKind::Main) => writeln!(out, "delete all policies"),
         Deed::FlushPolicies(kind) => writeln!(out, "delete all {kind} policies"),
