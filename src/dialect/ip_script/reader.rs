@@ -123,6 +123,7 @@ impl<'a> Reader<'a> {
 
     fn named_flags(&mut self, names: &[&str], bare_numbers: bool) -> u32 {
         let mut flags = 0;
+        self.split_flag(names);
         while let Some(word) = self.peek_in_line() {
             let digits = word.text.strip_prefix("0x").or(bare_numbers.then_some(word.text));
             let unnamed = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok());
@@ -132,8 +133,20 @@ impl<'a> Reader<'a> {
                 (None, None) => break,
             }
             self.next();
+            self.split_flag(names);
         }
         flags
+    }
+
+    /// ip prints no blank between the last flag of an SA and `extra_flag`.
+    fn split_flag(&mut self, names: &[&str]) {
+        const NEXT: &str = "extra_flag";
+        let Some(word) = self.words.front_mut().filter(|_| self.printed) else { return };
+        let flag = word.text.strip_suffix(NEXT).filter(|flag| names.contains(flag));
+        let Some((flag, next)) = flag.and_then(|flag| word.text.split_at_checked(flag.len())) else { return };
+        let first = Word { text: flag, ..word.clone() };
+        (word.text, word.is_first) = (next, false);
+        self.words.push_front(first);
     }
 
     /// Flags that have room in a byte; where ip prints them, it has names for all eight.

@@ -7,7 +7,8 @@ use crate::dialect::report::SyntaxError;
 use crate::model::extras::{Encapsulation, ExtraFlags, Offload, SaExtras, SecurityContext};
 use crate::model::lifetime::LifetimeLimits;
 use crate::model::{
-    AlgorithmName, IfId, IpsecProtocol, Mark, ReqId, SaDirection, SaFlags, SaSpec, Secret, Selector, Spi, Transform,
+    AlgorithmName, IfId, IpsecProtocol, Mark, Prefix, ReqId, SaDirection, SaFlags, SaSpec, Secret, Selector, Spi,
+    Transform,
 };
 
 /// A sequence number in halves, as `ip` has it.
@@ -98,9 +99,16 @@ impl SaWords {
         };
         (spec.sent, spec.received) = (whole(self.sent), whole(self.received));
         spec.selector = self.selector.map(|words| {
-            // The kernel fills in the family that is not said, unless the SA is to be for both.
-            let any_family = words.ends.is_v6().is_none() && spec.flags.any_family();
-            Selector { any_family, ..words.selector(is_v6 && !any_family) }
+            // The kernel fills in the family that is not said, unless the SA is to be for both. ip prints no family in
+            // that case either, but every address.
+            let [source, destination] = words.ends.asked();
+            let is_zero = |prefix: Prefix| prefix.address.is_unspecified() && prefix.length == 0;
+            let every = |end: Option<Prefix>| end.is_none_or(|prefix| reader.printed && is_zero(prefix));
+            if spec.flags.any_family() && every(source) && every(destination) {
+                let (source, destination) = (Prefix::ANY_V4, Prefix::ANY_V4);
+                return Selector { any_family: true, source, destination, ..words.selector(false) };
+            }
+            words.selector(is_v6)
         });
         let flags = spec.flags;
         spec.selector = spec.selector.filter(|selector| !selector.is_default_of(destination, flags));
