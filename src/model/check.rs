@@ -140,11 +140,7 @@ impl<Field: Copy> Findings<Field> {
         let may_have_ports = selector.protocol.has_ports()
             || matches!(
                 selector.protocol,
-                UpperProtocol::ANY
-                    | UpperProtocol::ICMP
-                    | UpperProtocol::ICMPV6
-                    | UpperProtocol::MH
-                    | UpperProtocol::GRE
+                UpperProtocol::ICMP | UpperProtocol::ICMPV6 | UpperProtocol::MH | UpperProtocol::GRE
             );
         let ports = [(fields.source_port, selector.source_port), (fields.destination_port, selector.destination_port)];
         for (field, port) in ports {

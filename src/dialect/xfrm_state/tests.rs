@@ -103,12 +103,12 @@ fn sequence_numbers_and_errors_are_told() {
          \t  add 2026-11-23 16:21:42 use -\n\tstats:\n\t  replay-window 1 replay 2 failed 3\n"
     ));
     assert_eq!((sa.replay.received, sa.replay.sent, sa.replay.window), (3, 4, 32));
+    assert_eq!(sa.errors, SaErrors { before_window: 1, replayed: 2, integrity_failed: 3 });
     assert_eq!((sa.used.bytes, sa.used.packets, sa.acquire_sequence), (136, 4, 99));
     let sa = one(&format!(
         "{head}\treplay-window 0 seq 0x00000000 flag noecn align4extra_flag oseq-may-wrap (0x01000001)\n"
     ));
     assert_eq!((sa.flags.to_string(), sa.extras.extra_flags), ("noecn align4".to_owned(), ExtraFlags(2)));
-    assert_eq!(sa.errors, SaErrors { before_window: 1, replayed: 2, integrity_failed: 3 });
 }
 
 #[test]
