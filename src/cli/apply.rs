@@ -15,7 +15,7 @@ use crate::dialect::deed::{Deed, Script, Statement};
 use crate::dialect::report::{excerpt, place_of};
 use crate::dialect::setkey::Reading;
 use crate::dialect::{Keys, ip_script, iproute2, setkey};
-use crate::kernel::namespace::local_addresses;
+use crate::kernel::namespace::{interface_number, local_addresses};
 use crate::kernel::preview::{Fate, Preview, preview};
 use crate::kernel::together::{self, Answer, Step};
 use crate::kernel::{Kernel, KernelError, XfrmKernel};
@@ -202,7 +202,8 @@ fn understood(
     complaints: &mut dyn Write,
 ) -> io::Result<Option<Script>> {
     let is_of_ip = ip_script::looks_like(source);
-    let parsed = if is_of_ip { ip_script::parse(source) } else { setkey::parse_with(source, reading) };
+    let parsed =
+        if is_of_ip { ip_script::parse(source, &interface_number) } else { setkey::parse_with(source, reading) };
     let script = match parsed {
         Ok(script) => script,
         Err(errors) => {
@@ -331,7 +332,7 @@ fn say_fate<T: PartialEq>(
 fn describe(deed: &Deed, out: &mut dyn Write) -> io::Result<()> {
     let line = |spec: &SaSpec| setkey::print::sa(spec, Keys::Hide);
     match deed {
-        Deed::FlushSas(IpsecProtocol::Any) => writeln!(out, "delete all SAs"),
+        Deed::FlushSas(IpsecProtocol::Any | IpsecProtocol::Other(0)) => writeln!(out, "delete all SAs"),
         Deed::FlushSas(protocol) => writeln!(out, "delete all {protocol} SAs"),
         Deed::FlushPolicies(PolicyKind::Main) => writeln!(out, "delete all policies"),
         Deed::FlushPolicies(kind) => writeln!(out, "delete all {kind} policies"),

@@ -21,6 +21,8 @@ mod reads;
 #[path = "../terminal/session.rs"]
 #[allow(dead_code, reason = "the terminal tests use all of it")]
 mod session;
+#[path = "../../src/dialect/ip_script/tests/specs.rs"]
+mod specs;
 mod wire;
 mod world;
 mod writes;
@@ -28,6 +30,8 @@ mod writes;
 use std::process::Command;
 use std::time::Duration;
 
+// What the dice throw is named there as seen from espial itself.
+use espial::model;
 use libtest_mimic::{Arguments, Trial};
 
 type Test = (&'static str, fn());

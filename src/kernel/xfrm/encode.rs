@@ -309,6 +309,7 @@ pub(super) fn allocate_spi(wanted: &SpiRequest) -> Request {
     info.id.proto = wanted.protocol.number();
     let range = [wanted.least.0.to_ne_bytes(), wanted.greatest.0.to_ne_bytes()].concat();
     let request = Request::new(c::XFRM_MSG_ALLOCSPI).body(&bytes_of(&info)).body(&range);
+    let request = with_u32(request, newer::SA_PCPU, wanted.cpu);
     with_mark(with_if_id(with_direction(request, wanted.direction), wanted.if_id), wanted.mark)
 }
 
