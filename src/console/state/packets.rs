@@ -134,8 +134,6 @@ pub struct Packets {
     pub capture: CaptureState,
     /// How many frames came that could not be kept: dropped by the kernel, or on the way here.
     pub dropped: u64,
-    /// While the list stands still: how many frames have passed unseen.
-    pub frozen: Option<u64>,
     /// What frames are judged by.
     pub judge: Judge,
     /// The layer whose bytes are marked where a packet is seen whole, counted as [`layers`] does.
@@ -164,7 +162,6 @@ impl Default for Packets {
             feed: Feed::default(),
             capture: CaptureState::Idle,
             dropped: 0,
-            frozen: None,
             judge: Judge::default(),
             chosen_layer: None,
             marked: BTreeSet::new(),
@@ -226,7 +223,7 @@ impl Packets {
         let seen = Seen { frame, evidence };
         // The kernel passes on what it cannot decide.
         let only = self.only.as_ref().filter(|_| is_plain(seen.evidence.verdict));
-        if self.frozen.is_some() || only.is_some_and(|(_, only)| !fits(only, &seen, &dissection, &self.judge)) {
+        if only.is_some_and(|(_, only)| !fits(only, &seen, &dissection, &self.judge)) {
             return false;
         }
         let passes = self.filter.as_ref().is_none_or(|filter| fits(filter, &seen, &dissection, &self.judge));
@@ -236,6 +233,11 @@ impl Packets {
             self.feed.push(number);
         }
         true
+    }
+
+    /// While the list stands still: how many frames have come meanwhile.
+    pub fn came_meanwhile(&self) -> Option<u64> {
+        self.feed.frozen_at().map(|number| self.ring.next_number() - number)
     }
 
     /// Follows the ring in what it forgot.
@@ -251,7 +253,9 @@ impl Packets {
         self.judge.forget_totals();
         self.judge.memory.forget_gone_before(u64::MAX);
         (self.dropped, self.dropped_told) = (0, 0);
-        self.frozen = self.frozen.map(|_| 0);
+        if self.feed.frozen_at().is_some() {
+            self.feed.freeze(self.ring.next_number());
+        }
     }
 }
 
@@ -392,10 +396,6 @@ impl State {
             return;
         }
         self.packets.dropped += batch.dropped;
-        let count = batch.frames.len() as u64;
-        if let Some(unseen) = &mut self.packets.frozen {
-            *unseen += count;
-        }
         if std::mem::take(&mut self.packets.policies_changed) {
             let policies = self.facts.spd.iter().map(|(_, policy)| policy);
             self.packets.judge.policies = Policies::new(policies, self.facts.defaults);
@@ -442,7 +442,6 @@ impl State {
         } else {
             self.begin_capture(commands);
         }
-        self.packets.frozen = None;
         let until_ms = self.facts.now.uptime_ms + CHECK_MS;
         let checking = Checking { peer, check: Check::new(peer, None), until_ms, sample: None };
         self.layers.push(Layer::Check(Box::new(checking)));
@@ -527,10 +526,10 @@ impl State {
     }
 
     pub(super) fn freeze(&mut self) {
-        self.packets.frozen = match self.packets.frozen {
-            Some(_) => None,
-            None => Some(0),
-        };
+        match self.packets.feed.frozen_at() {
+            Some(_) => self.packets.feed.thaw(),
+            None => self.packets.feed.freeze(self.packets.ring.next_number()),
+        }
     }
 
     pub(super) fn forget_packets(&mut self) {

@@ -48,11 +48,14 @@ fn title(state: &State) -> String {
         Some((words, _)) => format!("{place}, plain ones only with: {words}"),
         None => place,
     };
-    let frozen = packets.frozen.map_or_else(String::new, |unseen| format!("FROZEN, {} not shown: ", quantity(unseen)));
-    let all = packets.ring.len();
-    let mut title = match packets.feed.filter() {
-        "" => format!("{frozen}Packets {all}{place}"),
-        filter => format!("{frozen}Packets {} of {all}{place} with: {filter}", packets.feed.len()),
+    let (all, shown) = (packets.ring.len(), packets.feed.len());
+    let mut title = match (packets.feed.filter(), packets.came_meanwhile()) {
+        ("", None) => format!("Packets {all}{place}"),
+        ("", Some(count)) => format!("FROZEN, {} came meanwhile: Packets {shown}{place}", quantity(count)),
+        (filter, None) => format!("Packets {shown} of {all}{place} with: {filter}"),
+        (filter, Some(count)) => {
+            format!("FROZEN, {} came meanwhile: Packets {shown}{place} with: {filter}", quantity(count))
+        }
     };
     let Sums { protected, clear, forbidden, undecided } = packets.judge.totals.all;
     for (count, word) in [(protected, "protected"), (clear, "clear"), (forbidden, "CLEAR !"), (undecided, "undecided")]
@@ -74,7 +77,7 @@ fn title(state: &State) -> String {
 }
 
 fn mode(state: &State) -> (&'static str, Role) {
-    match (state.packets.frozen, state.packets.feed.is_following()) {
+    match (state.packets.feed.frozen_at(), state.packets.feed.is_following()) {
         (Some(_), _) => ("frozen", Role::Caution),
         (None, true) => ("following", Role::Muted),
         (None, false) => ("not following", Role::Muted),
@@ -87,6 +90,9 @@ fn draw_nothing(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme)
         CaptureState::Failed(reason) => (format!("No packets: {reason}."), Role::Caution),
         CaptureState::Idle | CaptureState::Starting => ("The capture begins...".to_owned(), Role::Muted),
         CaptureState::Down(name) => (format!("Interface {name} is down or gone."), Role::Caution),
+        _ if state.packets.came_meanwhile().is_some_and(|count| count > 0) => {
+            ("What was shown is forgotten by now, or does not fit the filter. Space goes on.".to_owned(), Role::Muted)
+        }
         CaptureState::Running(_) if !state.packets.ring.is_empty() => {
             ("No packet fits the filter.".to_owned(), Role::Muted)
         }

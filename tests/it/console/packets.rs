@@ -178,16 +178,30 @@ fn a_filter_uses_tcpdumps_words_and_says_what_it_does_not_understand() {
 }
 
 #[test]
-fn a_frozen_list_stands_still_and_counts_what_passes() {
+fn a_frozen_list_stands_still_and_what_comes_meanwhile_is_not_lost() {
     let mut bench = busy();
-    bench.keys(" ").sees("FROZEN, 0 not shown: Packets 7 on veth0");
+    bench.keys(" ").sees("FROZEN, 0 came meanwhile: Packets 7 on veth0");
     bench.captured(frames());
-    bench.sees("FROZEN, 7 not shown: Packets 7 on veth0, 2 CLEAR !");
+    bench.sees("FROZEN, 7 came meanwhile: Packets 7 on veth0, 2 CLEAR !");
     bench.seconds(1);
-    bench.keys("4").sees("against a policy").keys("3");
-    bench.keys(" ");
+    bench.keys("4").sees("against a policy").keys("3G<enter>").sees("Packet 7:").keys("n").sees("newest packet of the");
+    bench.keys("<esc>/udp<enter>").sees("FROZEN, 7 came meanwhile: Packets 3 on veth0 with: udp").keys("<esc>");
+    bench.keys(" ").sees("Packets 14 on veth0").misses("FROZEN");
     bench.captured(frames());
-    bench.sees("Packets 14 on veth0").misses("FROZEN");
+    bench.sees("Packets 21 on veth0");
+    bench.keys(" x").sees("FROZEN, 0 came meanwhile: Packets 0").captured(frames());
+    bench.sees("FROZEN, 7 came meanwhile: Packets 0").sees("Space goes on");
+    bench.keys(" ").sees("Packets 7 on veth0");
+}
+
+#[test]
+fn a_freeze_takes_nothing_from_a_recording() {
+    let mut bench = busy();
+    bench.keys("/udp<enter>:record /tmp/x.pcapng<enter> ");
+    bench.captured(frames());
+    bench.sees("FROZEN").event(Event::Recorder(RecorderNews::Written));
+    let Some(Command::Record(Record::Write(written))) = bench.asked.last() else { panic!("{:?}", bench.asked) };
+    assert_eq!(written.len(), 6, "three from before, three of those that came meanwhile");
 }
 
 #[test]
