@@ -254,7 +254,6 @@ impl Action {
                 | Self::Pair
                 | Self::Delete
                 | Self::Flush
-                | Self::Submit
                 | Self::Confirm
                 | Self::MakeHere
                 | Self::MakeThere

@@ -27,6 +27,8 @@ pub enum Context {
     Whole,
     /// The keys of a packet that is seen whole.
     Frame,
+    /// The keys among the sums of each peer.
+    Peers,
     /// A question.
     Question,
     /// A form.
@@ -187,6 +189,7 @@ pub static BINDINGS: &[Binding] = {
         hint(C::Frame, &[char('s')], A::GoToSa),
         bind(C::Frame, &[char('p')], A::GoToPolicy),
         bind(C::Frame, &[char('m')], A::Mark),
+        hint(C::Peers, &[char('c')], A::Check),
         hint(C::Reading, &[char('j'), key(K::Down)], A::Down),
         hint(C::Reading, &[char('k'), key(K::Up)], A::Up),
         bind(C::Reading, &[key(K::PageUp), ctrl('b'), ctrl('u')], A::PageUp),
@@ -200,7 +203,8 @@ pub static BINDINGS: &[Binding] = {
         bind(C::Question, &[char('k'), key(K::Up)], A::Up),
         bind(C::Question, &[key(K::PageUp)], A::PageUp),
         bind(C::Question, &[key(K::PageDown)], A::PageDown),
-        hint(C::Form, &[key(K::Tab), key(K::Down), key(K::Enter)], A::NextField),
+        hint(C::Form, &[key(K::Tab), key(K::Down)], A::NextField),
+        bind(C::Form, &[key(K::Enter)], A::Accept),
         bind(C::Form, &[key(K::BackTab), key(K::Up)], A::PreviousField),
         hint(C::Form, &[key(K::Right), char(' ')], A::NextChoice),
         bind(C::Form, &[key(K::Left)], A::PreviousChoice),
@@ -255,7 +259,7 @@ mod tests {
             }
         }
         // Contexts that hold at the same time.
-        for special in [Context::Whole, Context::Frame] {
+        for special in [Context::Whole, Context::Frame, Context::Peers] {
             for binding in BINDINGS.iter().filter(|binding| binding.context == special) {
                 for key in binding.keys {
                     assert!(!seen.contains(&(Context::Reading, *key)), "{key} in {special:?} hides a reader's key");

@@ -4,6 +4,8 @@
 //! [`State::update`] is the only way in. The screens keep their own state; what stands before them (help, a form, a
 //! question) is a stack of [`Layer`]s, and keys go to the uppermost.
 
+use std::net::IpAddr;
+
 use crossterm::event::KeyEvent;
 
 use super::action::Action;
@@ -12,12 +14,14 @@ use super::columns::{PolicyColumn, SaColumn, SaRow};
 use super::command::{Command, Outcome, Wanted};
 use super::event::{Event, Now, Polled};
 use super::form::Form;
+use super::form::check::CheckPlan;
 use super::keymap::{self, Context, Key};
 use crate::kernel::Update;
 use crate::kernel::follow::Snapshot;
 use crate::model::slots::Slot;
 use crate::model::{Counts, KernelEvent, PolicyId, Sa, SaId};
 
+pub mod checking;
 mod facts;
 pub mod feed;
 pub mod line;
@@ -36,11 +40,12 @@ pub mod table;
 pub use facts::Facts;
 pub(crate) use on_kernel::defaults_words;
 
+use checking::Checking;
 use feed::Feed;
 use line::Line;
 use log::{Entry, Log, Origin, Weight};
 use on_action::{movement, scrolled};
-use packets::{Checking, Packets};
+use packets::Packets;
 use proposal::Proposal;
 use question::Question;
 use table::Table;
@@ -105,10 +110,10 @@ pub enum Layer {
     Proposal(Box<Proposal>),
     /// A list to choose from.
     Choice(Choice),
-    /// The sums of each peer, scrolled so far.
+    /// The sums of each peer.
     Peers {
-        /// Lines above the window.
-        scroll: usize,
+        /// The peer that keys go to; the first one where `None`.
+        selected: Option<IpAddr>,
     },
     /// Is the traffic with a peer encrypted?
     Check(Box<Checking>),
@@ -227,6 +232,8 @@ pub struct State {
     repeated: Option<(u64, &'static str, u32)>,
     /// Whether the user came here from a packet, to which one step back leads.
     came_from_packet: bool,
+    /// What was checked last: the next check is likely to be like it.
+    checked: Option<CheckPlan>,
     /// The threads that have ended and should not have.
     pub lost_threads: Vec<&'static str>,
 }
@@ -254,6 +261,7 @@ impl State {
             wanted_policy: None,
             repeated: None,
             came_from_packet: false,
+            checked: None,
             lost_threads: Vec::new(),
             setting,
         };
@@ -289,6 +297,7 @@ impl State {
             Event::Capture { generation, news } => self.on_capture_news(generation, news),
             Event::Recorder(news) => self.on_recorder(news, commands),
             Event::Tick => self.on_tick(commands),
+            Event::ProbeFailed(reason) => self.on_probe_failed(reason),
             Event::ThemeRefused(reason) => self.alarm(reason),
             Event::ThreadLost { name, reason } => {
                 self.lost_threads.push(name);
@@ -313,7 +322,8 @@ impl State {
             Some(Layer::Whole { .. }) if self.screen == Screen::Packets => {
                 vec![Context::Frame, Context::Reading, Context::Always]
             }
-            Some(Layer::Help { .. } | Layer::Whole { .. } | Layer::Peers { .. } | Layer::Check(_)) => {
+            Some(Layer::Peers { .. }) => vec![Context::Peers, Context::Reading, Context::Always],
+            Some(Layer::Help { .. } | Layer::Whole { .. } | Layer::Check(_)) => {
                 vec![Context::Reading, Context::Always]
             }
             Some(Layer::Question(_)) => vec![Context::Question, Context::Always],
@@ -440,6 +450,7 @@ impl State {
 
     fn on_tick(&mut self, commands: &mut Vec<Command>) {
         self.tell_of_packets();
+        self.send_probe(commands);
         self.go_on_recording(commands);
         commands.push(Command::Poll(self.wanted()));
     }

@@ -21,7 +21,7 @@ mod kernel;
 mod words;
 
 use std::net::IpAddr;
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 
 use pnet::util::MacAddr;
 
@@ -206,7 +206,13 @@ impl Test {
 
 /// Whether some bytes stand among others.
 pub fn contains(bytes: &[u8], part: &[u8]) -> bool {
-    part.is_empty() || bytes.windows(part.len()).any(|window| window == part)
+    part.is_empty() || places_of(bytes, part).next().is_some()
+}
+
+/// Where some bytes stand among others; what is empty stands nowhere.
+pub fn places_of(bytes: &[u8], part: &[u8]) -> impl Iterator<Item = Range<usize>> {
+    let windows = bytes.windows(part.len().max(1)).enumerate();
+    windows.filter(move |(_, window)| *window == part).map(move |(at, _)| at..at + part.len())
 }
 
 /// `include/uapi/linux/if_packet.h`.

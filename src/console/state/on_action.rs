@@ -83,8 +83,8 @@ impl State {
             Action::Clear => self.forget_packets(),
             Action::ItsPackets => self.go_to_packets(commands),
             Action::Record => self.record(commands),
-            Action::Peers => self.layers.push(Layer::Peers { scroll: 0 }),
-            Action::Check => self.begin_check(commands),
+            Action::Peers => self.layers.push(Layer::Peers { selected: None }),
+            Action::Check => self.open_check(),
             _ if self.screen == Screen::Packets => self.on_packet_action(action),
             _ => {}
         }
@@ -281,18 +281,33 @@ impl State {
                 self.layers.pop();
             }
             Action::Reveal => self.reveal(),
+            Action::Check => self.open_check(),
+            _ if matches!(self.layers.last(), Some(Layer::Peers { .. })) => {
+                self.go_among_peers(movement(action, height))
+            }
             _ if self.sees_packet_whole() && movement(action, height).is_none() => self.on_packet_action(action),
             _ => {
                 let movement = movement(action, height);
                 if let (Some(movement), Some(layer)) = (movement, self.layers.last_mut()) {
                     let moved = scrolled(top, movement, height, length);
                     match layer {
-                        Layer::Help { scroll, .. } | Layer::Peers { scroll } => *scroll = moved,
+                        Layer::Help { scroll, .. } => *scroll = moved,
+                        Layer::Check(checking) => checking.scroll = moved,
                         Layer::Whole { scroll } => *scroll = Some(moved),
                         _ => {}
                     }
                 }
             }
+        }
+    }
+
+    /// Their order changes as packets come: the selection stays with its peer.
+    fn go_among_peers(&mut self, movement: Option<Move>) {
+        let peers = self.packets.judge.totals.peers();
+        if let (Some(Layer::Peers { selected }), Some(movement)) = (self.layers.last_mut(), movement) {
+            let here = peers.iter().position(|(peer, _)| Some(*peer) == *selected).unwrap_or(0);
+            let place = scrolled(here, movement, 1, peers.len());
+            *selected = peers.get(place).map(|(peer, _)| *peer);
         }
     }
 
@@ -331,8 +346,8 @@ impl State {
                 self.layers.pop();
             }
             _ if form.is_pending() => {}
-            Action::NextField if form.focused().is_none() => self.submit(commands),
-            Action::NextField => form.next_field(),
+            Action::Accept if form.focused().is_none() => self.submit(commands),
+            Action::NextField | Action::Accept => form.next_field(),
             Action::PreviousField => form.previous_field(),
             Action::NextChoice => {
                 form.choose(1);
@@ -393,11 +408,18 @@ impl State {
             return;
         }
         match form.made() {
+            Some(Made::Change(_) | Made::Pair(_)) if self.setting.read_only => {
+                self.warn("espial was started read-only: nothing can be changed here".to_owned());
+            }
             Some(Made::Change(change)) => {
                 form.sent();
                 commands.push(Command::Change(change));
             }
             Some(Made::Pair(plan)) => self.propose(*plan),
+            Some(Made::Check(plan)) => {
+                self.layers.pop();
+                self.begin_check(*plan, commands);
+            }
             None => {}
         }
     }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::net::IpAddr;
 
 use super::feed::Feed;
 use super::log::{Origin, Weight};
@@ -11,7 +10,6 @@ use super::ring::{Ring, Weighed};
 use super::{Choice, Command, Layer, Screen, State};
 use crate::capture::{ANY, Batch, Frame, Interface, LinkState};
 use crate::console::event::CaptureNews;
-use crate::evidence::check::Check;
 use crate::evidence::{Evidence, Finding, Judge, Known, Looked, Policies, Reason, Sight, Verdict};
 use crate::model::Sa;
 use crate::packet::filter::{self, Subject};
@@ -83,22 +81,6 @@ pub fn layers<'a>(
     let decrypted = insides.flat_map(|(at, inside)| inside.dissection.layers().iter().map(move |l| (Some(at), l)));
     dissection.layers().iter().map(|layer| (None, layer)).chain(decrypted)
 }
-
-/// A check that runs, or has ended.
-#[derive(Clone, Debug)]
-pub struct Checking {
-    /// Of which peer.
-    pub peer: IpAddr,
-    /// What was found so far.
-    pub check: Check,
-    /// Until when frames are taken in, in uptime milliseconds.
-    pub until_ms: u64,
-    /// The newest frame with the peer.
-    pub sample: Option<u64>,
-}
-
-/// How long a check watches.
-const CHECK_MS: u64 = 10_000;
 
 /// Where frames come from, or why none do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -320,7 +302,12 @@ fn leak_words(summary: &Summary, evidence: &Evidence) -> String {
 impl State {
     /// A frame, taken apart to be looked at.
     pub fn packet_row(&self, number: u64) -> Option<PacketRow<'_>> {
-        let Seen { frame, evidence } = self.packets.ring.get(number)?;
+        let row = self.row_of(self.packets.ring.get(number)?);
+        Some(PacketRow { is_marked: self.packets.marked.contains(&number), ..row })
+    }
+
+    /// A frame that is perhaps forgotten by now, taken apart to be looked at.
+    pub fn row_of<'a>(&'a self, Seen { frame, evidence }: &'a Seen) -> PacketRow<'a> {
         let dissection = dissect(frame.link, &frame.bytes);
         let known = |serial: &Option<u64>| match serial {
             Some(serial) => self.packets.judge.memory.get(*serial).map_or(Named::Forgotten, Named::Sa),
@@ -329,9 +316,8 @@ impl State {
         let ipsec = dissection.ipsec().zip(evidence.sas.iter().map(known)).collect();
         let summary = Summary::of(&dissection);
         let time = self.clock.time_of_day_ms(frame.at_ns / 1_000_000);
-        let is_marked = self.packets.marked.contains(&number);
         let interface = self.packets.capture.is_everywhere().then_some(&*frame.interface);
-        Some(PacketRow { frame, evidence, dissection, summary, ipsec, time, is_marked, interface })
+        PacketRow { frame, evidence, dissection, summary, ipsec, time, is_marked: false, interface }
     }
 
     /// What was inside of a frame, as far as there are keys.
@@ -376,7 +362,7 @@ impl State {
     }
 
     /// Captures on the same interface, but not the same packets.
-    fn capture_again(&mut self, commands: &mut Vec<Command>) {
+    pub(super) fn capture_again(&mut self, commands: &mut Vec<Command>) {
         let interface = match &self.packets.capture {
             CaptureState::Running(name) | CaptureState::Down(name) => Some(name.clone()),
             _ => self.setting.interface.clone(),
@@ -408,71 +394,6 @@ impl State {
         self.packets.forget_old();
         if let Some(state) = batch.link {
             self.on_link(state);
-        }
-    }
-
-    /// Shows a running check the frame that came last.
-    fn take_into_check(&mut self) {
-        let now_ms = self.facts.now.uptime_ms;
-        let Some(Layer::Check(checking)) = self.layers.last_mut() else {
-            return;
-        };
-        let number = self.packets.ring.next_number().saturating_sub(1);
-        let Some(seen) = self.packets.ring.get(number).filter(|_| now_ms < checking.until_ms) else {
-            return;
-        };
-        let dissection = dissect(seen.frame.link, &seen.frame.bytes);
-        let (before, judge) = (checking.check.seen(), &self.packets.judge);
-        checking.check.take(judge, sight(&seen.frame), &dissection, &seen.evidence);
-        if checking.check.seen() > before {
-            checking.sample = Some(number);
-        }
-    }
-
-    /// Watches the traffic with the peer of the selected row.
-    pub(super) fn begin_check(&mut self, commands: &mut Vec<Command>) {
-        let Some(peer) = self.selected_peer() else {
-            self.warn("this row names no single peer to check".to_owned());
-            return;
-        };
-        if self.packets.only.take().is_some() {
-            // What is not captured cannot be found in clear.
-            self.capture_again(commands);
-            self.note("all packets are captured again: a check must see them".to_owned());
-        } else {
-            self.begin_capture(commands);
-        }
-        let until_ms = self.facts.now.uptime_ms + CHECK_MS;
-        let checking = Checking { peer, check: Check::new(peer, None), until_ms, sample: None };
-        self.layers.push(Layer::Check(Box::new(checking)));
-    }
-
-    /// The end that is not this host.
-    fn selected_peer(&self) -> Option<IpAddr> {
-        let far = |source: IpAddr, destination: IpAddr| {
-            if self.facts.addresses.contains(&destination) { source } else { destination }
-        };
-        match self.screen {
-            Screen::Sas => {
-                let sa = self.facts.sad.at(self.sas.selected()?)?;
-                Some(far(sa.source, sa.destination))
-            }
-            Screen::Policies => {
-                let policy = self.facts.spd.at(self.policies.selected()?)?;
-                let tunnel = policy.templates.iter().find(|template| !template.destination.is_unspecified());
-                let of_selector = || {
-                    let (source, destination) = (policy.selector.source, policy.selector.destination);
-                    (source.is_host() && destination.is_host()).then(|| far(source.address, destination.address))
-                };
-                tunnel.map(|template| far(template.source, template.destination)).or_else(of_selector)
-            }
-            Screen::Packets => match self.packet_row(self.packets.feed.selected()?)?.summary {
-                Summary {
-                    source: Some(Endpoint::Ip(source)), destination: Some(Endpoint::Ip(destination)), ..
-                } => Some(far(source, destination)),
-                _ => None,
-            },
-            Screen::Events => None,
         }
     }
 
