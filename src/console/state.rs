@@ -130,6 +130,17 @@ pub struct Choice {
     pub options: Vec<(String, String)>,
     /// The option that keys go to.
     pub cursor: usize,
+    /// What becomes of the one that is taken.
+    pub purpose: ChoicePurpose,
+}
+
+/// What a list is to choose from for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChoicePurpose {
+    /// Packets are taken from this interface.
+    Interface,
+    /// One of these SAs is shown.
+    Sa(Vec<SaId>),
 }
 
 /// A short message at the foot of the screen.
@@ -158,6 +169,8 @@ pub struct Setting {
     pub other_host: Option<String>,
     /// The interface that packets are to be taken from, if one was named.
     pub interface: Option<String>,
+    /// Whether packets are taken from the start, and not only when somebody wants to see them.
+    pub capture_at_start: bool,
     /// What is missing from the start, in sentences: rights, parts of the kernel.
     pub complaints: Vec<String>,
 }
@@ -449,6 +462,9 @@ impl State {
     }
 
     fn on_tick(&mut self, commands: &mut Vec<Command>) {
+        if self.setting.capture_at_start {
+            self.begin_capture(commands);
+        }
         self.tell_of_packets();
         self.send_probe(commands);
         self.go_on_recording(commands);

@@ -5,7 +5,7 @@ use crossterm::event::KeyEvent;
 use super::line::{self, Purpose, Typed};
 use super::question::{Deed, Question};
 use super::table::Move;
-use super::{Command, Layer, Line, REVEAL_MS, Reading, Screen, State};
+use super::{ChoicePurpose, Command, Layer, Line, REVEAL_MS, Reading, Screen, State};
 use crate::console::action::Action;
 use crate::console::columns::{Column, PolicyColumn, SaColumn};
 use crate::console::form::{self, FieldId, Form, Kind, Made};
@@ -115,6 +115,9 @@ impl State {
     /// Takes back the last thing that stands between the user and the plain screen; `false` if there is none.
     fn step_back(&mut self) -> bool {
         if self.revealed.take().is_some() {
+            return true;
+        }
+        if self.screen == Screen::Packets && self.packets.sought.take().is_some() {
             return true;
         }
         if !self.filter().is_empty() {
@@ -434,9 +437,17 @@ impl State {
                 self.layers.pop();
             }
             (Action::Accept, _) => {
-                let chosen = choice.options.get(choice.cursor).map(|(name, _)| name.clone());
-                self.layers.pop();
-                self.capture_on(chosen, commands);
+                let cursor = choice.cursor;
+                let Some(Layer::Choice(choice)) = self.layers.pop() else {
+                    return;
+                };
+                match choice.purpose {
+                    ChoicePurpose::Interface => {
+                        let chosen = choice.options.into_iter().nth(cursor).map(|(name, _)| name);
+                        self.capture_on(chosen, commands);
+                    }
+                    ChoicePurpose::Sa(sas) => self.go_to_named(sas.get(cursor)),
+                }
             }
             (_, Some(Move::By(rows))) => {
                 let last = choice.options.len().saturating_sub(1);
@@ -447,7 +458,7 @@ impl State {
     }
 
     /// Whether a packet is seen whole, and nothing before it.
-    fn sees_packet_whole(&self) -> bool {
+    pub(super) fn sees_packet_whole(&self) -> bool {
         self.screen == Screen::Packets && matches!(self.layers.last(), Some(Layer::Whole { .. }))
     }
 
@@ -472,13 +483,19 @@ impl State {
             }
             // What cannot be understood yet stays to be mended.
             (Action::Accept, Purpose::Filter { .. }) if line.error.is_some() => {}
-            (Action::Back, Purpose::Command | Purpose::SaveScript) | (Action::Accept, Purpose::Filter { .. }) => {
+            (Action::Back, Purpose::Command | Purpose::Search | Purpose::SaveScript)
+            | (Action::Accept, Purpose::Filter { .. }) => {
                 self.layers.pop();
             }
             (Action::Accept, Purpose::SaveScript) => {
                 let path = line.field.text().trim().to_owned();
                 self.layers.pop();
                 self.save_script(path, commands);
+            }
+            (Action::Accept, Purpose::Search) => {
+                let text = line.field.text().to_owned();
+                self.layers.pop();
+                self.search(&text);
             }
             (Action::Accept, Purpose::Command) => match line::parse(line.field.text()) {
                 Ok(typed) => {
@@ -515,6 +532,7 @@ impl State {
                 }
             }
             Typed::Capture(words) => self.capture_only(&words, commands),
+            Typed::Watch => self.watch(commands),
             Typed::Record(path, with_keys) => self.begin_recording(path, with_keys, commands),
             Typed::Refresh => self.on_screen_action(Action::Refresh, commands),
             Typed::Help => self.on_screen_action(Action::Help, commands),

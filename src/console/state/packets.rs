@@ -7,12 +7,12 @@ use super::feed::Feed;
 use super::log::{Origin, Weight};
 use super::recording::Recording;
 use super::ring::{Ring, Weighed};
-use super::{Choice, Command, Layer, Screen, State};
+use super::{Choice, ChoicePurpose, Command, Layer, Screen, State};
 use crate::capture::{ANY, Batch, Frame, Interface, LinkState};
 use crate::console::event::CaptureNews;
 use crate::evidence::{Evidence, Finding, Judge, Known, Looked, Policies, Reason, Sight, Verdict};
 use crate::model::Sa;
-use crate::packet::filter::{self, Subject};
+use crate::packet::filter::{self, Subject, Test};
 use crate::packet::{self, Dissection, Endpoint, Filter, IpsecHeader, Summary, dissect};
 
 /// How many frames are kept.
@@ -122,6 +122,8 @@ pub struct Packets {
     pub chosen_layer: Option<usize>,
     /// The packets that the user marked.
     pub marked: BTreeSet<u64>,
+    /// The text that is looked for and marked.
+    pub sought: Option<String>,
     /// The recording that runs.
     pub recording: Option<Recording>,
     /// Whether the judge's policies are not those of the SPD any more.
@@ -147,6 +149,7 @@ impl Default for Packets {
             judge: Judge::default(),
             chosen_layer: None,
             marked: BTreeSet::new(),
+            sought: None,
             recording: None,
             policies_changed: true,
             leaks: None,
@@ -239,6 +242,11 @@ impl Packets {
             self.feed.freeze(self.ring.next_number());
         }
     }
+}
+
+/// Whether a text stands in a judged frame, on the wire or decrypted.
+pub(super) fn has_text(text: &str, seen: &Seen, dissection: &Dissection, judge: &Judge) -> bool {
+    fits(&Filter::Is(Test::Text(text.into())), seen, dissection, judge)
 }
 
 /// Whether a judged frame fits a filter.
@@ -337,6 +345,16 @@ impl State {
         }
     }
 
+    /// Takes packets without showing them: what goes against a policy is told among the events.
+    pub(super) fn watch(&mut self, commands: &mut Vec<Command>) {
+        let words = match &self.packets.capture {
+            CaptureState::Idle => "packets are taken from now on: what goes against a policy is told among the events",
+            _ => "packets are taken already",
+        };
+        self.begin_capture(commands);
+        self.note(words.to_owned());
+    }
+
     /// Takes packets from an interface that the user named; if there is none, the capture that runs goes on.
     pub(super) fn capture_on_named(&mut self, name: String, commands: &mut Vec<Command>) {
         let known = &self.facts.interfaces;
@@ -426,6 +444,11 @@ impl State {
         };
     }
 
+    /// Whether nobody looks at packets, so that none in clear is noticed.
+    pub fn watches_nothing(&self) -> bool {
+        matches!(self.packets.capture, CaptureState::Idle | CaptureState::Failed(_))
+    }
+
     /// Once a second: what must not be missed is said among the events, too.
     pub(super) fn tell_of_packets(&mut self) {
         // Keys of SAs that are gone are kept no longer than frames around a rekeying need them.
@@ -471,7 +494,12 @@ impl State {
         let each = interfaces.iter().map(|interface| (interface.name.clone(), about(interface)));
         let options: Vec<_> = each.chain([(ANY.to_owned(), "all of them".to_owned())]).collect();
         let cursor = options.iter().position(|(name, _)| Some(name) == running).unwrap_or(0);
-        self.layers.push(Layer::Choice(Choice { title: "Take packets from", options, cursor }));
+        self.layers.push(Layer::Choice(Choice {
+            title: "Take packets from",
+            options,
+            cursor,
+            purpose: ChoicePurpose::Interface,
+        }));
     }
 }
 

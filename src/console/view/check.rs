@@ -7,7 +7,7 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::Line;
 
 use super::detail::bytes::{self, Marks};
-use super::widget::{draw_lines, draw_popup, wrap};
+use super::widget::{cut, draw_lines, draw_popup, wrap};
 use crate::console::state::checking::Checking;
 use crate::console::state::packets::CaptureState;
 use crate::console::state::{Reading, State};
@@ -16,11 +16,11 @@ use crate::evidence::Sums;
 use crate::evidence::check::{Answer, Proof};
 
 /// Two columns of sixteen bytes, and the dialog's edges.
-const MOST_WIDTH: u16 = 150;
+const MOST_WIDTH: u16 = 144;
 
 /// Draws a check: what was found so far, then the answer, with the frame that proves it.
 pub fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme, checking: &Checking) -> Reading {
-    let width = area.width.saturating_sub(2).min(MOST_WIDTH);
+    let width = area.width.min(MOST_WIDTH);
     let cells = usize::from(width.saturating_sub(4));
     let mut lines = words(state, theme, checking, cells);
     if let Some((proof, seen)) = &checking.sample {
@@ -91,21 +91,27 @@ pub fn draw_peers(
     theme: &Theme,
     selected: Option<IpAddr>,
 ) -> Reading {
+    const COUNTS: u16 = 10 + 7 + 8 + 10 + 8;
     let totals = &state.packets.judge.totals;
     let peers = totals.peers();
+    let height = u16::try_from(peers.len() + 4).unwrap_or(u16::MAX);
+    // Room for the longest IPv6 address, if there is any.
+    let inside = draw_popup(frame, area, theme, "Frames with each peer", COUNTS + 40 + 4, height);
+    let name_width = usize::from(inside.width.saturating_sub(COUNTS));
     let line = |name: &str, sums: &Sums, dropped: &str| {
         let Sums { protected, clear, forbidden, undecided } = sums;
-        format!("{name:<40}{protected:>10}{clear:>7}{forbidden:>8}{undecided:>10}{dropped:>9}")
+        let name = cut(name, name_width);
+        format!("{name:<name_width$}{protected:>10}{clear:>7}{forbidden:>8}{undecided:>10}{dropped:>8}")
     };
     let role = |sums: &Sums| match (sums.forbidden, sums.undecided) {
         (1.., _) => Role::Alarm,
         (0, 1..) => Role::Caution,
         (0, 0) => Role::Text,
     };
-    let head =
-        format!("{:<40}{:>10}{:>7}{:>8}{:>10}{:>9}", "peer", "protected", "clear", "CLEAR !", "undecided", "dropped");
-    let height = u16::try_from(peers.len() + 4).unwrap_or(u16::MAX);
-    let inside = draw_popup(frame, area, theme, "Frames with each peer", 88, height);
+    let head = format!(
+        "{:<name_width$}{:>10}{:>7}{:>8}{:>10}{:>8}",
+        "peer", "protected", "clear", "CLEAR !", "undecided", "dropped"
+    );
     let [first, list, last] =
         Layout::vertical([Constraint::Length(1), Constraint::Min(0), Constraint::Length(1)]).areas(inside);
     draw_lines(frame, first, &[Line::styled(head, theme.style(Role::Header))], 0);

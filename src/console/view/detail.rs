@@ -4,6 +4,7 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
+use self::bytes::Marks;
 use super::draw_rule;
 use super::widget::{draw_lines, width_of, wrap};
 use crate::console::columns::SaRow;
@@ -139,7 +140,12 @@ fn selected(state: &State, theme: &Theme, cells: usize, chosen: Option<usize>) -
             let number = state.packets.feed.selected()?;
             let row = state.packet_row(number)?;
             let looked = state.look_into(&row);
-            let (lines, anchor) = packet::lines(&row, &looked, chosen, theme, cells);
+            let marks = match (chosen, &state.packets.sought) {
+                (Some(chosen), _) => Marks::of_layer(&row, &looked, chosen),
+                (None, Some(text)) => Marks::of_text(&row, &looked, text.as_bytes()),
+                (None, None) => Marks::default(),
+            };
+            let (lines, anchor) = packet::lines(&row, &looked, chosen, &marks, theme, cells);
             return Some(Selected { title: packet::title(number, &row, &state.clock), lines, anchor });
         }
         Screen::Events => {

@@ -1,8 +1,9 @@
 //! The screen of packets.
 
 use ratatui::Frame;
-use ratatui::layout::Rect;
+use ratatui::layout::{Constraint, Layout, Rect};
 
+use super::detail::bytes::row_width;
 use super::widget::{TableRow, draw_table, put, wrap};
 use super::{detail, draw_rule, split};
 use crate::console::columns::{Column, PacketColumn};
@@ -12,9 +13,14 @@ use crate::console::theme::{Role, Theme};
 use crate::evidence::{Sums, Verdict};
 use crate::model::text::quantity;
 
+/// What the list takes with all its columns.
+const LIST_WIDTH: u16 = 120;
+/// What it needs at least for bytes to stand beside it.
+const LEAST_LIST_WIDTH: u16 = 80;
+
 /// Draws it; returns how many rows there is room for.
 pub fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme) -> usize {
-    let (list, below) = split(area);
+    let (list, below) = split_for_bytes(area);
     let (mode, _) = mode(state);
     let list = draw_rule(frame, list, theme, &title(state), mode);
     let room = usize::from(list.height.saturating_sub(1));
@@ -35,6 +41,19 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme) -> 
     }
     detail::draw_selected(frame, below, state, theme);
     room
+}
+
+/// Divides the screen: where there is room for both, wire and decrypted bytes stand in two columns beside the list.
+fn split_for_bytes(area: Rect) -> (Rect, Rect) {
+    let two_columns = |in_a_row| u16::try_from(2 * row_width(in_a_row)).unwrap_or(u16::MAX);
+    let [narrow, wide] = [8, 16].map(two_columns);
+    let bytes = match area.width {
+        width if width >= wide + LIST_WIDTH => wide,
+        width if width >= narrow + LEAST_LIST_WIDTH => narrow,
+        _ => return split(area),
+    };
+    let [list, bytes] = Layout::horizontal([Constraint::Min(0), Constraint::Length(bytes)]).spacing(1).areas(area);
+    (list, bytes)
 }
 
 fn title(state: &State) -> String {
@@ -63,6 +82,9 @@ fn title(state: &State) -> String {
         if count > 0 {
             title += &format!(", {} {word}", quantity(count));
         }
+    }
+    if let Some(text) = &packets.sought {
+        title += &format!(", marking {text:?}");
     }
     if let Some(recording) = &packets.recording {
         title += &format!(", RECORDING {} in {}", quantity(recording.written), recording.path);

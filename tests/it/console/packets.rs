@@ -4,7 +4,7 @@ use espial::capture::{Batch, Frame, LinkState, Probe};
 use espial::console::command::{Command, Record};
 use espial::console::event::{CaptureNews, Event, RecorderNews};
 use espial::kernel::Kernel;
-use espial::model::{IpsecProtocol, Mode, PolicyDirection, PolicySpec, SaSpec, Selector, Spi, Template};
+use espial::model::{IpsecProtocol, Mode, PolicyDirection, PolicySpec, Sa, SaSpec, Selector, Spi, Template};
 use espial::packet::{Direction, LinkType};
 
 use super::{Bench, START, article_sas, busy_kernel, transform};
@@ -132,6 +132,14 @@ impl Bench {
 
 fn busy() -> Bench {
     let mut bench = Bench::with(busy_kernel, |_| {}).sized(200, 50);
+    bench.begin_packets();
+    bench.keys("3");
+    bench
+}
+
+/// On a kernel with [`gcm_sa`] alone.
+fn with_gcm() -> Bench {
+    let mut bench = Bench::with(|kernel| kernel.put_sa(Sa::from_spec(&gcm_sa(), START - 9)), |_| {}).sized(200, 50);
     bench.begin_packets();
     bench.keys("3");
     bench
@@ -362,18 +370,13 @@ fn a_check_watches_the_peer_of_the_row_and_ends_in_a_word() {
 
 #[test]
 fn a_check_with_a_text_shows_the_first_frame_that_has_it_inside_and_marks_it_in_both_columns() {
-    let mut bench = busy();
-    bench.kernel.add_sa(&gcm_sa()).unwrap();
-    bench.settle();
+    let mut bench = with_gcm();
     bench.keys("x1gc<backtab><backtab><backtab>hello world<ctrl-s>").sees("Is the traffic with 10.9.0.2 encrypted?");
     bench.captured(vec![sealed(1, b"something else"), sealed(2, b"say hello world"), sealed(3, b"hello world")]);
     bench.sees("ENCRYPTED: 3 frames with 10.9.0.2 encrypted and authentic, none in clear; \"hello world\" was nowhere");
-    bench
-        .sees("on the wire, and after decryption in 2 frames")
-        .sees("The first with the text inside: 16:21:42.123 out");
-    bench.sees("decrypted").sees("hello world");
-    assert!(bench.is_selected("hello world|") || bench.is_selected("|h"), "{}", bench.screen());
-    assert!(bench.is_selected("|68 65 6c"), "{}", bench.screen());
+    bench.sees("on the wire, and after decryption in 2").sees("The first with the text inside: 16:21:42.123 out");
+    bench.sees("decrypted").sees("say hell");
+    assert!(bench.is_selected("|hell|") && bench.is_selected("|68 65 6c 6c|"), "{}", bench.screen());
     bench.keys("<esc>c").sees("hello world").keys("<enter>");
     bench.captured(frames());
     bench.sees("The first with the text on the wire");
@@ -413,18 +416,16 @@ fn a_check_can_begin_where_a_row_names_no_single_peer_and_among_the_peers() {
     bench.sees("Is the traffic with 10.9.0.2 encrypted?").keys("<esc>");
     bench.keys("/<ctrl-u>in 10.1.0.0/16<enter>gc").sees("> Peer").keys("10.1.0.7<ctrl-s>");
     bench.sees("Is the traffic with 10.1.0.7 encrypted?").keys("<esc>");
-    bench
-        .keys("3Pc")
-        .sees("Peer            10.9.0.2")
-        .keys("<enter>")
-        .sees("Is the traffic with 10.9.0.2 encrypted?");
+    bench.keys("3Pc").sees("Peer            10.9.0.2").keys("<enter>").sees("Is the traffic with 10.9.0.2 encrypted?");
     bench.keys("<esc>").sees("Frames with each peer");
 }
 
 #[test]
 fn from_a_packet_to_its_sa_and_its_policy_and_back() {
     let mut bench = busy();
-    bench.keys("gjs").sees("SA ah 0x000003e8 to 10.9.0.2");
+    bench.keys("gjs").sees("Its SAs, the outermost first").sees("> ah 0x000003e8 to 10.9.0.2  hmac-md5-96");
+    bench.keys("<enter>").sees("SA ah 0x000003e8 to 10.9.0.2").keys("<esc>");
+    bench.keys("sj<enter>").sees("SA esp 0x000003e9 to 10.9.0.2");
     bench.keys("3jj").sees("Packet 4").keys("p").sees("Policy out 10.9.0.1/32 10.9.0.2/32");
     bench.keys("3").sees("Packet 4").keys("s").sees("names no SA that is there");
     bench.keys("gp").sees("no policy decided");
@@ -434,8 +435,68 @@ fn from_a_packet_to_its_sa_and_its_policy_and_back() {
 #[test]
 fn a_step_back_leads_to_the_packet_again() {
     let mut bench = busy();
-    bench.keys("gj<enter>s").sees("SA ah 0x000003e8 to 10.9.0.2").keys("<esc>").sees("Packet 2:");
-    bench.keys("s1<esc>").misses("Packet 2:").sees("SAs 7");
+    bench.keys("gj<enter>s<enter>").sees("SA ah 0x000003e8 to 10.9.0.2").keys("<esc>").sees("Packet 2:");
+    bench.keys("s<enter>1<esc>").misses("Packet 2:").sees("SAs 7");
+}
+
+#[test]
+fn from_a_layer_of_a_packet_to_the_sa_that_it_is_of() {
+    let mut bench = busy();
+    bench.keys("gj<enter><tab><tab><tab>").sees(">AH").keys("s").sees("SA ah 0x000003e8 to 10.9.0.2");
+    bench.keys("<esc><enter><tab><tab><tab><tab>").sees(">ESP").keys("s").sees("SA esp 0x000003e9 to 10.9.0.2");
+    bench.keys("<esc><enter><tab>").sees(">Ethernet").keys("s").sees("Its SAs").keys("<esc>").sees(">Ethernet");
+    bench.kernel.add_sa(&gcm_sa()).unwrap();
+    bench.settle();
+    bench.captured(vec![sealed(1, b"hello world")]);
+    bench
+        .keys("<esc><esc>G<enter><backtab>")
+        .sees("decrypted from ESP")
+        .keys("s")
+        .sees("SA esp 0x00005000 to 10.9.0.2");
+}
+
+#[test]
+fn a_text_is_looked_for_on_the_wire_and_decrypted_and_marked_in_both_columns() {
+    let mut bench = with_gcm();
+    let found = sealed(2, b"hello world");
+    bench.captured(vec![sealed(1, b"something else"), found.clone()]);
+    bench.keys("g<enter>thello<enter>").sees("Packet 4:").keys("]").sees("Packet 9:").sees("decrypted");
+    assert!(bench.is_selected("|hello|") && bench.is_selected("|68 65 6c 6c 6f|"), "{}", bench.screen());
+    // Behind Ethernet, IP, ESP, the IV and UDP.
+    let hides: Vec<String> = found.bytes[58..63].iter().map(|byte| format!("{byte:02x}")).collect();
+    assert!(bench.is_selected(&format!("|{}|", hides.join(" "))), "{}", bench.screen());
+    bench.keys("]").sees("no newer packet of the list has \"hello\"").keys("[").sees("Packet 4:");
+    bench.keys("[").sees("no older packet").keys("<esc>").sees("marking \"hello\"");
+    bench.keys("<esc>").misses("marking").keys("]").sees("t does that");
+    bench.keys("t<enter>").misses("marking");
+}
+
+#[test]
+fn beside_the_list_wire_and_plaintext_stand_in_two_columns() {
+    let mut bench = with_gcm();
+    bench.captured(vec![sealed(1, b"hello world")]);
+    let heads = bench.line("on the wire");
+    assert!(heads.contains("decrypted"), "{heads}");
+    let mut bench = bench.sized(80, 24);
+    let heads = bench.keys("<enter>").line("on the wire");
+    assert!(heads.contains("decrypted"), "{heads}");
+    bench.keys("<esc>c<enter>").captured(vec![sealed(2, b"hello world")]);
+    let heads = bench.line("on the wire");
+    assert!(heads.contains("decrypted"), "{heads}");
+}
+
+#[test]
+fn nothing_is_watched_before_somebody_wants_it_and_the_events_say_so() {
+    let mut bench = Bench::with(busy_kernel, |_| {});
+    bench.keys("4").sees("packets are NOT WATCHED: 3 or :watch begins");
+    bench.keys(":watch<enter>").sees("packets are taken from now on").misses("NOT WATCHED").sees("Events");
+    assert!(matches!(bench.asked[..], [Command::Capture { generation: 1, .. }]), "{:?}", bench.asked);
+    bench.event(Event::Capture { generation: 1, news: CaptureNews::Started("veth0".to_owned()) });
+    bench.captured(frames());
+    bench.seconds(1);
+    bench.sees("ALARM against a policy").keys(":watch<enter>").sees("packets are taken already");
+    let bench = Bench::with(busy_kernel, |setting| setting.capture_at_start = true);
+    assert!(matches!(bench.asked[..], [Command::Capture { generation: 1, .. }]), "{:?}", bench.asked);
 }
 
 #[test]

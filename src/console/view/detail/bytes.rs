@@ -107,8 +107,8 @@ pub(super) fn beside(left: Vec<Line<'static>>, right: Vec<Line<'static>>, width:
 }
 
 /// The cells of a row of so many bytes.
-pub(super) const fn row_width(in_a_row: usize) -> usize {
-    1 + 4 + 2 + in_a_row * 3 + in_a_row + 1
+pub(in crate::console::view) const fn row_width(in_a_row: usize) -> usize {
+    1 + 4 + 1 + in_a_row * 3 + in_a_row
 }
 
 fn column(bytes: &[u8], in_a_row: usize, marked: &[Range<usize>], theme: &Theme) -> Vec<Line<'static>> {
@@ -123,7 +123,7 @@ fn column(bytes: &[u8], in_a_row: usize, marked: &[Range<usize>], theme: &Theme)
                 Some((start..*end, style(run[0])))
             })
         };
-        let mut line = Line::styled(format!(" {:04x}  ", row.offset), theme.style(Role::Muted));
+        let mut line = Line::styled(format!(" {:04x} ", row.offset), theme.style(Role::Muted));
         for (range, style) in runs() {
             let hex: Vec<String> = row.bytes[range].iter().map(|byte| format!("{byte:02x}")).collect();
             line.push_span(Span::styled(hex.join(" "), style));
