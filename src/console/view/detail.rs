@@ -80,12 +80,13 @@ pub fn draw_selected(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &T
     if area.width == 0 || area.height < 2 {
         return;
     }
-    let Some(Selected { title, lines, .. }) = selected(state, theme, area.width.into(), None) else {
+    let Some(Selected { title, lines, anchor }) = selected(state, theme, area.width.into(), None) else {
         draw_rule(frame, area, theme, "nothing selected", "");
         return;
     };
     let inside = draw_rule(frame, area, theme, &title, "");
-    let room = draw_lines(frame, inside, &lines, 0);
+    let room = usize::from(inside.height);
+    draw_lines(frame, inside, &lines, from_anchor(anchor, room));
     if lines.len() > room {
         let more = match lines.len() - room {
             1 => "1 more line: Enter".to_owned(),
@@ -104,15 +105,18 @@ pub fn draw_whole(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Them
     };
     let inside = draw_rule(frame, area, theme, &title, "");
     let height = usize::from(inside.height);
-    // Nobody scrolled: what matters is to be seen, with something before it.
-    let shown = || if anchor < height { 0 } else { anchor - height / 3 };
-    let top = scroll.unwrap_or_else(shown).min(lines.len().saturating_sub(height));
+    let top = scroll.unwrap_or_else(|| from_anchor(anchor, height)).min(lines.len().saturating_sub(height));
     draw_lines(frame, inside, &lines, top);
     if lines.len() > height {
         let last = (top + height).min(lines.len());
         draw_rule(frame, area, theme, &title, &format!("lines to {last} of {}", lines.len()));
     }
     Reading { top, height, length: lines.len() }
+}
+
+/// Where a window begins that nobody scrolled: what matters is to be seen, with something before it.
+fn from_anchor(anchor: usize, height: usize) -> usize {
+    if anchor < height { 0 } else { anchor - height / 3 }
 }
 
 /// The selected row, drawn.
