@@ -26,7 +26,6 @@ mod packets;
 pub mod pair;
 pub mod policy;
 pub mod print;
-mod probe;
 pub mod sa;
 
 /// See and change the Linux kernel's IPsec: SAs, policies and live packets.

@@ -35,6 +35,7 @@ pub fn keys() -> String {
             Context::Reading => "help, a row whole",
             Context::Whole => "an SA whole",
             Context::Frame => "a packet whole",
+            Context::Peers => "sums of each peer",
             Context::Question => "a question",
             Context::Form => "a form",
             Context::Proposal => "both halves of a pair",

@@ -91,6 +91,12 @@ pub enum Action {
     NextOfSa,
     /// To the packet before of the same SA.
     PreviousOfSa,
+    /// Look for a text in packets, on the wire and decrypted.
+    Search,
+    /// To the next packet with the text.
+    NextMatch,
+    /// To the packet before with the text.
+    PreviousMatch,
     /// Mark a packet, or not any more.
     Mark,
     /// To the next marked packet.
@@ -181,6 +187,9 @@ impl Action {
             Self::PreviousPacket => "packet before",
             Self::NextOfSa => "next packet of the same SA",
             Self::PreviousOfSa => "packet before of the same SA",
+            Self::Search => "text: find it on the wire and decrypted, and mark it",
+            Self::NextMatch => "next packet with the text",
+            Self::PreviousMatch => "packet before with the text",
             Self::Mark => "mark the packet, or not any more",
             Self::NextMarked => "to the next marked packet",
             Self::Record => "record the listed packets in a file; end it",
@@ -224,6 +233,7 @@ impl Action {
             Self::NextLayer => "layer",
             Self::NextPacket => "next",
             Self::NextOfSa => "same SA",
+            Self::Search => "text",
             Self::GoToPolicy => "its policy",
             Self::ItsPackets => "packets",
             Self::Record => "record",
@@ -254,7 +264,6 @@ impl Action {
                 | Self::Pair
                 | Self::Delete
                 | Self::Flush
-                | Self::Submit
                 | Self::Confirm
                 | Self::MakeHere
                 | Self::MakeThere

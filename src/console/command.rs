@@ -1,8 +1,9 @@
 //! What the console asks of the world, and the world's answers.
 
 use std::fmt;
+use std::net::IpAddr;
 
-use crate::capture::Frame;
+use crate::capture::{Frame, Probe};
 use crate::kernel::{KernelError, Operation};
 use crate::model::pair::Half;
 use crate::model::{IpsecProtocol, PolicyId, PolicyKind, PolicySpec, SaId, SaSpec, Secret};
@@ -28,6 +29,15 @@ pub enum Command {
     },
     /// Write packets into a file.
     Record(Record),
+    /// Send this to a peer, once.
+    Probe {
+        /// The peer.
+        peer: IpAddr,
+        /// How.
+        probe: Probe,
+        /// What.
+        text: String,
+    },
     /// Make this on the lab's other host.
     AddThere(Box<Half>),
     /// Put this into the clipboard of the user's terminal.

@@ -11,7 +11,9 @@ use crate::kernel::KernelError;
 use crate::model::check::Severity;
 use crate::model::pair::PairPlan;
 use crate::model::{Sa, Sad, Spd};
+use check::CheckPlan;
 
+pub mod check;
 pub mod pair;
 pub mod policy;
 mod reading;
@@ -55,6 +57,9 @@ pub enum FieldId {
     LongNumbers,
     Encapsulation,
     Set,
+    Text,
+    Probe,
+    Seconds,
 }
 
 /// How a field is filled in.
@@ -127,6 +132,8 @@ pub enum Made {
     Change(Box<Change>),
     /// A plan for two hosts, to be looked at first.
     Pair(Box<PairPlan>),
+    /// A look at the traffic with a peer, which changes nothing.
+    Check(Box<CheckPlan>),
 }
 
 /// One field's content.
@@ -353,6 +360,11 @@ impl Form {
         self.mark_focused();
     }
 
+    /// To the button: what the form holds is likely to be what is wanted.
+    pub fn focus_on_button(&mut self) {
+        self.focus = self.fields().count();
+    }
+
     fn focus_on(&mut self, id: FieldId) {
         let place = self.fields().position(|field| field.id == id);
         self.focus = place.unwrap_or(self.focus);
@@ -444,8 +456,8 @@ impl Form {
             self.focus = place.unwrap_or(self.focus);
             return false;
         }
-        // A pair is shown whole, with both its halves, before it is made.
-        let is_shown_later = complaints.is_empty() && matches!(self.made(), Some(Made::Pair(_)));
+        // A pair is shown whole, with both its halves, before it is made; a check changes nothing.
+        let is_shown_later = complaints.is_empty() && matches!(self.made(), Some(Made::Pair(_) | Made::Check(_)));
         if self.progress == Progress::Review || is_shown_later {
             return true;
         }

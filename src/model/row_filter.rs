@@ -256,7 +256,7 @@ impl RowFilter {
     /// # Errors
     /// The first thing that is wrong.
     pub fn parse(text: &str, rows: Rows) -> Result<Option<Self>, FilterError> {
-        Self::read(text, &mut Conditions { rows })
+        Self::read(&[text], &mut Conditions { rows })
     }
 
     /// Whether a row fits; `contains` tells whether its text has a word in small letters.

@@ -10,6 +10,8 @@ pub enum Purpose {
         /// The filter before.
         before: String,
     },
+    /// Packets with this text are gone to, and the text is marked in them.
+    Search,
     /// A command is carried out when it is taken.
     Command,
     /// The path of a file for the other host's script.
@@ -42,6 +44,8 @@ pub enum Typed {
     Capture(String),
     /// The listed packets into this file, with the keys of their SAs beside it or without.
     Record(String, bool),
+    /// Packets from now on, whatever screen is open.
+    Watch,
     /// The kernel's databases once more.
     Refresh,
     /// The keys.
@@ -95,6 +99,12 @@ pub static COMMANDS: &[TypedCommand] = &[
         argument: "[WORDS]",
         help: "capture plain packets only if they fit; IPsec always",
         make: |words| Typed::Capture(words.to_owned()),
+    },
+    TypedCommand {
+        names: &["watch"],
+        argument: "",
+        help: "take packets from now on, whatever screen is open",
+        make: |_| Typed::Watch,
     },
     TypedCommand {
         names: &["record"],
@@ -169,7 +179,7 @@ mod tests {
             parse("q!"),
             Err(
                 "there is no command \"q!\"; there are sa, policy, packets, events, theme, interface, filter, capture, \
-             record, record-keys, refresh, help, q"
+             watch, record, record-keys, refresh, help, q"
                     .into()
             )
         );

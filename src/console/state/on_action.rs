@@ -5,7 +5,7 @@ use crossterm::event::KeyEvent;
 use super::line::{self, Purpose, Typed};
 use super::question::{Deed, Question};
 use super::table::Move;
-use super::{Command, Layer, Line, REVEAL_MS, Reading, Screen, State};
+use super::{ChoicePurpose, Command, Layer, Line, REVEAL_MS, Reading, Screen, State};
 use crate::console::action::Action;
 use crate::console::columns::{Column, PolicyColumn, SaColumn};
 use crate::console::form::{self, FieldId, Form, Kind, Made};
@@ -83,8 +83,8 @@ impl State {
             Action::Clear => self.forget_packets(),
             Action::ItsPackets => self.go_to_packets(commands),
             Action::Record => self.record(commands),
-            Action::Peers => self.layers.push(Layer::Peers { scroll: 0 }),
-            Action::Check => self.begin_check(commands),
+            Action::Peers => self.layers.push(Layer::Peers { selected: None }),
+            Action::Check => self.open_check(),
             _ if self.screen == Screen::Packets => self.on_packet_action(action),
             _ => {}
         }
@@ -116,6 +116,9 @@ impl State {
     fn step_back(&mut self) -> bool {
         let now = self.facts.now.uptime_ms;
         if self.revealed.take().is_some_and(|(_, until)| now < until) {
+            return true;
+        }
+        if self.screen == Screen::Packets && self.packets.sought.take().is_some() {
             return true;
         }
         if !self.filter().is_empty() {
@@ -282,18 +285,33 @@ impl State {
                 self.layers.pop();
             }
             Action::Reveal => self.reveal(),
+            Action::Check => self.open_check(),
+            _ if matches!(self.layers.last(), Some(Layer::Peers { .. })) => {
+                self.go_among_peers(movement(action, height))
+            }
             _ if self.sees_packet_whole() && movement(action, height).is_none() => self.on_packet_action(action),
             _ => {
                 let movement = movement(action, height);
                 if let (Some(movement), Some(layer)) = (movement, self.layers.last_mut()) {
                     let moved = scrolled(top, movement, height, length);
                     match layer {
-                        Layer::Help { scroll, .. } | Layer::Peers { scroll } => *scroll = moved,
+                        Layer::Help { scroll, .. } => *scroll = moved,
+                        Layer::Check(checking) => checking.scroll = moved,
                         Layer::Whole { scroll } => *scroll = Some(moved),
                         _ => {}
                     }
                 }
             }
+        }
+    }
+
+    /// Their order changes as packets come: the selection stays with its peer.
+    fn go_among_peers(&mut self, movement: Option<Move>) {
+        let peers = self.packets.judge.totals.peers();
+        if let (Some(Layer::Peers { selected }), Some(movement)) = (self.layers.last_mut(), movement) {
+            let here = peers.iter().position(|(peer, _)| Some(*peer) == *selected).unwrap_or(0);
+            let place = scrolled(here, movement, 1, peers.len());
+            *selected = peers.get(place).map(|(peer, _)| *peer);
         }
     }
 
@@ -332,8 +350,8 @@ impl State {
                 self.layers.pop();
             }
             _ if form.is_pending() => {}
-            Action::NextField if form.focused().is_none() => self.submit(commands),
-            Action::NextField => form.next_field(),
+            Action::Accept if form.focused().is_none() => self.submit(commands),
+            Action::NextField | Action::Accept => form.next_field(),
             Action::PreviousField => form.previous_field(),
             Action::NextChoice => {
                 form.choose(1);
@@ -394,11 +412,18 @@ impl State {
             return;
         }
         match form.made() {
+            Some(Made::Change(_) | Made::Pair(_)) if self.setting.read_only => {
+                self.warn("espial was started read-only: nothing can be changed here".to_owned());
+            }
             Some(Made::Change(change)) => {
                 form.sent();
                 commands.push(Command::Change(change));
             }
             Some(Made::Pair(plan)) => self.propose(*plan),
+            Some(Made::Check(plan)) => {
+                self.layers.pop();
+                self.begin_check(*plan, commands);
+            }
             None => {}
         }
     }
@@ -413,9 +438,17 @@ impl State {
                 self.layers.pop();
             }
             (Action::Accept, _) => {
-                let chosen = choice.options.get(choice.cursor).map(|(name, _)| name.clone());
-                self.layers.pop();
-                self.capture_on(chosen, commands);
+                let cursor = choice.cursor;
+                let Some(Layer::Choice(choice)) = self.layers.pop() else {
+                    return;
+                };
+                match choice.purpose {
+                    ChoicePurpose::Interface => {
+                        let chosen = choice.options.into_iter().nth(cursor).map(|(name, _)| name);
+                        self.capture_on(chosen, commands);
+                    }
+                    ChoicePurpose::Sa(sas) => self.go_to_named(sas.get(cursor)),
+                }
             }
             (_, Some(Move::By(rows))) => {
                 let last = choice.options.len().saturating_sub(1);
@@ -426,7 +459,7 @@ impl State {
     }
 
     /// Whether a packet is seen whole, and nothing before it.
-    fn sees_packet_whole(&self) -> bool {
+    pub(super) fn sees_packet_whole(&self) -> bool {
         self.screen == Screen::Packets && matches!(self.layers.last(), Some(Layer::Whole { .. }))
     }
 
@@ -451,13 +484,19 @@ impl State {
             }
             // What cannot be understood yet stays to be mended.
             (Action::Accept, Purpose::Filter { .. }) if line.error.is_some() => {}
-            (Action::Back, Purpose::Command | Purpose::SaveScript) | (Action::Accept, Purpose::Filter { .. }) => {
+            (Action::Back, Purpose::Command | Purpose::Search | Purpose::SaveScript)
+            | (Action::Accept, Purpose::Filter { .. }) => {
                 self.layers.pop();
             }
             (Action::Accept, Purpose::SaveScript) => {
                 let path = line.field.text().trim().to_owned();
                 self.layers.pop();
                 self.save_script(path, commands);
+            }
+            (Action::Accept, Purpose::Search) => {
+                let text = line.field.text().to_owned();
+                self.layers.pop();
+                self.search(&text);
             }
             (Action::Accept, Purpose::Command) => match line::parse(line.field.text()) {
                 Ok(typed) => {
@@ -494,6 +533,7 @@ impl State {
                 }
             }
             Typed::Capture(words) => self.capture_only(&words, commands),
+            Typed::Watch => self.watch(commands),
             Typed::Record(path, with_keys) => self.begin_recording(path, with_keys, commands),
             Typed::Refresh => self.on_screen_action(Action::Refresh, commands),
             Typed::Help => self.on_screen_action(Action::Help, commands),

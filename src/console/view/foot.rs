@@ -20,6 +20,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme) {
             let prompt = match line.purpose {
                 Purpose::Command => ":",
                 Purpose::Filter { .. } => "/",
+                Purpose::Search => "text ",
                 Purpose::SaveScript => "save as ",
             };
             put(frame, first, 0, prompt, theme.style(Role::Key));

@@ -6,7 +6,7 @@ use espial::console::theme::{Role, Theme};
 use espial::model::KernelEvent;
 
 /// What is on each picture: its name, the keys that lead there.
-const PICTURES: [(&str, &str); 17] = [
+const PICTURES: [(&str, &str); 18] = [
     ("sas", ""),
     ("sas_whole", "<enter>"),
     ("sas_filtered", "/esp<enter>"),
@@ -20,7 +20,8 @@ const PICTURES: [(&str, &str); 17] = [
     ("packet_whole", "3kk<enter>"),
     ("interfaces", "3i"),
     ("peers", "3P"),
-    ("check", "3kc"),
+    ("check_form", "3kc"),
+    ("check", "3kc<enter>"),
     ("events", "4"),
     ("help", "?"),
     ("command_refused", ":nonsense<enter>"),

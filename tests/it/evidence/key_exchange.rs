@@ -77,7 +77,7 @@ fn a_text_inside_of_key_exchange_is_in_clear() {
         assert_eq!(evidence.verdict, Verdict::Ike);
         let mut check = Check::new(REBLOCHON.into(), text);
         check.take(&judge, sight(&frame), &dissect(LinkType::Ethernet, &frame), &evidence);
-        (check.answer(), check.sentence().0)
+        (check.answer(), check.sentence(|at_ns| at_ns.to_string()).0)
     };
     let (found, sentence) = answer(Some("hello world"));
     assert_eq!(found, Answer::InClear);
