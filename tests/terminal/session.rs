@@ -70,6 +70,7 @@ impl Session {
     }
 
     /// What is on the screen as far as it was taken in.
+    #[allow(dead_code, reason = "the kernel tests use it")]
     pub fn contents(&self) -> String {
         self.screen.screen().contents()
     }

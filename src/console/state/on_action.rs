@@ -287,7 +287,7 @@ impl State {
             Action::Reveal => self.reveal(),
             Action::Check => self.open_check(),
             _ if matches!(self.layers.last(), Some(Layer::Peers { .. })) => {
-                self.go_among_peers(movement(action, height))
+                self.go_among_peers(movement(action, height));
             }
             _ if self.sees_packet_whole() && movement(action, height).is_none() => self.on_packet_action(action),
             _ => {

@@ -207,12 +207,11 @@ impl State {
         };
         let text = format!("{text:?}");
         let found = self.packets.feed.beyond(forward).find(|number| self.has_sought(*number));
-        match found {
-            Some(number) => self.select_packet(number),
-            None => {
-                let side = if forward { "newer" } else { "older" };
-                self.note(format!("no {side} packet of the list has {text}, neither on the wire nor decrypted"));
-            }
+        if let Some(number) = found {
+            self.select_packet(number);
+        } else {
+            let side = if forward { "newer" } else { "older" };
+            self.note(format!("no {side} packet of the list has {text}, neither on the wire nor decrypted"));
         }
     }
 

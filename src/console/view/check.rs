@@ -112,9 +112,9 @@ pub fn draw_peers(
         "{:<name_width$}{:>10}{:>7}{:>8}{:>10}{:>8}",
         "peer", "protected", "clear", "CLEAR !", "undecided", "dropped"
     );
-    let [first, list, last] =
+    let [head_line, list, sums_line] =
         Layout::vertical([Constraint::Length(1), Constraint::Min(0), Constraint::Length(1)]).areas(inside);
-    draw_lines(frame, first, &[Line::styled(head, theme.style(Role::Header))], 0);
+    draw_lines(frame, head_line, &[Line::styled(head, theme.style(Role::Header))], 0);
     let place = peers.iter().position(|(peer, _)| Some(*peer) == selected).unwrap_or(0);
     let mut lines: Vec<Line<'_>> = peers
         .iter()
@@ -132,6 +132,6 @@ pub fn draw_peers(
     let top = (place + 1).saturating_sub(room);
     draw_lines(frame, list, &lines, top);
     let all = line("overall, also without a peer", &totals.all, &state.packets.dropped.to_string());
-    draw_lines(frame, last, &[Line::styled(all, theme.style(role(&totals.all)))], 0);
+    draw_lines(frame, sums_line, &[Line::styled(all, theme.style(role(&totals.all)))], 0);
     Reading { top, height: room, length: lines.len() }
 }

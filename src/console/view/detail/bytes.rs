@@ -29,7 +29,8 @@ impl Marks {
             return Self::inside(looked, inside, vec![layer.range.clone()]);
         }
         let opened = looked.insides.first().filter(|inside| inside.outer == layer.range);
-        Self { wire: vec![layer.range.clone()], inside: opened.map(|inside| (0, vec![0..inside.plaintext.len()])) }
+        let whole = |length| std::iter::once(0..length).collect();
+        Self { wire: vec![layer.range.clone()], inside: opened.map(|inside| (0, whole(inside.plaintext.len()))) }
     }
 
     /// A text wherever it stands: on the wire, and in the outermost payload that has it.
