@@ -163,6 +163,8 @@ mod tests {
             labels(SETKEY),
             ["- hmac-md5-96", "- hmac-md5-96", "3des-cbc hmac-sha1-96", "3des-cbc hmac-sha1-96"]
         );
+        // Keys that come to a reserved SPI are keys too.
+        assert_eq!(labels(&SETKEY.replace("\nadd ", "\nupdate ")), labels(SETKEY));
         assert_eq!(labels(&format!("\u{feff}# exported\r\n\r\n{ESP_SA}")), labels(ESP_SA));
     }
 
