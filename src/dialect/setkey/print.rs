@@ -15,13 +15,20 @@ use crate::model::{
     SaFlags, SaSpec, Selector, Template, Transform, UpperProtocol,
 };
 
+/// What stands in the place of a statement that there is none for: why, and `ip`'s line, or what `ip` cannot say either.
+fn for_ip(obstacles: &[&str], line: &str) -> String {
+    let reasons = obstacles.join(", ");
+    if line.starts_with('#') {
+        return format!("# setkey on Linux cannot say {reasons}, and\n{line}");
+    }
+    format!("# setkey on Linux cannot say {reasons}; ip xfrm can:\n# {line}")
+}
+
 /// An SA as an `add` statement, in one line without an end of line.
 pub fn sa(spec: &SaSpec, keys: Keys) -> Zeroizing<String> {
     let obstacles = sa_obstacles(spec);
     if !obstacles.is_empty() {
-        let line = iproute2::sa(spec, keys);
-        let reasons = obstacles.join(", ");
-        return Zeroizing::new(format!("# setkey on Linux cannot say {reasons}; ip xfrm can:\n# {}", *line));
+        return Zeroizing::new(for_ip(&obstacles, &iproute2::sa(spec, keys)));
     }
     let mut text = Zeroizing::new(String::with_capacity(512));
     text.push_str("add ");
@@ -181,8 +188,7 @@ fn sa_obstacles(spec: &SaSpec) -> Vec<&'static str> {
 pub fn policy(spec: &PolicySpec) -> String {
     let obstacles = policy_obstacles(spec);
     if !obstacles.is_empty() {
-        let (reasons, line) = (obstacles.join(", "), iproute2::policy(spec));
-        return format!("# setkey on Linux cannot say {reasons}; ip xfrm can:\n# {line}");
+        return for_ip(&obstacles, &iproute2::policy(spec));
     }
     let mut text = "spdadd ".to_owned();
     write_selector(&mut text, &spec.selector);

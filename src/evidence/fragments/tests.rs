@@ -1,3 +1,5 @@
+//! Packets put together from parts in any order, with losses, repetitions and overlaps.
+
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use proptest::prelude::*;

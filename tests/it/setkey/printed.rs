@@ -216,7 +216,10 @@ fn is_fine<Field>(problems: &[check::Problem<Field>]) -> bool {
 /// Whether a text is a comment that names `ip`'s line.
 fn is_comment(text: &str) -> bool {
     text.starts_with("# setkey on Linux cannot say ")
-        && text.lines().nth(1).is_some_and(|line| line.starts_with("# ip xfrm "))
+        && text
+            .lines()
+            .nth(1)
+            .is_some_and(|line| line.starts_with("# ip xfrm ") || line.starts_with("# `ip` cannot make "))
 }
 
 /// Policies that setkey on Linux can say.
