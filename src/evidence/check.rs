@@ -94,7 +94,7 @@ impl Check {
         let words = || format!("{}: {}", verdict, first_words(dissection, evidence));
         if evidence.is_encrypted() {
             self.encrypted += 1;
-        } else if verdict.is_protected() {
+        } else if verdict.is_authentic() {
             self.readable += 1;
             self.first_readable.get_or_insert_with(words);
         } else if matches!(verdict, Verdict::Clear | Verdict::ClearForbidden | Verdict::Ike) {

@@ -52,15 +52,16 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme, che
 /// Draws the sums of each peer.
 pub fn draw_peers(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme, scroll: usize) -> Reading {
     let peers = state.packets.judge.totals.peers();
-    let head = format!("{:<40}{:>10}{:>8}{:>9}{:>11}", "peer", "protected", "clear", "CLEAR !", "undecided");
+    let head =
+        format!("{:<30}{:>10}{:>8}{:>7}{:>9}{:>11}", "peer", "protected", "WEAK !", "clear", "CLEAR !", "undecided");
     let mut lines = vec![Line::styled(head, theme.style(Role::Header))];
-    for (peer, Sums { protected, clear, forbidden, undecided }) in &peers {
-        let role = match (forbidden, undecided) {
+    for (peer, Sums { protected, weak, clear, forbidden, undecided }) in &peers {
+        let role = match (forbidden + weak, undecided) {
             (1.., _) => Role::Alarm,
             (0, 1..) => Role::Caution,
             (0, 0) => Role::Text,
         };
-        let text = format!("{:<40}{protected:>10}{clear:>8}{forbidden:>9}{undecided:>11}", peer.to_string());
+        let text = format!("{:<30}{protected:>10}{weak:>8}{clear:>7}{forbidden:>9}{undecided:>11}", peer.to_string());
         lines.push(Line::styled(text, theme.style(role)));
     }
     if peers.is_empty() {

@@ -1,3 +1,5 @@
+//! Parts in every order, lost, doubled, overlapping, and made up.
+
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use proptest::prelude::*;
