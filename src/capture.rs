@@ -11,14 +11,17 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use pnet::ipnetwork::IpNetwork;
 use serde::Deserialize;
 
+use crate::model::IfId;
 use crate::model::text::harmless;
 use crate::packet::filter::Instruction;
 use crate::packet::{Direction, LinkType};
 
 mod ahead;
 pub mod file;
+mod if_ids;
 mod live;
 mod probe;
 pub mod recorder;
@@ -173,19 +176,41 @@ pub struct Interface {
     pub is_loopback: bool,
     /// Its addresses.
     pub addresses: Vec<IpAddr>,
+    /// The addresses that it shares with all hosts of its networks.
+    pub broadcasts: Vec<IpAddr>,
+    /// The number that ties an xfrm interface to its SAs and policies.
+    pub if_id: Option<IfId>,
+}
+
+impl Interface {
+    /// The addresses whose packets are for this host.
+    pub fn own(&self) -> impl Iterator<Item = IpAddr> {
+        self.addresses.iter().chain(&self.broadcasts).copied()
+    }
 }
 
 /// The interfaces of the calling thread's namespace.
 pub fn interfaces() -> Vec<Interface> {
     let all = pnet::datalink::interfaces().into_iter();
+    let if_ids = if_ids::all();
     all.map(|interface| Interface {
+        broadcasts: interface.ips.iter().filter_map(broadcast).collect(),
+        if_id: if_ids.get(&interface.index).copied(),
         is_up: interface.is_up(),
         is_loopback: interface.is_loopback(),
-        addresses: interface.ips.iter().map(pnet::ipnetwork::IpNetwork::ip).collect(),
+        addresses: interface.ips.iter().map(IpNetwork::ip).collect(),
         name: interface.name,
         index: interface.index,
     })
     .collect()
+}
+
+/// Point-to-point links and IPv6 have none.
+fn broadcast(network: &IpNetwork) -> Option<IpAddr> {
+    match network {
+        IpNetwork::V4(network) if network.prefix() < 31 => Some(network.broadcast().into()),
+        IpNetwork::V4(_) | IpNetwork::V6(_) => None,
+    }
 }
 
 /// The interface that an administrator most likely means: the first that is up and has an address, loopback last.
@@ -290,7 +315,16 @@ mod tests {
 
     fn interface(name: &str, is_up: bool, is_loopback: bool, addresses: &[[u8; 4]]) -> Interface {
         let addresses = addresses.iter().map(|address| IpAddr::from(*address)).collect();
-        Interface { name: name.to_owned(), index: 1, is_up, is_loopback, addresses }
+        let (broadcasts, if_id) = (Vec::new(), None);
+        Interface { name: name.to_owned(), index: 1, is_up, is_loopback, addresses, broadcasts, if_id }
+    }
+
+    #[test]
+    fn a_network_of_more_than_two_hosts_has_a_broadcast_address() {
+        let of = |network: &str| broadcast(&network.parse().unwrap()).map(|address| address.to_string());
+        assert_eq!(of("10.9.0.1/24").as_deref(), Some("10.9.0.255"));
+        assert_eq!(of("10.9.0.1/30").as_deref(), Some("10.9.0.3"));
+        assert_eq!((of("10.9.0.1/31"), of("10.9.0.1/32"), of("fd00::1/64")), (None, None, None));
     }
 
     #[test]

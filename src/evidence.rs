@@ -77,7 +77,8 @@ pub enum Verdict {
     ClearForbidden,
     /// In clear, and that is allowed.
     Clear,
-    /// A packet out of an inbound tunnel that the kernel shows again after decryption; not on the wire.
+    /// A packet out of an inbound tunnel that the kernel shows again after decryption, or one on an xfrm interface, which
+    /// shows packets before encryption too; not on the wire.
     Copy,
     /// Key exchange, which protects itself.
     Ike,
@@ -88,9 +89,14 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// Whether protection was seen and proven.
+    /// Whether protection was seen and proven, and no policy demands more.
     pub fn is_protected(self) -> bool {
-        matches!(self, Self::EspOk | Self::AhOk | Self::EspAhOk | Self::Gap(_) | Self::Weak)
+        matches!(self, Self::EspOk | Self::AhOk | Self::EspAhOk | Self::Gap(_))
+    }
+
+    /// Whether protection was seen and proven, enough or not.
+    pub fn is_authentic(self) -> bool {
+        self.is_protected() || self == Self::Weak
     }
 
     /// Whether somebody must look at it now.
@@ -173,6 +179,8 @@ pub enum Reason {
     Compressed,
     /// A frame that arrived shortly before contains it, encrypted.
     Decrypted,
+    /// It is on an xfrm interface, behind which it is encrypted, or was; by this policy, if it is known.
+    XfrmInterface(Option<Box<PolicyId>>),
     /// A tunnel's packet that could not be opened arrived shortly before; it may be this one.
     MaybeDecrypted,
     /// Loopback is exempt from policies.
@@ -289,6 +297,10 @@ impl fmt::Display for Reason {
             Self::Decrypted => {
                 f.write_str("the kernel shows again what it decrypted; it was not on the wire like this")
             }
+            Self::XfrmInterface(policy) => {
+                f.write_str("on an xfrm interface, behind which it is encrypted; it is not on the wire like this")?;
+                policy.as_ref().map_or(Ok(()), |policy| write!(f, ": {policy}"))
+            }
             Self::MaybeDecrypted => f.write_str(
                 "perhaps out of a tunnel whose packets cannot be opened here, and not on the wire like this",
             ),
@@ -327,7 +339,7 @@ impl Evidence {
     pub fn is_encrypted(&self) -> bool {
         let encrypts =
             |reason: &Reason| matches!(reason, Reason::Header { finding: Finding::Authentic { encrypted: true }, .. });
-        self.verdict.is_protected() && self.reasons.iter().any(encrypts)
+        self.verdict.is_authentic() && self.reasons.iter().any(encrypts)
     }
 
     /// The policy that decided, if one did.
@@ -338,6 +350,7 @@ impl Evidence {
             | Reason::Blocked(id)
             | Reason::Optional(id)
             | Reason::Satisfied(id)
+            | Reason::XfrmInterface(Some(id))
             | Reason::Allowed(id) => Some(&**id),
             _ => None,
         })

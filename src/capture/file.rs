@@ -25,17 +25,14 @@ pub struct FileError {
     pub name: String,
     /// How many frames were read before.
     pub frame: u64,
-    /// The byte at which the broken part begins.
-    pub byte: u64,
+    /// The byte at which the broken part begins; none where there is no file to be read at all.
+    pub byte: Option<u64>,
     /// What is wrong there.
     pub problem: String,
 }
 
-fn place(frame: u64, byte: u64) -> String {
-    match byte {
-        0 => String::new(),
-        byte => format!(" (behind frame {frame}, at byte {byte})"),
-    }
+fn place(frame: u64, byte: Option<u64>) -> String {
+    byte.map_or_else(String::new, |byte| format!(" (behind frame {frame}, at byte {byte})"))
 }
 
 /// A capture file being read.
@@ -79,7 +76,7 @@ impl FileCapture {
         let name = harmless(&path.display().to_string()).into_owned();
         match File::open(path) {
             Ok(file) => Self::from_reader(name, Box::new(file)),
-            Err(error) => Err(FileError { name, frame: 0, byte: 0, problem: error.to_string() }),
+            Err(error) => Err(FileError { name, frame: 0, byte: None, problem: error.to_string() }),
         }
     }
 
@@ -139,7 +136,7 @@ impl FileCapture {
     }
 
     fn error(&self, problem: impl Into<String>) -> FileError {
-        FileError { name: self.name.clone(), frame: self.frame, byte: self.start, problem: problem.into() }
+        FileError { name: self.name.clone(), frame: self.frame, byte: Some(self.start), problem: problem.into() }
     }
 
     fn bytes(&mut self, length: u32) -> Result<Vec<u8>, FileError> {

@@ -1,6 +1,5 @@
 //! Frames as they come, judged by the kernel's own SAs and policies: what `packets` and `check` watch with.
 
-use std::collections::HashSet;
 use std::io;
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -174,8 +173,9 @@ impl Observer {
     fn look_at_interfaces(&mut self) {
         self.looked = Instant::now();
         self.interfaces = capture::interfaces();
-        let addresses: HashSet<_> = self.interfaces.iter().flat_map(|i| i.addresses.iter().copied()).collect();
-        self.judge.addresses = addresses;
+        self.judge.addresses = self.interfaces.iter().flat_map(Interface::own).collect();
+        self.judge.xfrm_interfaces =
+            self.interfaces.iter().filter_map(|interface| Some((interface.index, interface.if_id?))).collect();
     }
 
     /// The name of the interface.

@@ -126,7 +126,7 @@ impl Check {
         if evidence.is_encrypted() {
             self.encrypted += 1;
             proof = if looked.insides.is_empty() { Proof::Encrypted } else { Proof::Opened };
-        } else if verdict.is_protected() {
+        } else if verdict.is_authentic() {
             self.readable += 1;
             self.first_readable.get_or_insert_with(first);
         } else if matches!(verdict, Verdict::Clear | Verdict::ClearForbidden | Verdict::Ike) {

@@ -1,7 +1,7 @@
 //! The judge.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::iter;
 use std::net::IpAddr;
@@ -10,9 +10,10 @@ use super::copies::Copies;
 use super::fragments::{First, Fragments, Part, Taken};
 use super::keys::Trial;
 use super::memory::{Preparation, Prepared, encrypts};
+use super::policies;
 use super::{Evidence, Finding, Known, Policies, Reason, SaMemory, Sight, Totals, Verdict};
 use crate::crypto::{EspTransform, Icv, Malformed, NotOpened, Unready, ipcomp};
-use crate::model::{Flow, IpsecProtocol, UpperProtocol};
+use crate::model::{Flow, IfId, IpsecProtocol, UpperProtocol};
 use crate::packet::{Direction, Dissection, Header, IpsecHeader, Layer, LinkType, Protocol, dissect_above_ip};
 
 /// Everything that frames are judged by, and what was found so far.
@@ -26,6 +27,8 @@ pub struct Judge {
     pub totals: Totals,
     /// The addresses of this host; empty where they are not known.
     pub addresses: HashSet<IpAddr>,
+    /// The xfrm interfaces by their index.
+    pub xfrm_interfaces: HashMap<u32, IfId>,
     pub(super) copies: Copies,
     fragments: Fragments,
     /// The ESP payload that was decrypted last: who looks into the frame at once need not do it again.
@@ -231,6 +234,9 @@ impl Judge {
         } else if direction == Some(Direction::In) && self.is_copy(sight, dissection) {
             reasons.push(Reason::Decrypted);
             Verdict::Copy
+        } else if let Some(reason) = self.on_xfrm_interface(flow, direction) {
+            reasons.push(reason);
+            Verdict::Copy
         } else {
             let found = flow.map_or_else(
                 || vec![Reason::NoPolicy],
@@ -257,6 +263,16 @@ impl Judge {
             verdict
         };
         Evidence { verdict, reasons: reasons.into(), sas: sas.into(), whole: None }
+    }
+
+    /// On an xfrm interface packets are shown before they are encrypted and after they were decrypted: not as they are on
+    /// the wire. What no SA takes does not leave by it.
+    fn on_xfrm_interface(&mut self, flow: Option<Flow>, direction: Option<Direction>) -> Option<Reason> {
+        let flow = flow?;
+        let if_id = *self.xfrm_interfaces.get(&flow.interface)?;
+        let asked = policies::Asked { direction: direction?, for_us: self.is_for_us(flow.destination), if_id };
+        let policy = self.policies.demand(&flow, asked).and_then(|demands| demands.first());
+        Some(Reason::XfrmInterface(policy.map(|demand| Box::new(demand.policy))))
     }
 
     fn is_copy(&mut self, sight: Sight<'_>, dissection: &Dissection) -> bool {

@@ -11,8 +11,10 @@ const MOST_PEERS: usize = 4096;
 /// Frames by what they prove. Key exchange, copies, parts of packets and what is no IP count nowhere.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sums {
-    /// Authentic ESP or AH.
+    /// Authentic ESP or AH, as much as the policies demand.
     pub protected: u64,
+    /// Authentic, but a policy demands more.
+    pub weak: u64,
     /// In clear, and that is allowed.
     pub clear: u64,
     /// In clear, and that is forbidden.
@@ -26,6 +28,7 @@ impl Sums {
     fn of(&mut self, verdict: Verdict) -> Option<&mut u64> {
         match verdict {
             _ if verdict.is_protected() => Some(&mut self.protected),
+            Verdict::Weak => Some(&mut self.weak),
             Verdict::Clear => Some(&mut self.clear),
             Verdict::ClearForbidden => Some(&mut self.forbidden),
             Verdict::Copy | Verdict::Ike | Verdict::Part | Verdict::Other => None,
@@ -69,10 +72,10 @@ impl Totals {
         self.peers.get(&peer).copied().unwrap_or_default()
     }
 
-    /// The peers with their sums, the ones that matter most first: forbidden, then undecided, then the busiest.
+    /// The peers with their sums, the ones that matter most first: forbidden, weak, undecided, then the busiest.
     pub fn peers(&self) -> Vec<(IpAddr, Sums)> {
         let mut peers: Vec<(IpAddr, Sums)> = self.peers.iter().map(|(peer, sums)| (*peer, *sums)).collect();
-        let weight = |sums: &Sums| (sums.forbidden, sums.undecided, sums.protected + sums.clear);
+        let weight = |sums: &Sums| (sums.forbidden, sums.weak, sums.undecided, sums.protected + sums.clear);
         peers.sort_by(|(a, left), (b, right)| weight(right).cmp(&weight(left)).then_with(|| a.cmp(b)));
         peers
     }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::{Command, KernelEvent, Layer, Origin, Outcome, Polled, Sa, SaColumn, SaId, Slot, Snapshot, State, Weight};
+use crate::capture::Interface;
 use crate::console::columns::Column;
 use crate::console::columns::policy::templates;
 use crate::console::command::Change;
@@ -229,7 +230,9 @@ impl State {
         }
         let addresses = polled.interfaces.iter().flat_map(|interface| interface.addresses.iter().copied());
         self.facts.addresses = addresses.collect();
-        self.packets.judge.addresses.clone_from(&self.facts.addresses);
+        self.packets.judge.addresses = polled.interfaces.iter().flat_map(Interface::own).collect();
+        self.packets.judge.xfrm_interfaces =
+            polled.interfaces.iter().filter_map(|interface| Some((interface.index, interface.if_id?))).collect();
         self.facts.interfaces = polled.interfaces;
         if let Some(statistics) = polled.statistics {
             self.on_statistics(statistics);

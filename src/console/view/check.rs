@@ -91,7 +91,7 @@ pub fn draw_peers(
     theme: &Theme,
     selected: Option<IpAddr>,
 ) -> Reading {
-    const COUNTS: u16 = 10 + 7 + 8 + 10 + 8;
+    const COUNTS: u16 = 10 + 7 + 7 + 8 + 10 + 8;
     let totals = &state.packets.judge.totals;
     let peers = totals.peers();
     let height = u16::try_from(peers.len() + 4).unwrap_or(u16::MAX);
@@ -99,18 +99,18 @@ pub fn draw_peers(
     let inside = draw_popup(frame, area, theme, "Frames with each peer", COUNTS + 40 + 4, height);
     let name_width = usize::from(inside.width.saturating_sub(COUNTS));
     let line = |name: &str, sums: &Sums, dropped: &str| {
-        let Sums { protected, clear, forbidden, undecided } = sums;
+        let Sums { protected, weak, clear, forbidden, undecided } = sums;
         let name = cut(name, name_width);
-        format!("{name:<name_width$}{protected:>10}{clear:>7}{forbidden:>8}{undecided:>10}{dropped:>8}")
+        format!("{name:<name_width$}{protected:>10}{weak:>7}{clear:>7}{forbidden:>8}{undecided:>10}{dropped:>8}")
     };
-    let role = |sums: &Sums| match (sums.forbidden, sums.undecided) {
+    let role = |sums: &Sums| match (sums.forbidden + sums.weak, sums.undecided) {
         (1.., _) => Role::Alarm,
         (0, 1..) => Role::Caution,
         (0, 0) => Role::Text,
     };
     let head = format!(
-        "{:<name_width$}{:>10}{:>7}{:>8}{:>10}{:>8}",
-        "peer", "protected", "clear", "CLEAR !", "undecided", "dropped"
+        "{:<name_width$}{:>10}{:>7}{:>7}{:>8}{:>10}{:>8}",
+        "peer", "protected", "WEAK !", "clear", "CLEAR !", "undecided", "dropped"
     );
     let [head_line, list, sums_line] =
         Layout::vertical([Constraint::Length(1), Constraint::Min(0), Constraint::Length(1)]).areas(inside);

@@ -76,9 +76,15 @@ fn title(state: &State) -> String {
             format!("FROZEN, {} came meanwhile: Packets {shown}{place} with: {filter}", quantity(count))
         }
     };
-    let Sums { protected, clear, forbidden, undecided } = packets.judge.totals.all;
-    for (count, word) in [(protected, "protected"), (clear, "clear"), (forbidden, "CLEAR !"), (undecided, "undecided")]
-    {
+    let Sums { protected, weak, clear, forbidden, undecided } = packets.judge.totals.all;
+    let sums = [
+        (protected, "protected"),
+        (weak, "WEAK !"),
+        (clear, "clear"),
+        (forbidden, "CLEAR !"),
+        (undecided, "undecided"),
+    ];
+    for (count, word) in sums {
         if count > 0 {
             title += &format!(", {} {word}", quantity(count));
         }

@@ -1,4 +1,4 @@
-//! Packets put together from parts in any order, with losses, repetitions and overlaps.
+//! Parts in every order, lost, doubled, overlapping, and made up.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 

@@ -366,6 +366,8 @@ pub fn interfaces() -> Vec<Interface> {
         is_up,
         is_loopback: name == "lo",
         addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
+        broadcasts: Vec::new(),
+        if_id: None,
     };
     vec![
         interface("lo", 1, true, &["127.0.0.1"]),

@@ -576,7 +576,7 @@ fn the_sums_of_each_peer() {
     let line = bench.line("10.9.0.2     ");
     assert_eq!(
         line.split_whitespace().filter(|word| word.parse::<u64>().is_ok()).collect::<Vec<_>>(),
-        ["0", "0", "1", "4"]
+        ["0", "0", "0", "1", "4"]
     );
     assert!(line.trim_end_matches([' ', '│']).ends_with('?'), "whose frames were dropped nobody knows: {line}");
     bench.capture_says(Batch { dropped: 1234, ..Batch::default() });

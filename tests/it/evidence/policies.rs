@@ -83,6 +83,20 @@ fn a_packet_must_have_what_the_sub_and_the_main_policy_demand_together() {
 }
 
 #[test]
+fn what_is_not_protected_enough_has_a_sum_of_its_own() {
+    let sas = linux_sas();
+    let sa = sas.iter().find(|sa| gcm(sa)).unwrap();
+    let mut judge = judge_with(&sas);
+    judge.policies = Policies::new([policy(OUT, "10.9.0.0/24", 100, demands_ah)].iter(), None);
+    let is_its = |frame: &&[u8]| dissect(LinkType::Ethernet, frame).ipsec().any(|header| header.spi == sa.spi);
+    let frame = wire::frames(LINUX).into_iter().find(is_its).unwrap();
+    assert_eq!(judged(&mut judge, sight(frame)).verdict, Verdict::Weak);
+    let sums = judge.totals.all;
+    assert_eq!((sums.weak, sums.protected, sums.forbidden, sums.undecided), (1, 0, 0, 0));
+    assert_eq!(judge.totals.of(sa.destination).weak, 1);
+}
+
+#[test]
 fn a_protected_packet_names_the_policy_that_it_satisfies() {
     let satisfied = "it has what a policy demands: out 0.0.0.0/0 10.9.0.0/24";
     let check = |fill: fn(&mut PolicySpec), is_wanted: fn(&Sa) -> bool, reason: &str| {
@@ -168,4 +182,43 @@ fn policies_of_an_xfrm_interface_are_asked_for_packets_of_its_sas_alone() {
     assert_eq!(verdict(Some(IfId(42)), &[of(41)]), Verdict::EspOk);
     assert_eq!(verdict(Some(IfId(42)), &[policy(OUT, "10.9.0.0/24", 1, demands_ah)]), Verdict::EspOk);
     assert_eq!(verdict(None, &[of(42)]), Verdict::EspOk);
+}
+
+#[test]
+fn what_is_on_an_xfrm_interface_is_not_on_the_wire() {
+    let frame = ipv4(17, GOUDA, REBLOCHON, &udp(40000, 53));
+    let all = policy(OUT, "0.0.0.0/0", 1, protects);
+    let of_interface = policy(OUT, "10.9.0.0/24", 9, |spec| {
+        protects(spec);
+        spec.if_id = Some(IfId(42));
+    });
+    let mut judge = Judge::default();
+    judge.policies = Policies::new([all, of_interface].iter(), None);
+    assert_eq!(judged(&mut judge, sight(&frame)).verdict, Verdict::ClearForbidden);
+    // The number of the interface that `judged` sees frames on.
+    judge.xfrm_interfaces = [(1, IfId(42))].into();
+    let evidence = judged(&mut judge, sight(&frame));
+    assert_eq!(evidence.verdict, Verdict::Copy);
+    assert_eq!(evidence.policy().unwrap().to_string(), "out 0.0.0.0/0 10.9.0.0/24 if_id 0x2a");
+    judge.xfrm_interfaces = [(1, IfId(41))].into();
+    assert!(words(&judged(&mut judge, sight(&frame))).starts_with("COPY: on an xfrm interface"));
+}
+
+#[test]
+fn a_broadcast_is_for_this_host() {
+    let frame = ipv4(17, REBLOCHON, [10, 9, 0, 255], &udp(40000, 53));
+    let interface = espial::capture::Interface {
+        name: "veth0".to_owned(),
+        index: 1,
+        is_up: true,
+        is_loopback: false,
+        addresses: vec![GOUDA.into()],
+        broadcasts: vec![[10, 9, 0, 255].into()],
+        if_id: None,
+    };
+    let mut judge = Judge::default();
+    judge.policies = Policies::new([policy(PolicyDirection::In, "0.0.0.0/0", 1, protects)].iter(), None);
+    judge.addresses = interface.own().collect();
+    let evidence = judged(&mut judge, Sight { direction: Some(Direction::In), ..sight(&frame) });
+    assert_eq!(evidence.verdict, Verdict::ClearForbidden, "{}", words(&evidence));
 }
