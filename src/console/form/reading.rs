@@ -279,12 +279,8 @@ pub(super) const fn selector_fields(fold: Option<F>, interface_fold: F) -> [Desc
                 .when(|form| upper(form) == Some(UpperProtocol::GRE)),
             fold,
         ),
-        Description::text(
-            F::Device,
-            "Interface",
-            "Only for packets of this interface: its name or number; empty: any.",
-        )
-        .under(interface_fold),
+        Description::text(F::Device, "Device", "Only for packets of this interface: its name or number; empty: any.")
+            .under(interface_fold),
     ]
 }
 

@@ -1,5 +1,6 @@
 //! The console without a terminal: keys in, a scripted kernel behind it, pictures and commands out.
 
+mod forms;
 mod packets;
 mod screens;
 mod stories;

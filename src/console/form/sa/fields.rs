@@ -240,8 +240,8 @@ static MORE: &[Description] = &[
     Description::fold(F::More, "More", "Long sequence numbers, marks, flags, xfrm interface: most often not needed."),
     Description::yes_or_no(
         F::LongNumbers,
-        "64-bit numbers",
-        "Extended sequence numbers (ESN), for fast links. The peer must have them too.",
+        "ESN",
+        "Extended sequence numbers, of 64 bits, for fast links. The peer must have them too.",
     )
     .when(has_sequence_numbers)
     .under(F::More),
