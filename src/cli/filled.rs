@@ -15,7 +15,7 @@ use crate::capture::Interface;
 use crate::console::command::Change;
 use crate::console::form::policy::template;
 use crate::console::form::said::in_both_languages;
-use crate::console::form::{Complaint, Description, FieldId, Form, Kind, Made};
+use crate::console::form::{Complaint, Description, FieldId, Form, Kind, Made, Plan};
 use crate::console::state::question::Deed;
 use crate::kernel::{Kernel, KernelError};
 use crate::model::check::Severity;
@@ -26,8 +26,8 @@ pub trait Planned {
     /// What the command's own name says already.
     const SAID: Option<(FieldId, &str)> = None;
 
-    /// The form as it is at first.
-    fn form() -> Form;
+    /// The form.
+    const PLAN: &'static Plan;
 }
 
 /// What the options say.
@@ -62,7 +62,7 @@ const KEY_HELP: &str = "Its key: generate makes up a random one; a FILE that hol
 
 /// The form with what the command's own name says.
 fn begun<P: Planned>() -> Form {
-    let mut form = P::form();
+    let mut form = Form::new(P::PLAN);
     if let Some((field, value)) = P::SAID {
         form.set(field, value);
     }

@@ -7,7 +7,7 @@ use clap::Subcommand;
 
 use super::filled::{self, Filled, Planned};
 use super::{Common, may_change};
-use crate::console::form::{self, FieldId, Form};
+use crate::console::form::{self, FieldId, Plan};
 use crate::kernel::{Kernel, XfrmKernel};
 
 /// What can be added.
@@ -63,49 +63,33 @@ pub enum FlushSas {}
 pub enum FlushPolicies {}
 
 impl Planned for AddSa {
-    fn form() -> Form {
-        Form::new(&form::sa::PLAN)
-    }
+    const PLAN: &Plan = &form::sa::PLAN;
 }
 
 impl Planned for AddPolicy {
-    fn form() -> Form {
-        Form::new(&form::policy::PLAN)
-    }
+    const PLAN: &Plan = &form::policy::PLAN;
 }
 
 impl Planned for SetDefaults {
-    fn form() -> Form {
-        Form::new(&form::defaults::PLAN)
-    }
+    const PLAN: &Plan = &form::defaults::PLAN;
 }
 
 impl Planned for SetThresholds {
-    fn form() -> Form {
-        Form::new(&form::thresholds::PLAN)
-    }
+    const PLAN: &Plan = &form::thresholds::PLAN;
 }
 
 impl Planned for Spi {
-    fn form() -> Form {
-        Form::new(&form::spi::PLAN)
-    }
+    const PLAN: &Plan = &form::spi::PLAN;
 }
 
 impl Planned for FlushSas {
     const SAID: Option<(FieldId, &str)> = Some((FieldId::What, "sas"));
-
-    fn form() -> Form {
-        Form::new(&form::flush::PLAN)
-    }
+    const PLAN: &Plan = &form::flush::PLAN;
 }
 
 impl Planned for FlushPolicies {
     const SAID: Option<(FieldId, &str)> = Some((FieldId::What, "policies"));
-
-    fn form() -> Form {
-        Form::new(&form::flush::PLAN)
-    }
+    const PLAN: &Plan = &form::flush::PLAN;
 }
 
 /// Adds something.

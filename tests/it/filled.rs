@@ -2,11 +2,11 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use espial::capture::Interface;
 use espial::cli::filled::{self, Filled, Planned};
 use espial::cli::forms::{AddPolicy, AddSa, AllocateSpi, FlushSas, SetDefaults};
-use espial::console::form::{Form, Kind};
+use espial::console::form::Kind;
 use espial::kernel::{Kernel, ScriptedKernel};
 use espial::model::Secret;
 
@@ -44,15 +44,14 @@ fn with(more: &[&'static str]) -> Vec<&'static str> {
 
 #[test]
 fn every_field_is_an_option_of_its_own() {
-    for form in [AddSa::form(), AddPolicy::form()] {
+    for form in [AddSa::PLAN, AddPolicy::PLAN] {
         let mut names = std::collections::HashSet::new();
-        for field in form.plan().all().filter(|field| !matches!(field.kind, Kind::Fold)) {
-            assert!(names.insert(field.option()), "{} twice in {}", field.option(), form.title());
+        for field in form.all().filter(|field| !matches!(field.kind, Kind::Fold)) {
+            assert!(names.insert(field.option()), "{} twice in {}", field.option(), form.title);
         }
         assert!(names.len() > 20);
     }
     // The console's own options and those of its forms stand in one line.
-    use clap::CommandFactory;
     Line::<Filled<AddSa>>::command().debug_assert();
     Line::<Filled<AddPolicy>>::command().debug_assert();
     Line::<AllocateSpi>::command().debug_assert();
@@ -60,7 +59,6 @@ fn every_field_is_an_option_of_its_own() {
 
 #[test]
 fn help_is_that_of_the_form() {
-    use clap::CommandFactory;
     insta::assert_snapshot!("add_policy_help", Line::<Filled<AddPolicy>>::command().render_long_help().to_string());
 }
 
@@ -147,10 +145,8 @@ fn what_would_go_is_listed_and_needs_a_yes() {
 
 #[test]
 fn a_form_and_its_command_say_the_same_help() {
-    let form: Form = AddSa::form();
-    let spi = form.plan().all().find(|field| field.option() == "reqid").unwrap();
-    use clap::CommandFactory;
+    let field = AddSa::PLAN.all().find(|field| field.option() == "reqid").unwrap();
     let command = Line::<Filled<AddSa>>::command();
     let argument = command.get_arguments().find(|argument| argument.get_long() == Some("reqid")).unwrap();
-    assert!(argument.get_help().unwrap().to_string().starts_with(spi.help.trim_end_matches('.')));
+    assert!(argument.get_help().unwrap().to_string().starts_with(field.help.trim_end_matches('.')));
 }

@@ -1,5 +1,10 @@
 //! What espial's own checks say, beside what the kernel does: it refuses what they call an error in words that are
 //! known, or it takes it although it can never be right; and it takes all that they only warn of.
+//!
+//! What the kernel refuses and no form can say is not here: families that differ within an object (netlink has one field
+//! for them), attributes of a wrong length or number (a hand cannot type them), algorithms and devices that this very
+//! machine lacks and CPUs beyond its last (only the kernel knows; its refusal is shown at the field). What only newer
+//! kernels refuse is judged there and told out loud on older ones.
 
 use espial::kernel::{Kernel, KernelError};
 use espial::model::check::{self, Problem, Severity};
@@ -300,7 +305,7 @@ fn sa_directions() -> Vec<Case<SaSpec>> {
                 (s.direction, s.received) = (Some(SaDirection::Out), 5);
             },
             (Error, "has received nothing"),
-            Since(DIRECTIONS, "Replay seq and seq_hi should be 0 for output SA"),
+            Since(DIRECTIONS, "Replay seq and"),
         ),
         (
             |s| {
@@ -308,7 +313,7 @@ fn sa_directions() -> Vec<Case<SaSpec>> {
                 (s.direction, s.sent) = (Some(SaDirection::In), 5);
             },
             (Error, "has sent nothing"),
-            Since(DIRECTIONS, "Replay oseq and oseq_hi should be 0 for input SA"),
+            Since(DIRECTIONS, "Replay oseq"),
         ),
         (
             |s| {
@@ -471,7 +476,7 @@ fn sa_modes() -> Vec<Case<SaSpec>> {
                 s.extras.iptfs.drop_time_us = Some(1000);
             },
             (Error, "for an inbound SA"),
-            Since(IPTFS, "drop time"),
+            Since(IPTFS, "IP-TFS drop time should not be set for output SA"),
         ),
         (
             |s| {
@@ -479,7 +484,7 @@ fn sa_modes() -> Vec<Case<SaSpec>> {
                 s.extras.iptfs.packet_bytes = Some(1000);
             },
             (Error, "for an outbound SA"),
-            Since(IPTFS, "packet size"),
+            Since(IPTFS, "IP-TFS packet size should not be set for input SA"),
         ),
     ]
 }

@@ -2,13 +2,17 @@
 
 use crate::Test;
 use crate::world::{GOUDA, REBLOCHON, espial, feed, ip, kernel, run, words};
+use espial::console::form::{self, FieldId, Form, Made};
 use espial::kernel::Kernel;
+use espial::model::check::Severity;
 use espial::model::{PolicyAction, PolicyDefaults};
 
 pub const TESTS: &[Test] = &[
     ("an_sa_with_everything_is_added", sa),
     ("a_policy_with_a_list_of_transforms_is_added", policy),
     ("defaults_thresholds_and_spis_are_set", rest),
+    ("an_edited_sa_keeps_what_the_form_does_not_change", edited_sa),
+    ("an_edited_policy_keeps_its_place_or_becomes_another_one", edited_policy),
     ("what_is_refused_or_only_warned_of_is_not_done", refused),
     ("a_flush_takes_a_protocol_or_a_set_and_needs_a_yes", flush),
 ];
@@ -146,6 +150,62 @@ fn rest() {
     assert!(ip("xfrm state").contains("spi 0x00001001"));
     // The kernel's words, or ours where an older one has none.
     assert!(refusal(&arguments).contains("(ENOENT)"));
+}
+
+/// Carries out what a form asks for.
+fn send(form: &Form) {
+    let wrong: Vec<_> = form.complaints().into_iter().filter(|c| c.severity == Severity::Error).collect();
+    assert_eq!(wrong, []);
+    let Some(Made::Change(change)) = form.made() else { panic!("nothing is made") };
+    change.carry_out(&mut kernel()).unwrap();
+}
+
+fn edited_sa() {
+    let key = "0x0102030405060708090a0b0c0d0e0f1011121314";
+    ip(&format!(
+        "xfrm state add src {GOUDA} dst {REBLOCHON} proto esp spi 0x1001 mode tunnel reqid 1 replay-window 64 flag esn \
+         aead rfc4106(gcm(aes)) {key} 96 mark 7 mask 0xff encap espinudp 4500 4501 10.0.0.9 output-mark 3 if_id 9 \
+         sel src 10.1.0.7/24 dst 10.2.0.0/24 proto tcp sport 22 limit packet-hard 1000 extra-flag oseq-may-wrap"
+    ));
+    ip(&format!(
+        "xfrm state add src {GOUDA} dst {REBLOCHON} proto ah spi 0x1002 auth-trunc hmac(sha1) {key} 160 seq 0x77"
+    ));
+    ip(
+        "xfrm state add src fd00:9::1 dst fd00:9::2 proto esp spi 0x1003 mode beet enc cbc(blowfish) 0x0102030405060708",
+    );
+    let before = kernel().sas().unwrap();
+    assert_eq!(before.len(), 3);
+    for sa in &before {
+        let mut form = form::sa::editing(sa).unwrap();
+        form.set(FieldId::ReqId, "42");
+        send(&form);
+        let mut after = kernel().sa(&sa.id()).unwrap();
+        assert_eq!(after.reqid.0, 42);
+        // All else is as it was; its numbers are ahead of those that it had.
+        assert!(after.replay.sent > sa.replay.sent);
+        (after.reqid, after.replay.sent) = (sa.reqid, sa.replay.sent);
+        assert_eq!(after, *sa);
+    }
+}
+
+fn edited_policy() {
+    ip("xfrm policy add src 10.1.0.0/24 dst 10.2.0.0/24 proto udp sport 53 dir out priority 7 flag icmp tmpl src \
+         10.9.0.1 dst 10.9.0.2 proto esp spi 0x1001 mode tunnel reqid 3 tmpl proto ah mode transport");
+    let before = kernel().policies().unwrap().remove(0);
+    let mut form = form::policy::editing(&before).unwrap();
+    form.set(FieldId::Priority, "9");
+    send(&form);
+    let mut after = kernel().policies().unwrap();
+    assert_eq!((after.len(), after[0].priority), (1, 9));
+    after[0].priority = 7;
+    after[0].used = before.used;
+    assert_eq!(after[0], before, "its number too");
+    let mut form = form::policy::editing(&before).unwrap();
+    form.set(FieldId::Mark, "3");
+    send(&form);
+    let after = kernel().policies().unwrap();
+    assert_eq!((after.len(), after[0].mark.map(|mark| mark.value)), (1, Some(3)));
+    assert_eq!(after[0].templates, before.templates);
 }
 
 fn refused() {

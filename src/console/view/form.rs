@@ -142,10 +142,11 @@ fn label(form: &Form, Place { item, field }: Place) -> String {
 }
 
 /// What a fold hides, in a few words.
-fn fold_words(form: &Form, place: Place) -> String {
+fn fold_words(form: &Form, place: Place, focused: bool) -> String {
     let part = form.part(place.item);
     match (part.folds_out(place.field.id), part.filled_in_under(place.field.id)) {
         (true, _) => "▾".to_owned(),
+        (false, 0) if focused => "▸ Space shows it".to_owned(),
         (false, 0) => "▸".to_owned(),
         (false, count) => format!("▸ {count} filled in"),
     }
@@ -164,7 +165,7 @@ fn draw_field(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme, f
             let text = if focused { format!("◂ {chosen} ▸") } else { chosen.to_owned() };
             put(frame, value, 0, &text, style);
         }
-        Kind::Fold => put(frame, value, 0, &fold_words(form, place), style),
+        Kind::Fold => put(frame, value, 0, &fold_words(form, place, focused), style),
         Kind::List(_) => {
             let count = form.items().len();
             let text = if focused { format!("{count}; Ctrl-N adds one") } else { count.to_string() };

@@ -1,19 +1,10 @@
 //! What a user does with forms, and what comes of it.
 
-use super::{Bench, KEY_HEX, article_policies, article_sas, busy_kernel};
+use super::stories::article;
+use super::{Bench, KEY_HEX, busy_kernel};
 use espial::kernel::{Kernel, Operation};
 use espial::model::policy::HashThresholds;
 use espial::model::{IpsecProtocol, PolicyAction};
-
-fn article() -> Bench {
-    Bench::with(
-        |kernel| {
-            article_sas().into_iter().for_each(|sa| kernel.put_sa(sa));
-            article_policies().into_iter().for_each(|policy| kernel.put_policy(policy));
-        },
-        |_| {},
-    )
-}
 
 /// Goes to a field.
 fn go(bench: &mut Bench, label: &str) {
@@ -62,7 +53,11 @@ fn a_policys_transforms_are_a_list() {
     bench.sees("Ctrl-N another").keys("<ctrl-n>").sees("> Transform 2").keys("<right>");
     bench.keys("<ctrl-t>").sees("Ctrl-T up");
     assert!(bench.line("> Transform 1").contains("ah"));
-    bench.keys("<ctrl-s>").sees("proto ah mode transport tmpl proto esp mode transport").keys("<enter>").sees("Policies 1");
+    bench
+        .keys("<ctrl-s>")
+        .sees("proto ah mode transport tmpl proto esp mode transport")
+        .keys("<enter>")
+        .sees("Policies 1");
     let policy = bench.kernel.policies().unwrap().remove(0);
     let protocols: Vec<_> = policy.templates.iter().map(|template| template.protocol).collect();
     assert_eq!(protocols, [IpsecProtocol::Ah, IpsecProtocol::Esp]);

@@ -6,7 +6,8 @@ use espial::console::event::Event;
 use espial::kernel::{Cause, Kernel, KernelError, Operation};
 use espial::model::{IpsecProtocol, KernelEvent, Sa, SaSpec, Spi, XfrmStatistics};
 
-fn article() -> Bench {
+/// The article's listing, which has some traffic.
+pub fn article() -> Bench {
     Bench::with(
         |kernel| {
             for sa in article_sas() {
