@@ -448,6 +448,14 @@ fn sa_modes() -> Vec<Case<SaSpec>> {
         ),
         (
             |s| {
+                mobile(s);
+                hmac(s, IpsecProtocol::Routing);
+            },
+            (Error, "have no algorithms"),
+            Refuses("Invalid attributes for DSTOPTS/ROUTING"),
+        ),
+        (
+            |s| {
                 gcm(s);
                 s.mode = Mode::Iptfs;
             },
