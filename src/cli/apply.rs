@@ -104,7 +104,7 @@ fn read(path: &Path) -> anyhow::Result<(String, Zeroizing<String>)> {
 
 /// Everything that a reader gives, up to one byte more than a script may have. A vector that grew by itself would leave
 /// copies behind; here each buffer is wiped when a larger one takes its place.
-fn read_wiping(mut reader: impl Read) -> io::Result<Zeroizing<Vec<u8>>> {
+pub(super) fn read_wiping(mut reader: impl Read) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(vec![0; 64 * 1024]);
     let mut length = 0;
     while length <= MOST_BYTES {

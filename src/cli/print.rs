@@ -38,6 +38,7 @@ pub fn keys() -> String {
             Context::Peers => "sums of each peer",
             Context::Question => "a question",
             Context::Form => "a form",
+            Context::List => "transforms in a form",
             Context::Proposal => "both halves of a pair",
             Context::Choice => "a list to choose from",
             Context::Line => "a line to type",

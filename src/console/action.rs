@@ -51,7 +51,7 @@ pub enum Action {
     SortBackwards,
     /// Make an SA or a policy.
     Add,
-    /// Make the selected SA anew, with some of it changed.
+    /// Change the selected row.
     Edit,
     /// Plan what protects the traffic with another host.
     Pair,
@@ -115,6 +115,12 @@ pub enum Action {
     NextChoice,
     /// The choice before.
     PreviousChoice,
+    /// Another small form in a list.
+    AddItem,
+    /// One less.
+    RemoveItem,
+    /// Before the one before it.
+    MoveItemUp,
     /// Make up a key or a number.
     Generate,
     /// Send what the form says.
@@ -167,7 +173,7 @@ impl Action {
             Self::Sort => "sort by the next column",
             Self::SortBackwards => "turn the order round",
             Self::Add => "add",
-            Self::Edit => "edit: make the SA anew, changed",
+            Self::Edit => "edit: change the row",
             Self::Pair => "pair: protect the traffic with another host",
             Self::Delete => "delete the row (asks first)",
             Self::Flush => "flush: delete all that is listed (asks first)",
@@ -199,6 +205,9 @@ impl Action {
             Self::PreviousField => "field before",
             Self::NextChoice => "next choice",
             Self::PreviousChoice => "choice before",
+            Self::AddItem => "another transform",
+            Self::RemoveItem => "remove the transform",
+            Self::MoveItemUp => "move the transform up",
             Self::Generate => "make up a random key or a free SPI",
             Self::Submit => "send the form",
             Self::MakeHere => "yes: make this host's half",
@@ -238,6 +247,9 @@ impl Action {
             Self::ItsPackets => "packets",
             Self::Record => "record",
             Self::Peers => "peers",
+            Self::AddItem => "another",
+            Self::RemoveItem => "remove",
+            Self::MoveItemUp => "up",
             Self::Generate => "random",
             Self::Submit => "send",
             Self::Edit => "edit",

@@ -33,6 +33,8 @@ pub enum Context {
     Question,
     /// A form.
     Form,
+    /// A list of small forms within a form.
+    List,
     /// What is to protect the traffic with another host.
     Proposal,
     /// A list to choose from.
@@ -137,6 +139,7 @@ pub static BINDINGS: &[Binding] = {
         hint(C::Policies, &[key(K::Enter)], A::Open),
         hint(C::Policies, &[char('a')], A::Add),
         hint(C::Policies, &[char('A')], A::Pair),
+        bind(C::Policies, &[char('e')], A::Edit),
         hint(C::Policies, &[char('d'), key(K::Delete)], A::Delete),
         hint(C::Policies, &[char('F')], A::Flush),
         hint(C::Policies, &[char('c')], A::Check),
@@ -209,6 +212,9 @@ pub static BINDINGS: &[Binding] = {
         bind(C::Question, &[char('k'), key(K::Up)], A::Up),
         bind(C::Question, &[key(K::PageUp)], A::PageUp),
         bind(C::Question, &[key(K::PageDown)], A::PageDown),
+        hint(C::List, &[ctrl('n')], A::AddItem),
+        hint(C::List, &[ctrl('x')], A::RemoveItem),
+        hint(C::List, &[ctrl('t')], A::MoveItemUp),
         hint(C::Form, &[key(K::Tab), key(K::Down)], A::NextField),
         bind(C::Form, &[key(K::Enter)], A::Accept),
         bind(C::Form, &[key(K::BackTab), key(K::Up)], A::PreviousField),

@@ -48,8 +48,8 @@ use super::view;
 use crate::capture::{self, Method, Probe, Prober};
 use crate::kernel::follow::{Follower, Resync};
 use crate::kernel::{Kernel, KernelError, Support, XfrmKernel, together};
-use crate::model::Secret;
 use crate::model::pair::Half;
+use crate::model::{Secret, Spi};
 use crate::packet::Filter;
 use crate::privilege::write_private;
 
@@ -468,21 +468,12 @@ fn add_there(mut kernel: XfrmKernel, sender: &mpsc::Sender<Event>, wanted: &bloc
     }
 }
 
-fn carry_out(kernel: &mut Option<XfrmKernel>, change: &Change) -> Result<(), KernelError> {
+fn carry_out(kernel: &mut Option<XfrmKernel>, change: &Change) -> Result<Option<Spi>, KernelError> {
     let kernel = match kernel {
         Some(kernel) => kernel,
         None => kernel.insert(XfrmKernel::open()?),
     };
-    match change {
-        Change::AddSa(spec) => kernel.add_sa(spec),
-        Change::ReplaceSa { id, spec } => together::replace_sa(kernel, id, spec),
-        Change::DeleteSa(id) => kernel.delete_sa(id),
-        Change::FlushSas(protocol) => kernel.flush_sas(*protocol),
-        Change::AddPolicy(spec) => kernel.add_policy(spec),
-        Change::DeletePolicy(id) => kernel.delete_policy(id),
-        Change::FlushPolicies(kind) => kernel.flush_policies(*kind),
-        Change::AddHalf(half) => together::add(kernel, half),
-    }
+    change.carry_out(kernel)
 }
 
 fn poll(sender: &mpsc::Sender<Event>, wanted: &blocking::Receiver<Wanted>) {

@@ -13,8 +13,8 @@ use super::clock::Clock;
 use super::columns::{PolicyColumn, SaColumn, SaRow};
 use super::command::{Command, Outcome, Wanted};
 use super::event::{Event, Now, Polled};
-use super::form::Form;
 use super::form::check::CheckPlan;
+use super::form::{Form, Progress};
 use super::keymap::{self, Context, Key};
 use crate::kernel::Update;
 use crate::kernel::follow::Snapshot;
@@ -27,6 +27,7 @@ pub mod feed;
 pub mod line;
 pub mod log;
 mod on_action;
+mod on_form;
 mod on_kernel;
 mod on_packet;
 pub mod packets;
@@ -300,7 +301,7 @@ impl State {
             Event::KernelSilent(error) => self.on_silence(&error),
             Event::Polled(polled) => self.on_polled(*polled, commands),
             Event::Supported(support) => self.on_support(support),
-            Event::Done(outcome) => self.on_outcome(&outcome),
+            Event::Done(outcome) => self.on_outcome(&outcome, commands),
             Event::DoneThere(result) => self.on_done_there(result),
             Event::Saved { path, result } => self.on_saved(&path, result),
             Event::Frames { generation, batch } => {
@@ -340,6 +341,9 @@ impl State {
                 vec![Context::Reading, Context::Always]
             }
             Some(Layer::Question(_)) => vec![Context::Question, Context::Always],
+            Some(Layer::Form(form)) if form.list_is_focused() && form.progress() == &Progress::Editing => {
+                vec![Context::List, Context::Form, Context::Always]
+            }
             Some(Layer::Form(_)) => vec![Context::Form, Context::Always],
             Some(Layer::Proposal(_)) => vec![Context::Proposal, Context::Always],
             Some(Layer::Choice(_)) => vec![Context::Choice, Context::Always],
@@ -367,11 +371,15 @@ impl State {
             // A blank and the arrows choose among options, but in a field of text they are for the text.
             (Some(_), Some((true, true))) | (None, Some((true, _))) => self.on_typed(key),
             (Some(action), _) if self.setting.read_only && action.is_dangerous() => {
-                self.warn("espial was started read-only: nothing can be changed here".to_owned());
+                self.refuse_to_change();
             }
             (Some(action), _) => self.on_action(action, commands),
             (None, _) => {}
         }
+    }
+
+    fn refuse_to_change(&mut self) {
+        self.warn("espial was started read-only: nothing can be changed here".to_owned());
     }
 
     /// Whether the keys of this SA are to be shown now, and for how many more seconds.

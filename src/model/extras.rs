@@ -164,7 +164,7 @@ pub struct SaExtras {
 
 impl SaExtras {
     /// What most SAs have.
-    const NONE: Self = Self {
+    pub const NONE: Self = Self {
         encapsulation: None,
         output_mark: None,
         tfc_padding: None,

@@ -268,7 +268,9 @@ pub struct SaFlags(pub u8);
 impl SaFlags {
     /// Extended sequence numbers, RFC 4303 section 2.2.1.
     pub const ESN: u8 = 128;
-    const NAMES: [&str; 8] = ["noecn", "decap-dscp", "nopmtudisc", "wildrecv", "icmp", "af-unspec", "align4", "esn"];
+    /// The words of `ip xfrm`, by bit; the last is [`SaFlags::ESN`].
+    pub const NAMES: [&str; 8] =
+        ["noecn", "decap-dscp", "nopmtudisc", "wildrecv", "icmp", "af-unspec", "align4", "esn"];
 
     /// Whether an SA that names no packets is for those of both families.
     pub fn any_family(self) -> bool {

@@ -74,7 +74,11 @@ fn a_file_may_come_through_a_pipe() {
     assert_eq!(lines(&output), lines(&packets(&["-r", &vector("gcm128-16.pcap"), "--json"])));
     command.stdin(fs::File::open(vector("esp_sa")).unwrap());
     let output = command.output().unwrap();
-    assert_eq!(output.stderr, b"espial: standard input: this is neither a pcap nor a pcapng file\n", "{output:?}");
+    assert_eq!(
+        output.stderr,
+        b"espial: standard input: this is neither a pcap nor a pcapng file (behind frame 0, at byte 0)\n",
+        "{output:?}"
+    );
 }
 
 #[test]

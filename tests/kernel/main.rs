@@ -15,6 +15,7 @@ mod apply;
 mod checks;
 mod console;
 mod evidence;
+mod forms;
 mod pair;
 mod printed;
 mod reads;
@@ -55,10 +56,11 @@ fn main() {
     });
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let groups: [(&str, &[Test]); 10] = [
+    let groups: [(&str, &[Test]); 11] = [
         ("writes", writes::TESTS),
         ("checks", checks::TESTS),
         ("reads", reads::TESTS),
+        ("forms", forms::TESTS),
         ("pair", pair::TESTS),
         ("apply", apply::TESTS),
         ("printed", printed::TESTS),

@@ -3,15 +3,16 @@
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
+use super::field::{Description, FieldId as F, words};
 use super::reading::address;
-use super::{Complaint, Description, FieldId as F, Form, Kind, Made, Plan, words};
+use super::{Complaint, Form, Made, Plan};
 use crate::capture::Probe;
 
 /// The form that begins a check.
 pub static PLAN: Plan = Plan {
     title: "Is the traffic with a peer encrypted?",
     button: "Watch",
-    fields: FIELDS,
+    fields: &[FIELDS],
     check: |form| read(form).1,
     beside: |_, _, _| Vec::new(),
     make: |form| read(form).0.map(Box::new).map(Made::Check),
@@ -56,46 +57,23 @@ const UDP: &str = "udp";
 const SECONDS: RangeInclusive<u64> = 1..=86_400;
 
 static FIELDS: &[Description] = &[
-    Description {
-        id: F::Destination,
-        label: "Peer",
-        help: "The host at the other end; also one behind a tunnel.",
-        kind: Kind::Text,
-        initial: "",
-        applies: |_| true,
-    },
-    Description {
-        id: F::Text,
-        label: "Text",
-        help: "What must be nowhere on the wire, and is to be found after decryption; empty: only whether all is encrypted.",
-        kind: Kind::Text,
-        initial: "",
-        applies: |_| true,
-    },
-    Description {
-        id: F::Probe,
-        label: "Send it",
-        help: "Sends the text (or a line of our own) to the peer every second, so that there is something to see.",
-        kind: Kind::Choice(|_| words(&["no", ICMP, UDP])),
-        initial: "no",
-        applies: |_| true,
-    },
-    Description {
-        id: F::DestinationPort,
-        label: "To port",
-        help: "Nobody has to listen there.",
-        kind: Kind::Text,
-        initial: "9",
-        applies: |form| form.value(F::Probe) == UDP,
-    },
-    Description {
-        id: F::Seconds,
-        label: "Seconds",
-        help: "For how long to watch.",
-        kind: Kind::Text,
-        initial: "10",
-        applies: |_| true,
-    },
+    Description::text(F::Destination, "Peer", "The host at the other end; also one behind a tunnel."),
+    Description::text(
+        F::Text,
+        "Text",
+        "What must be nowhere on the wire, and is to be found after decryption; empty: only whether all is encrypted.",
+    ),
+    Description::choice(
+        F::Probe,
+        "Send it",
+        |_| words(&["no", ICMP, UDP]),
+        "Sends the text (or a line of our own) to the peer every second, so that there is something to see.",
+    )
+    .initially("no"),
+    Description::text(F::DestinationPort, "To port", "Nobody has to listen there.")
+        .initially("9")
+        .when(|form| form.value(F::Probe) == UDP),
+    Description::text(F::Seconds, "Seconds", "For how long to watch.").initially("10"),
 ];
 
 /// What is to be looked at as far as it can be read, and what is wrong.

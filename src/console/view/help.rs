@@ -6,7 +6,7 @@ use ratatui::text::{Line, Span};
 
 use super::widget::{draw_lines, draw_more, draw_popup};
 use crate::console::keymap::{self, Context};
-use crate::console::state::line::COMMANDS;
+use crate::console::state::line::commands;
 use crate::console::state::{Reading, State};
 use crate::console::theme::{Role, Theme};
 
@@ -26,7 +26,7 @@ pub fn draw(
     }
     lines.push(Line::default());
     lines.push(Line::styled("Commands, behind :", theme.style(Role::Header)));
-    for command in COMMANDS {
+    for command in commands(state.setting.read_only) {
         let name = format!("{} {}", command.names.first().unwrap_or(&""), command.argument);
         lines.push(row(theme, name.trim_end(), command.help));
     }
@@ -51,6 +51,7 @@ fn row<'a>(theme: &Theme, keys: &str, help: &'a str) -> Line<'a> {
 mod tests {
     use super::*;
     use crate::console::keymap::BINDINGS;
+    use crate::console::state::line::COMMANDS;
 
     #[test]
     fn no_sentence_is_cut() {
