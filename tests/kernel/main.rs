@@ -15,12 +15,14 @@ mod apply;
 mod checks;
 mod console;
 mod evidence;
+mod matrix;
 mod pair;
 mod printed;
 mod reads;
 #[path = "../terminal/session.rs"]
 #[allow(dead_code, reason = "the terminal tests use all of it")]
 mod session;
+mod verdicts;
 mod wire;
 mod world;
 mod writes;
@@ -51,7 +53,7 @@ fn main() {
     });
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let groups: [(&str, &[Test]); 10] = [
+    let groups: [(&str, &[Test]); 12] = [
         ("writes", writes::TESTS),
         ("checks", checks::TESTS),
         ("reads", reads::TESTS),
@@ -61,6 +63,8 @@ fn main() {
         ("acquire", acquire::TESTS),
         ("wire", wire::TESTS),
         ("evidence", evidence::TESTS),
+        ("verdicts", verdicts::TESTS),
+        ("matrix", matrix::TESTS),
         ("console", console::TESTS),
     ];
     let trials = groups.into_iter().flat_map(|(group, tests)| {
