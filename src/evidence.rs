@@ -21,6 +21,8 @@ mod judge;
 mod keys;
 mod look;
 mod memory;
+mod opinion;
+mod parts;
 mod policies;
 mod sequence;
 mod totals;

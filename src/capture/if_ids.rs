@@ -27,22 +27,25 @@ fn dump() -> io::Result<HashMap<u32, IfId>> {
     request.serialize(&mut bytes);
     socket.send(&bytes, 0)?;
     let mut found = HashMap::new();
-    loop {
-        let (datagram, _) = socket.recv_from_full()?;
-        let mut rest = &datagram[..];
-        while !rest.is_empty() {
-            let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest).map_err(io::Error::other)?;
-            match &message.payload {
-                NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => {
-                    found.extend(if_id(link).map(|id| (link.header.index, id)));
-                }
-                NetlinkPayload::Done(_) | NetlinkPayload::Error(_) => return Ok(found),
-                _ => {}
+    while read(&socket.recv_from_full()?.0, &mut found)? {}
+    Ok(found)
+}
+
+/// Reads the messages of a datagram; whether more will come.
+fn read(mut datagram: &[u8], found: &mut HashMap<u32, IfId>) -> io::Result<bool> {
+    while !datagram.is_empty() {
+        let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(datagram).map_err(io::Error::other)?;
+        match &message.payload {
+            NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => {
+                found.extend(if_id(link).map(|id| (link.header.index, id)));
             }
-            let length = usize::try_from(message.header.length).unwrap_or(usize::MAX).next_multiple_of(4);
-            rest = rest.get(length..).unwrap_or_default();
+            NetlinkPayload::Done(_) | NetlinkPayload::Error(_) => return Ok(false),
+            _ => {}
         }
+        let length = usize::try_from(message.header.length).unwrap_or(usize::MAX).next_multiple_of(4);
+        datagram = datagram.get(length..).unwrap_or_default();
     }
+    Ok(true)
 }
 
 fn if_id(link: &LinkMessage) -> Option<IfId> {
@@ -57,4 +60,55 @@ fn if_id(link: &LinkMessage) -> Option<IfId> {
         }),
         _ => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An attribute around bytes.
+    fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(4 + value.len()).unwrap();
+        let mut bytes = [length.to_ne_bytes(), kind.to_ne_bytes()].concat();
+        bytes.extend(value);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    }
+
+    fn message(kind: u16, body: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(16 + body.len()).unwrap();
+        let mut bytes = length.to_ne_bytes().to_vec();
+        bytes.extend([kind, 0].map(u16::to_ne_bytes).concat());
+        bytes.extend([0; 8]);
+        bytes.extend(body);
+        bytes
+    }
+
+    /// `RTM_NEWLINK` of an interface of this kind, with what belongs to the kind.
+    fn link(index: i32, kind: &str, data: &[u8]) -> Vec<u8> {
+        let mut body = vec![0; 4];
+        body.extend(index.to_ne_bytes());
+        body.extend([0; 8]);
+        // IFLA_LINKINFO: IFLA_INFO_KIND and IFLA_INFO_DATA.
+        let kind = attribute(1, format!("{kind}\0").as_bytes());
+        body.extend(attribute(18, &[kind, attribute(2, data)].concat()));
+        message(16, &body)
+    }
+
+    #[test]
+    fn xfrm_interfaces_are_told_with_their_numbers() {
+        // IFLA_XFRM_LINK and IFLA_XFRM_IF_ID.
+        let xfrm = [attribute(1, &2_u32.to_ne_bytes()), attribute(2, &42_u32.to_ne_bytes())].concat();
+        let datagram = [link(7, "xfrm", &xfrm), link(8, "dummy", &[]), link(9, "vlan", &xfrm)].concat();
+        let mut found = HashMap::new();
+        assert!(read(&datagram, &mut found).unwrap());
+        assert_eq!(found, [(7, IfId(42))].into());
+        assert!(!read(&message(3, &[0; 4]), &mut found).unwrap());
+        assert!(read(&datagram[..20], &mut found).is_err());
+    }
+
+    #[test]
+    fn this_kernel_answers() {
+        assert!(dump().is_ok());
+    }
 }

@@ -201,16 +201,12 @@ impl Fragments {
             return Taken::Dropped;
         }
         let (whole, known) = (assembly.whole(), assembly.first);
-        match whole {
-            Some((packet, parts)) => {
-                self.drop_packet(part.key);
-                Taken::Whole(packet, parts)
-            }
-            None => {
-                self.make_room();
-                Taken::Waits(known)
-            }
+        if let Some((packet, parts)) = whole {
+            self.drop_packet(part.key);
+            return Taken::Whole(packet, parts);
         }
+        self.make_room();
+        Taken::Waits(known)
     }
 
     fn drop_packet(&mut self, key: Key) {

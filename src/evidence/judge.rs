@@ -7,14 +7,13 @@ use std::iter;
 use std::net::IpAddr;
 
 use super::copies::Copies;
-use super::fragments::{First, Fragments, Part, Taken};
-use super::keys::Trial;
-use super::memory::{Preparation, Prepared, encrypts};
+use super::fragments::{Fragments, Part};
+use super::opinion::{Newest, Opinion};
 use super::policies;
-use super::{Evidence, Finding, Known, Policies, Reason, SaMemory, Sight, Totals, Verdict};
-use crate::crypto::{EspTransform, Icv, Malformed, NotOpened, Unready, ipcomp};
+use super::{Evidence, Finding, Policies, Reason, SaMemory, Sight, Totals, Verdict};
+use crate::crypto::{Malformed, Unready};
 use crate::model::{Flow, IfId, IpsecProtocol, UpperProtocol};
-use crate::packet::{Direction, Dissection, Header, IpsecHeader, Layer, LinkType, Protocol, dissect_above_ip};
+use crate::packet::{Direction, Dissection, Header, IpsecHeader, LinkType, Protocol};
 
 /// Everything that frames are judged by, and what was found so far.
 #[derive(Default)]
@@ -30,19 +29,9 @@ pub struct Judge {
     /// The xfrm interfaces by their index.
     pub xfrm_interfaces: HashMap<u32, IfId>,
     pub(super) copies: Copies,
-    fragments: Fragments,
+    pub(super) fragments: Fragments,
     /// The ESP payload that was decrypted last: who looks into the frame at once need not do it again.
     pub(super) newest: Newest,
-}
-
-/// A decrypted payload, with what it was decrypted from.
-#[derive(Default)]
-pub(super) struct Newest {
-    pub(super) serial: Option<u64>,
-    pub(super) esp: Vec<u8>,
-    pub(super) plaintext: Vec<u8>,
-    pub(super) payload_length: usize,
-    pub(super) next_header: u8,
 }
 
 impl fmt::Debug for Judge {
@@ -52,22 +41,15 @@ impl fmt::Debug for Judge {
     }
 }
 
-/// What a header's SA says of it.
-struct Opinion {
-    serial: Option<u64>,
-    sequence: u64,
-    finding: Finding,
-}
-
 /// Where an IPsec header stands in its frame.
-struct Place<'a> {
-    header: IpsecHeader,
+pub(super) struct Place<'a> {
+    pub(super) header: IpsecHeader,
     /// The packet from its IP header on.
-    packet: &'a [u8],
+    pub(super) packet: &'a [u8],
     /// Where the header begins in it.
-    at: usize,
+    pub(super) at: usize,
     /// From the header to the end of what it covers.
-    covered: &'a [u8],
+    pub(super) covered: &'a [u8],
 }
 
 impl Judge {
@@ -114,54 +96,6 @@ impl Judge {
         evidence
     }
 
-    /// A part of a packet proves nothing, but what it shows in clear can be read all the same.
-    fn weigh_part(
-        &mut self,
-        part: &Part<'_>,
-        sight: Sight<'_>,
-        direction: Option<Direction>,
-        dissection: &Dissection,
-        interface: u32,
-    ) -> Evidence {
-        if direction == Some(Direction::In) && self.is_copy(sight, dissection) {
-            return Evidence::plain(Verdict::Copy, vec![Reason::Decrypted]);
-        }
-        let first = part.is_first().then(|| first_of(dissection, interface)).flatten();
-        let taken = self.fragments.take(part, first, sight.at_ns);
-        let first = match taken {
-            Taken::Whole(packet, parts) => {
-                return self.weigh_whole(packet, Some(Reason::PutTogether(parts)), sight, direction, interface);
-            }
-            Taken::Waits(known) => first.or(known),
-            Taken::Dropped => first,
-        };
-        let reason = if taken == Taken::Dropped { Reason::ContradictingPart } else { Reason::PartOfPacket };
-        let verdict = if taken == Taken::Dropped { Verdict::Unproven } else { Verdict::Part };
-        match first {
-            Some(First::Clear(flow)) => self.weigh_clear(sight, direction, dissection, Some(flow)),
-            Some(First::KeyExchange) => Evidence::plain(Verdict::Ike, Vec::new()),
-            Some(First::Protected) => Evidence::plain(verdict, vec![reason]),
-            None if may_carry_ipsec(part.protocol()) => Evidence::plain(verdict, vec![reason]),
-            None => self.weigh_clear(sight, direction, dissection, flow(dissection, interface)),
-        }
-    }
-
-    /// The frame completes a packet: all is said of that.
-    fn weigh_whole(
-        &mut self,
-        packet: Box<[u8]>,
-        together: Option<Reason>,
-        sight: Sight<'_>,
-        direction: Option<Direction>,
-        interface: u32,
-    ) -> Evidence {
-        let dissection = self.dissect(LinkType::RawIp, &packet);
-        let sight = Sight { link: LinkType::RawIp, bytes: &packet, ..sight };
-        let evidence = self.weigh(sight, direction, &dissection, interface);
-        let reasons = evidence.reasons.into_iter().chain(together).collect();
-        Evidence { reasons, whole: Some(packet), ..evidence }
-    }
-
     /// Forgets the sums.
     pub fn forget_totals(&mut self) {
         self.totals = Totals::default();
@@ -176,7 +110,7 @@ impl Judge {
         }
     }
 
-    fn weigh(
+    pub(super) fn weigh(
         &mut self,
         sight: Sight<'_>,
         direction: Option<Direction>,
@@ -209,7 +143,7 @@ impl Judge {
         self.weigh_clear(sight, direction, dissection, flow(dissection, interface))
     }
 
-    fn weigh_clear(
+    pub(super) fn weigh_clear(
         &mut self,
         sight: Sight<'_>,
         direction: Option<Direction>,
@@ -275,7 +209,7 @@ impl Judge {
         Some(Reason::XfrmInterface(policy.map(|demand| Box::new(demand.policy))))
     }
 
-    fn is_copy(&mut self, sight: Sight<'_>, dissection: &Dissection) -> bool {
+    pub(super) fn is_copy(&mut self, sight: Sight<'_>, dissection: &Dissection) -> bool {
         let packet = first_ip(dissection).and_then(|range| sight.bytes.get(range));
         packet.is_some_and(|packet| self.copies.take(packet, sight.at_ns))
     }
@@ -337,212 +271,12 @@ impl Judge {
         }
         evidence
     }
-
-    fn opinion(&mut self, place: &Place<'_>, at_ns: u64, direction: Option<Direction>) -> Opinion {
-        let header = place.header;
-        let Self { memory, copies, newest, .. } = self;
-        let is_inbound = direction == Some(Direction::In);
-        let mut best: Option<Opinion> = None;
-        for known in memory.of_packet(header.destination, header.protocol, header.spi, at_ns) {
-            let sequence = known.sequence(header.sequence.unwrap_or(0));
-            let is_expected = is_inbound && memory.may_carry_packets(known);
-            let asked = Asked::of(known, sequence);
-            let finding = examine(&asked, place, is_expected.then_some(&mut *copies), newest, at_ns);
-            let opinion = Opinion { serial: Some(known.serial), sequence, finding };
-            if matches!(opinion.finding, Finding::Authentic { .. }) {
-                return opinion;
-            }
-            best.get_or_insert(opinion);
-        }
-        let given = self.by_given_keys(place, at_ns, is_inbound);
-        let is_better = |given: &Opinion| match (&given.finding, best.as_ref().map(|best| &best.finding)) {
-            (Finding::Authentic { .. }, _) | (_, None) => true,
-            (Finding::NoIcv, Some(Finding::Unready(_))) => true,
-            (_, Some(_)) => false,
-        };
-        let none = || {
-            let finding =
-                if self.memory.is_unreadable() { Finding::SasUnreadable } else { Finding::NoSa(header.destination) };
-            Opinion { serial: None, sequence: 0, finding }
-        };
-        given.filter(is_better).or(best).unwrap_or_else(none)
-    }
-
-    /// What the keys say that were given by hand. An SA is drawn from the first that is right; if none can be wrong, from
-    /// the first of those.
-    fn by_given_keys(&mut self, place: &Place<'_>, at_ns: u64, is_inbound: bool) -> Option<Opinion> {
-        let Self { memory, copies, newest, .. } = self;
-        let trials = memory.trials(&place.header, at_ns);
-        let serial = memory.next_serial();
-        let mut best: Option<(Finding, &Trial)> = None;
-        for trial in &trials {
-            let asked = Asked { serial, prepared: &trial.prepared, encrypts: trial.encrypts, sequence: trial.sequence };
-            let expects = (is_inbound && trial.is_tunnel).then_some(&mut *copies);
-            let finding = examine(&asked, place, expects, newest, at_ns);
-            let rank = |finding: &Finding| match finding {
-                Finding::Authentic { .. } => 2,
-                Finding::NoIcv => 1,
-                _ => 0,
-            };
-            let is_right = rank(&finding) == 2;
-            if best.as_ref().is_none_or(|(best, _)| rank(&finding) > rank(best)) {
-                best = Some((finding, trial));
-            }
-            if is_right {
-                break;
-            }
-        }
-        let (finding, trial) = best?;
-        let is_drawn = matches!(finding, Finding::Authentic { .. } | Finding::NoIcv);
-        let serial = is_drawn.then(|| memory.draw(trial, &place.header, at_ns)).flatten();
-        Some(Opinion { serial, sequence: trial.sequence, finding })
-    }
 }
 
 impl Evidence {
     /// Of what no SA is about.
-    fn plain(verdict: Verdict, reasons: Vec<Reason>) -> Self {
+    pub(super) fn plain(verdict: Verdict, reasons: Vec<Reason>) -> Self {
         Self { verdict, reasons: reasons.into(), sas: Box::default(), whole: None }
-    }
-}
-
-/// An SA that is asked about a packet, or a key that is tried on it.
-struct Asked<'a> {
-    serial: u64,
-    prepared: &'a Preparation,
-    encrypts: bool,
-    /// The packet's whole sequence number.
-    sequence: u64,
-}
-
-impl<'a> Asked<'a> {
-    fn of(known: &'a Known, sequence: u64) -> Self {
-        Self { serial: known.serial, prepared: known.prepared(), encrypts: encrypts(&known.algorithms), sequence }
-    }
-}
-
-/// Asks an SA about a packet. What an inbound tunnel carries is expected to be shown again.
-fn examine(
-    asked: &Asked<'_>,
-    place: &Place<'_>,
-    copies: Option<&mut Copies>,
-    newest: &mut Newest,
-    at_ns: u64,
-) -> Finding {
-    let high = u32::try_from(asked.sequence >> 32).unwrap_or(0);
-    let encrypted = asked.encrypts;
-    let prepared = match asked.prepared {
-        Ok(prepared) => &**prepared,
-        Err(unready) => {
-            if let Some(copies) = copies {
-                copies.expect_unopened(at_ns);
-            }
-            return Finding::Unready(unready.clone());
-        }
-    };
-    match (prepared, copies) {
-        (Prepared::Comp, copies) => {
-            if let Some(copies) = copies {
-                expect_payload(copies, 108, place.covered, at_ns);
-            }
-            Finding::Authentic { encrypted: false }
-        }
-        (Prepared::Ah(transform), copies) => match transform.verify(place.packet, place.at, high) {
-            Ok(icv) => {
-                if let (Icv::Good, Some(copies)) = (icv, copies) {
-                    let inner = place.covered.get(12 + transform.icv_length().next_multiple_of(4)..);
-                    let next_header = place.covered.first().copied().unwrap_or_default();
-                    // IPComp behind AH is a header that is seen by itself.
-                    if next_header != 108 {
-                        expect_payload(copies, next_header, inner.unwrap_or_default(), at_ns);
-                    }
-                }
-                of_icv(icv, false)
-            }
-            Err(malformed) => Finding::Malformed(malformed),
-        },
-        (Prepared::Esp(transform), mut copies) => {
-            // Who only waits for a copy does not decrypt much with a slow cipher for it.
-            if let Some(waiting) = &mut copies
-                && transform.is_slow()
-                && !waiting.may_open(place.covered.len(), at_ns)
-            {
-                waiting.expect_unopened(at_ns);
-                copies = None;
-            }
-            if copies.is_none() && !transform.is_combined() {
-                return verified(transform, place.covered, high, encrypted);
-            }
-            match newest.open(asked.serial, transform, place.covered, high) {
-                Ok(icv) => {
-                    if let Some(copies) = copies {
-                        expect_payload(copies, newest.next_header, newest.payload(), at_ns);
-                    }
-                    of_icv(icv, encrypted)
-                }
-                Err(NotOpened::BadIcv) => Finding::WrongIcv,
-                Err(NotOpened::Malformed(malformed)) => Finding::Malformed(malformed),
-            }
-        }
-    }
-}
-
-impl Newest {
-    fn open(&mut self, serial: u64, transform: &EspTransform, esp: &[u8], high: u32) -> Result<Icv, NotOpened> {
-        self.serial = None;
-        let opened = transform.open(esp, high, &mut self.plaintext)?;
-        self.esp.clear();
-        self.esp.extend_from_slice(esp);
-        (self.serial, self.payload_length, self.next_header) =
-            (Some(serial), opened.payload_length, opened.next_header);
-        Ok(opened.icv)
-    }
-
-    /// The packet that was inside, if it was a whole one.
-    pub(super) fn inner(&self) -> Option<Dissection> {
-        matches!(self.next_header, 4 | 41).then(|| dissect_above_ip(self.next_header, self.payload()))
-    }
-
-    /// What was inside.
-    pub(super) fn payload(&self) -> &[u8] {
-        self.plaintext.get(..self.payload_length).unwrap_or_default()
-    }
-}
-
-fn verified(transform: &EspTransform, esp: &[u8], high: u32, encrypted: bool) -> Finding {
-    match transform.verify(esp, high) {
-        Ok(icv) => of_icv(icv, encrypted),
-        Err(malformed) => Finding::Malformed(malformed),
-    }
-}
-
-/// What was in a payload the kernel will show once more if it is a packet, or was one before it was compressed.
-fn expect_payload(copies: &mut Copies, next_header: u8, payload: &[u8], at_ns: u64) {
-    match (next_header, payload) {
-        (4 | 41, packet) => expect(copies, packet, at_ns),
-        (108, [4 | 41, _, _, _, compressed @ ..]) => {
-            if let Ok(packet) = ipcomp::inflate(compressed) {
-                expect(copies, &packet, at_ns);
-            }
-        }
-        _ => {}
-    }
-}
-
-/// The kernel will show this packet once more.
-fn expect(copies: &mut Copies, packet: &[u8], at_ns: u64) {
-    copies.expect(packet, at_ns);
-    let version = packet.first().map_or(0, |byte| byte >> 4);
-    if let Some(flow) = flow(&dissect_above_ip(if version == 6 { 41 } else { 4 }, packet), 0) {
-        copies.expect_flow(flow, at_ns);
-    }
-}
-
-fn of_icv(icv: Icv, encrypted: bool) -> Finding {
-    match icv {
-        Icv::Good => Finding::Authentic { encrypted },
-        Icv::Bad => Finding::WrongIcv,
-        Icv::Absent => Finding::NoIcv,
     }
 }
 
@@ -605,28 +339,6 @@ fn places<'a>(bytes: &'a [u8], dissection: &Dissection) -> impl Iterator<Item = 
             covered: bytes.get(covered).unwrap_or_default(),
         })
     })
-}
-
-/// What the first part of a packet says of the others.
-fn first_of(dissection: &Dissection, interface: u32) -> Option<First> {
-    let hides = |layer: &Layer| match &layer.header {
-        Header::Esp(_) | Header::Ah(_) | Header::TcpStreamPiece | Header::TcpMessage(_) => true,
-        // Too little of it came to tell what it is.
-        Header::Unreadable(_) => true,
-        _ => false,
-    };
-    if dissection.layers().iter().any(hides) {
-        return Some(First::Protected);
-    }
-    if dissection.is_key_exchange() {
-        return Some(First::KeyExchange);
-    }
-    flow(dissection, interface).map(First::Clear)
-}
-
-/// Whether behind this protocol there may be ESP, AH or IKE: they themselves, UDP and TCP.
-fn may_carry_ipsec(protocol: u8) -> bool {
-    matches!(protocol, 6 | 17 | 50 | 51)
 }
 
 fn ends(dissection: &Dissection) -> Option<(IpAddr, IpAddr)> {

@@ -27,8 +27,8 @@ pub const TESTS: &[Test] = &[
     ("a_policy_that_is_gone_on_one_side_is_found", one_side_forgets),
 ];
 
-const ESPIAL: &str = env!("CARGO_BIN_EXE_espial");
-const KEY: &str = "0x0102030405060708090a0b0c0d0e0f1011121314";
+pub const ESPIAL: &str = env!("CARGO_BIN_EXE_espial");
+pub const KEY: &str = "0x0102030405060708090a0b0c0d0e0f1011121314";
 const OTHER_KEY: &str = "0x0102030405060708090a0b0c0d0e0f1011121315";
 
 fn apply_the_article() {
@@ -42,11 +42,11 @@ fn apply_the_article() {
 }
 
 /// So many packets that fit a filter, as JSON.
-fn packets(count: u32, filter: &str) -> Vec<Value> {
+pub fn packets(count: u32, filter: &str) -> Vec<Value> {
     packets_on(None, count, filter)
 }
 
-fn packets_on(interface: Option<&str>, count: u32, filter: &str) -> Vec<Value> {
+pub fn packets_on(interface: Option<&str>, count: u32, filter: &str) -> Vec<Value> {
     let count_words = count.to_string();
     let place = interface.into_iter().flat_map(|name| ["-i", name]);
     let output = run(ESPIAL, ["packets", "--json", "-c", &count_words].into_iter().chain(place).chain([filter]));
@@ -58,7 +58,7 @@ fn packets_on(interface: Option<&str>, count: u32, filter: &str) -> Vec<Value> {
 }
 
 /// The status and the line that `espial check` ends in.
-fn check(arguments: &[&str]) -> (i32, String) {
+pub fn check(arguments: &[&str]) -> (i32, String) {
     let output = run(ESPIAL, ["check", "--seconds", "3"].iter().chain(arguments));
     (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
 }
@@ -132,14 +132,20 @@ fn another_key() {
 
 /// Runs something while a host sends a datagram every tenth of a second.
 fn while_sending<T>(host: &str, from: &str, to: (&str, u16), work: impl FnOnce() -> T) -> T {
+    while_saying(b"in clear", host, from, to, work)
+}
+
+/// The same with these words.
+pub fn while_saying<T>(words: &[u8], host: &str, from: &str, to: (&str, u16), work: impl FnOnce() -> T) -> T {
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
             let send = || {
                 let socket = UdpSocket::bind((from, 0)).unwrap();
+                socket.set_broadcast(true).unwrap();
                 while !stop.load(Ordering::Relaxed) {
                     // A closed port may have been told about the one before.
-                    let _ = socket.send_to(b"in clear", to);
+                    let _ = socket.send_to(words, to);
                     thread::sleep(Duration::from_millis(100));
                 }
             };
@@ -215,7 +221,7 @@ fn tunnel_copies() {
 }
 
 /// Packets that fit, as JSON: the first one, what comes while something happens, and on until there are enough.
-fn packets_during(filter: &str, deed: impl FnOnce(), is_enough: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+pub fn packets_during(filter: &str, deed: impl FnOnce(), is_enough: impl Fn(&[Value]) -> bool) -> Vec<Value> {
     let mut command = Command::new(ESPIAL);
     let mut child = command.args(["packets", "--json", filter]).stdout(Stdio::piped()).spawn().unwrap();
     let pid = rustix::process::Pid::from_child(&child);
@@ -264,29 +270,40 @@ fn out_policy_of_reblochon() {
 
 /// Puts a frame onto the wire at reblochon.
 fn inject(frame: &[u8]) {
-    use rustix::net::{AddressFamily, SendFlags, SocketType, send, socket};
-    on_reblochon(|| {
-        let address = REBLOCHON.parse().unwrap();
+    on_reblochon(|| Wire::at(REBLOCHON).put(frame));
+}
+
+/// Where frames are put onto the wire as they are.
+pub struct Wire(rustix::fd::OwnedFd);
+
+impl Wire {
+    /// At the interface of the calling thread's namespace that has this address.
+    pub fn at(address: &str) -> Self {
+        use rustix::net::{AddressFamily, SocketType, socket};
+        let address = address.parse().unwrap();
         let interfaces = interfaces();
         let place = interfaces.iter().find(|interface| interface.addresses.contains(&address)).unwrap();
         let socket = socket(AddressFamily::PACKET, SocketType::RAW, None).unwrap();
-        let mut to: libc::sockaddr_ll = libc::sockaddr_ll {
+        let to = libc::sockaddr_ll {
             sll_family: u16::try_from(libc::AF_PACKET).unwrap(),
-            sll_protocol: 0x0800_u16.to_be(),
+            sll_protocol: 0,
             sll_ifindex: i32::try_from(place.index).unwrap(),
             sll_hatype: 0,
             sll_pkttype: 0,
-            sll_halen: 6,
+            sll_halen: 0,
             sll_addr: [0; 8],
         };
-        to.sll_addr[..6].copy_from_slice(&frame[..6]);
         let length = libc::socklen_t::try_from(size_of_val(&to)).unwrap();
         // SAFETY: the kernel reads so many bytes of an address that is as long.
         #[allow(unsafe_code, reason = "no safe crate binds a packet socket")]
         let bound = unsafe { libc::bind(std::os::fd::AsRawFd::as_raw_fd(&socket), (&raw const to).cast(), length) };
         assert_eq!(bound, 0, "{}", std::io::Error::last_os_error());
-        send(&socket, frame, SendFlags::empty()).unwrap();
-    });
+        Self(socket)
+    }
+
+    pub fn put(&self, frame: &[u8]) {
+        rustix::net::send(&self.0, frame, rustix::net::SendFlags::empty()).unwrap();
+    }
 }
 
 /// The next ESP packet of this SA that arrives.
@@ -304,7 +321,7 @@ fn next_esp(spi: u32) -> Vec<u8> {
 }
 
 /// A frame whose packet ends three bytes early and says so.
-fn shortened(frame: &[u8]) -> Vec<u8> {
+pub fn shortened(frame: &[u8]) -> Vec<u8> {
     let mut short = frame[..frame.len() - 3].to_vec();
     let length = u16::try_from(short.len() - 14).unwrap().to_be_bytes();
     short[16..18].copy_from_slice(&length);

@@ -15,15 +15,14 @@ mod apply;
 mod checks;
 mod console;
 mod evidence;
-mod forms;
+    let groups: [(&str, &[Test]); 13] = [
 mod pair;
 mod printed;
 mod reads;
 #[path = "../terminal/session.rs"]
 #[allow(dead_code, reason = "the terminal tests use all of it")]
 mod session;
-#[path = "../../src/dialect/ip_script/tests/specs.rs"]
-mod specs;
+    let groups: [(&str, &[Test]); 13] = [
 mod wire;
 mod world;
 mod writes;
@@ -56,7 +55,7 @@ fn main() {
     });
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let groups: [(&str, &[Test]); 11] = [
+    let groups: [(&str, &[Test]); 13] = [
         ("writes", writes::TESTS),
         ("checks", checks::TESTS),
         ("reads", reads::TESTS),
@@ -67,6 +66,8 @@ fn main() {
         ("acquire", acquire::TESTS),
         ("wire", wire::TESTS),
         ("evidence", evidence::TESTS),
+        ("verdicts", verdicts::TESTS),
+        ("matrix", matrix::TESTS),
         ("console", console::TESTS),
     ];
     let trials = groups.into_iter().flat_map(|(group, tests)| {

@@ -93,6 +93,7 @@ fn a_packet_with_a_changed_part_is_as_wrong_as_a_changed_packet() {
 
 #[test]
 fn parts_of_a_packet_in_clear_are_each_in_clear_by_the_ports_of_the_first() {
+    use Verdict::{ClearForbidden, Part};
     let parts = cut(&ipv4(17, REBLOCHON, GOUDA, &large()), 1480);
     let mut judge = judge();
     let for_dns = policy(PolicyDirection::In, "0.0.0.0/0", 1, |spec| {
@@ -101,7 +102,6 @@ fn parts_of_a_packet_in_clear_are_each_in_clear_by_the_ports_of_the_first() {
         spec.selector.destination_port = espial::model::PortMatch::exactly(53);
     });
     judge.policies = Policies::new([for_dns].iter(), None);
-    use Verdict::{ClearForbidden, Part};
     assert_eq!(verdicts(&mut judge, &parts, Direction::In), [ClearForbidden; 3]);
     let backwards: Vec<Vec<u8>> = parts.iter().rev().cloned().collect();
     assert_eq!(verdicts(&mut judge, &backwards, Direction::In), [Part, Part, ClearForbidden]);

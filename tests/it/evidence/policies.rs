@@ -64,6 +64,18 @@ fn gcm(sa: &Sa) -> bool {
     sa.mode == Mode::Transport && sa.algorithms.aead.is_some() && sa.destination.is_ipv4()
 }
 
+/// What the first packet that is protected with GCM proves under a policy, and who judged it.
+fn gcm_under(fill: fn(&mut PolicySpec)) -> (Judge, Evidence) {
+    let sas = linux_sas();
+    let sa = sas.iter().find(|sa| gcm(sa)).unwrap();
+    let mut judge = judge_with(&sas);
+    judge.policies = Policies::new([policy(OUT, "10.9.0.0/24", 100, fill)].iter(), None);
+    let is_its = |frame: &&[u8]| dissect(LinkType::Ethernet, frame).ipsec().any(|header| header.spi == sa.spi);
+    let frame = wire::frames(LINUX).into_iter().find(is_its).unwrap();
+    let evidence = judged(&mut judge, sight(frame));
+    (judge, evidence)
+}
+
 #[test]
 fn a_packet_must_have_what_the_sub_and_the_main_policy_demand_together() {
     let check = |policies: &[Policy], verdict: Verdict, reason: &str| {
@@ -84,16 +96,11 @@ fn a_packet_must_have_what_the_sub_and_the_main_policy_demand_together() {
 
 #[test]
 fn what_is_not_protected_enough_has_a_sum_of_its_own() {
-    let sas = linux_sas();
-    let sa = sas.iter().find(|sa| gcm(sa)).unwrap();
-    let mut judge = judge_with(&sas);
-    judge.policies = Policies::new([policy(OUT, "10.9.0.0/24", 100, demands_ah)].iter(), None);
-    let is_its = |frame: &&[u8]| dissect(LinkType::Ethernet, frame).ipsec().any(|header| header.spi == sa.spi);
-    let frame = wire::frames(LINUX).into_iter().find(is_its).unwrap();
-    assert_eq!(judged(&mut judge, sight(frame)).verdict, Verdict::Weak);
+    let (judge, evidence) = gcm_under(demands_ah);
+    assert_eq!(evidence.verdict, Verdict::Weak);
     let sums = judge.totals.all;
     assert_eq!((sums.weak, sums.protected, sums.forbidden, sums.undecided), (1, 0, 0, 0));
-    assert_eq!(judge.totals.of(sa.destination).weak, 1);
+    assert_eq!(judge.totals.of(REBLOCHON.into()).weak, 1);
 }
 
 #[test]
@@ -113,13 +120,7 @@ fn a_protected_packet_names_the_policy_that_it_satisfies() {
         gcm,
         "10.9.0.0/24 udp",
     );
-    let sas = linux_sas();
-    let sa = sas.iter().find(|sa| gcm(sa)).unwrap();
-    let mut judge = judge_with(&sas);
-    judge.policies = Policies::new([policy(OUT, "10.9.0.0/24", 100, protects)].iter(), None);
-    let is_its = |frame: &&[u8]| dissect(LinkType::Ethernet, frame).ipsec().any(|header| header.spi == sa.spi);
-    let frame = wire::frames(LINUX).into_iter().find(is_its).unwrap();
-    let evidence = judged(&mut judge, sight(frame));
+    let (_, evidence) = gcm_under(protects);
     assert_eq!(evidence.policy().map(ToString::to_string).as_deref(), Some("out 0.0.0.0/0 10.9.0.0/24"));
 }
 

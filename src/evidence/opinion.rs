@@ -1,0 +1,228 @@
+//! What an SA says of a packet that names it: whether its key made the ICV.
+
+use super::copies::Copies;
+use super::judge::{Place, flow};
+use super::keys::Trial;
+use super::memory::{Preparation, Prepared, encrypts};
+use super::{Finding, Judge, Known};
+use crate::crypto::{EspTransform, Icv, NotOpened, ipcomp};
+use crate::packet::{Direction, Dissection, dissect_above_ip};
+
+/// A decrypted payload, with what it was decrypted from.
+#[derive(Default)]
+pub(super) struct Newest {
+    pub(super) serial: Option<u64>,
+    pub(super) esp: Vec<u8>,
+    pub(super) plaintext: Vec<u8>,
+    pub(super) payload_length: usize,
+    pub(super) next_header: u8,
+}
+
+/// What a header's SA says of it.
+pub(super) struct Opinion {
+    pub(super) serial: Option<u64>,
+    pub(super) sequence: u64,
+    pub(super) finding: Finding,
+}
+
+impl Judge {
+    /// The best that the SAs of a header, or the keys that were given by hand, say of its packet.
+    pub(super) fn opinion(&mut self, place: &Place<'_>, at_ns: u64, direction: Option<Direction>) -> Opinion {
+        let header = place.header;
+        let Self { memory, copies, newest, .. } = self;
+        let is_inbound = direction == Some(Direction::In);
+        let mut best: Option<Opinion> = None;
+        for known in memory.of_packet(header.destination, header.protocol, header.spi, at_ns) {
+            let sequence = known.sequence(header.sequence.unwrap_or(0));
+            let is_expected = is_inbound && memory.may_carry_packets(known);
+            let asked = Asked::of(known, sequence);
+            let finding = examine(&asked, place, is_expected.then_some(&mut *copies), newest, at_ns);
+            let opinion = Opinion { serial: Some(known.serial), sequence, finding };
+            if matches!(opinion.finding, Finding::Authentic { .. }) {
+                return opinion;
+            }
+            best.get_or_insert(opinion);
+        }
+        let given = self.by_given_keys(place, at_ns, is_inbound);
+        let is_better = |given: &Opinion| match (&given.finding, best.as_ref().map(|best| &best.finding)) {
+            (Finding::Authentic { .. }, _) | (_, None) | (Finding::NoIcv, Some(Finding::Unready(_))) => true,
+            (_, Some(_)) => false,
+        };
+        let none = || {
+            let finding =
+                if self.memory.is_unreadable() { Finding::SasUnreadable } else { Finding::NoSa(header.destination) };
+            Opinion { serial: None, sequence: 0, finding }
+        };
+        given.filter(is_better).or(best).unwrap_or_else(none)
+    }
+
+    /// What the keys say that were given by hand. An SA is drawn from the first that is right; if none can be wrong, from
+    /// the first of those.
+    fn by_given_keys(&mut self, place: &Place<'_>, at_ns: u64, is_inbound: bool) -> Option<Opinion> {
+        let Self { memory, copies, newest, .. } = self;
+        let trials = memory.trials(&place.header, at_ns);
+        let serial = memory.next_serial();
+        let mut best: Option<(Finding, &Trial)> = None;
+        for trial in &trials {
+            let asked = Asked { serial, prepared: &trial.prepared, encrypts: trial.encrypts, sequence: trial.sequence };
+            let expects = (is_inbound && trial.is_tunnel).then_some(&mut *copies);
+            let finding = examine(&asked, place, expects, newest, at_ns);
+            let rank = |finding: &Finding| match finding {
+                Finding::Authentic { .. } => 2,
+                Finding::NoIcv => 1,
+                _ => 0,
+            };
+            let is_right = rank(&finding) == 2;
+            if best.as_ref().is_none_or(|(best, _)| rank(&finding) > rank(best)) {
+                best = Some((finding, trial));
+            }
+            if is_right {
+                break;
+            }
+        }
+        let (finding, trial) = best?;
+        let is_drawn = matches!(finding, Finding::Authentic { .. } | Finding::NoIcv);
+        let serial = is_drawn.then(|| memory.draw(trial, &place.header, at_ns)).flatten();
+        Some(Opinion { serial, sequence: trial.sequence, finding })
+    }
+}
+
+/// An SA that is asked about a packet, or a key that is tried on it.
+struct Asked<'a> {
+    serial: u64,
+    prepared: &'a Preparation,
+    encrypts: bool,
+    /// The packet's whole sequence number.
+    sequence: u64,
+}
+
+impl<'a> Asked<'a> {
+    fn of(known: &'a Known, sequence: u64) -> Self {
+        Self { serial: known.serial, prepared: known.prepared(), encrypts: encrypts(&known.algorithms), sequence }
+    }
+}
+
+/// Asks an SA about a packet. What an inbound tunnel carries is expected to be shown again.
+fn examine(
+    asked: &Asked<'_>,
+    place: &Place<'_>,
+    copies: Option<&mut Copies>,
+    newest: &mut Newest,
+    at_ns: u64,
+) -> Finding {
+    let high = u32::try_from(asked.sequence >> 32).unwrap_or(0);
+    let encrypted = asked.encrypts;
+    let prepared = match asked.prepared {
+        Ok(prepared) => &**prepared,
+        Err(unready) => {
+            if let Some(copies) = copies {
+                copies.expect_unopened(at_ns);
+            }
+            return Finding::Unready(unready.clone());
+        }
+    };
+    match (prepared, copies) {
+        (Prepared::Comp, copies) => {
+            if let Some(copies) = copies {
+                expect_payload(copies, 108, place.covered, at_ns);
+            }
+            Finding::Authentic { encrypted: false }
+        }
+        (Prepared::Ah(transform), copies) => match transform.verify(place.packet, place.at, high) {
+            Ok(icv) => {
+                if let (Icv::Good, Some(copies)) = (icv, copies) {
+                    let inner = place.covered.get(12 + transform.icv_length().next_multiple_of(4)..);
+                    let next_header = place.covered.first().copied().unwrap_or_default();
+                    // IPComp behind AH is a header that is seen by itself.
+                    if next_header != 108 {
+                        expect_payload(copies, next_header, inner.unwrap_or_default(), at_ns);
+                    }
+                }
+                of_icv(icv, false)
+            }
+            Err(malformed) => Finding::Malformed(malformed),
+        },
+        (Prepared::Esp(transform), mut copies) => {
+            // Who only waits for a copy does not decrypt much with a slow cipher for it.
+            if let Some(waiting) = &mut copies
+                && transform.is_slow()
+                && !waiting.may_open(place.covered.len(), at_ns)
+            {
+                waiting.expect_unopened(at_ns);
+                copies = None;
+            }
+            if copies.is_none() && !transform.is_combined() {
+                return verified(transform, place.covered, high, encrypted);
+            }
+            match newest.open(asked.serial, transform, place.covered, high) {
+                Ok(icv) => {
+                    if let Some(copies) = copies {
+                        expect_payload(copies, newest.next_header, newest.payload(), at_ns);
+                    }
+                    of_icv(icv, encrypted)
+                }
+                Err(NotOpened::BadIcv) => Finding::WrongIcv,
+                Err(NotOpened::Malformed(malformed)) => Finding::Malformed(malformed),
+            }
+        }
+    }
+}
+
+impl Newest {
+    fn open(&mut self, serial: u64, transform: &EspTransform, esp: &[u8], high: u32) -> Result<Icv, NotOpened> {
+        self.serial = None;
+        let opened = transform.open(esp, high, &mut self.plaintext)?;
+        self.esp.clear();
+        self.esp.extend_from_slice(esp);
+        (self.serial, self.payload_length, self.next_header) =
+            (Some(serial), opened.payload_length, opened.next_header);
+        Ok(opened.icv)
+    }
+
+    /// The packet that was inside, if it was a whole one.
+    pub(super) fn inner(&self) -> Option<Dissection> {
+        matches!(self.next_header, 4 | 41).then(|| dissect_above_ip(self.next_header, self.payload()))
+    }
+
+    /// What was inside.
+    pub(super) fn payload(&self) -> &[u8] {
+        self.plaintext.get(..self.payload_length).unwrap_or_default()
+    }
+}
+
+fn verified(transform: &EspTransform, esp: &[u8], high: u32, encrypted: bool) -> Finding {
+    match transform.verify(esp, high) {
+        Ok(icv) => of_icv(icv, encrypted),
+        Err(malformed) => Finding::Malformed(malformed),
+    }
+}
+
+/// What was in a payload the kernel will show once more if it is a packet, or was one before it was compressed.
+fn expect_payload(copies: &mut Copies, next_header: u8, payload: &[u8], at_ns: u64) {
+    match (next_header, payload) {
+        (4 | 41, packet) => expect(copies, packet, at_ns),
+        (108, [4 | 41, _, _, _, compressed @ ..]) => {
+            if let Ok(packet) = ipcomp::inflate(compressed) {
+                expect(copies, &packet, at_ns);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The kernel will show this packet once more.
+fn expect(copies: &mut Copies, packet: &[u8], at_ns: u64) {
+    copies.expect(packet, at_ns);
+    let version = packet.first().map_or(0, |byte| byte >> 4);
+    if let Some(flow) = flow(&dissect_above_ip(if version == 6 { 41 } else { 4 }, packet), 0) {
+        copies.expect_flow(flow, at_ns);
+    }
+}
+
+fn of_icv(icv: Icv, encrypted: bool) -> Finding {
+    match icv {
+        Icv::Good => Finding::Authentic { encrypted },
+        Icv::Bad => Finding::WrongIcv,
+        Icv::Absent => Finding::NoIcv,
+    }
+}

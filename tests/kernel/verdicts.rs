@@ -1,0 +1,193 @@
+//! What the kernel does with packets in clear, in parts, on other ports and on other interfaces, and what espial says.
+
+use std::net::UdpSocket;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::Test;
+use crate::evidence::{ESPIAL, KEY, check, packets, packets_on, while_saying};
+use crate::world::{GOUDA, REBLOCHON, ip, run};
+
+pub const TESTS: &[Test] = &[
+    ("the_ports_of_key_exchange_are_no_way_out", key_exchange_ports),
+    ("main_policies_are_asked_behind_sub_policies", sub_and_main),
+    ("esp_in_udp_is_read_on_the_ports_that_its_sa_names", other_ports),
+    ("large_datagrams_are_encrypted_and_a_check_says_so", large_datagrams),
+    ("a_broadcast_is_judged_as_the_kernel_does", broadcast),
+    ("on_a_tun_interface_packets_begin_with_ip", tun_interface),
+    ("without_rights_the_reason_is_said", without_rights),
+    ("keys_from_a_file_outlive_the_kernels_sas", given_keys),
+];
+
+/// How many packets the kernel refused because of policies.
+fn refusals() -> u64 {
+    let statistics = std::fs::read_to_string("/proc/thread-self/net/xfrm_stat").unwrap();
+    let line = |line: &str| {
+        let (name, count) = line.split_once(char::is_whitespace)?;
+        let is_refusal = name.starts_with("XfrmIn") && (name.contains("Pol") || name.contains("Tmpl"));
+        is_refusal.then(|| count.trim().parse::<u64>().unwrap())
+    };
+    statistics.lines().filter_map(line).sum()
+}
+
+/// SAs with the same key both ways, on both hosts.
+fn add_sas(mode: &str, and: &str) {
+    for host in ["gouda", "reblochon"] {
+        for (from, to, spi) in [(GOUDA, REBLOCHON, "0x6001"), (REBLOCHON, GOUDA, "0x6002")] {
+            ip(&format!(
+                "-n {host} xfrm state add src {from} dst {to} proto esp spi {spi} mode {mode} replay-window 32 {and} \
+                 aead rfc4106(gcm(aes)) {KEY} 128"
+            ));
+        }
+    }
+}
+
+/// Everything between the hosts is encrypted.
+fn protect_all() {
+    for (host, own, other) in [("gouda", GOUDA, REBLOCHON), ("reblochon", REBLOCHON, GOUDA)] {
+        let add = |ends: &str, way: &str| {
+            ip(&format!("-n {host} xfrm policy add {ends} dir {way} priority 10 tmpl proto esp mode transport"));
+        };
+        add(&format!("src {own} dst {other}"), "out");
+        add(&format!("src {other} dst {own}"), "in");
+    }
+}
+
+/// The first packet that fits, of what reblochon says, and whether the kernel refused it.
+fn first_of(words: &[u8], to: (&str, u16), filter: &str) -> (Value, bool) {
+    let before = refusals();
+    let packet = while_saying(words, "reblochon", REBLOCHON, to, || packets(1, filter).remove(0));
+    // What was seen has been looked at.
+    let refused = (0..50).any(|_| {
+        thread::sleep(Duration::from_millis(10));
+        refusals() > before
+    });
+    (packet, refused)
+}
+
+fn key_exchange_ports() {
+    ip("xfrm policy add src 10.9.0.2 dst 10.9.0.1 proto udp dir in tmpl proto esp mode transport");
+    let text = b"hello world, this is no key exchange";
+    let marked = [&[0; 4], &text[..]].concat();
+    for (port, words) in [(500, &text[..]), (4500, &marked)] {
+        let (packet, refused) = first_of(words, (GOUDA, port), &format!("in and udp dst port {port}"));
+        assert_eq!((packet["verdict"].as_str(), refused), (Some("CLEAR !"), true), "{packet:#}");
+    }
+    // Everything is encrypted but what goes to that port.
+    crate::world::reset();
+    add_sas("transport", "");
+    protect_all();
+    for (host, way) in [("gouda", "in"), ("reblochon", "out")] {
+        ip(&format!("-n {host} xfrm policy add src {REBLOCHON} dst {GOUDA} proto udp dport 500 dir {way} priority 1"));
+    }
+    let arguments = [REBLOCHON, "--text", "no key exchange"];
+    let (status, line) = while_saying(text, "reblochon", REBLOCHON, (GOUDA, 500), || check(&arguments));
+    assert!(status == 1 && line.starts_with("MIXED: "), "{line}");
+}
+
+fn sub_and_main() {
+    ip("xfrm policy add src 10.9.0.2 dst 10.9.0.1 dir in priority 1 tmpl proto esp mode transport");
+    ip("xfrm policy add src 10.9.0.2 dst 10.9.0.1 dir in ptype sub priority 100");
+    let (packet, refused) = first_of(b"in clear", (GOUDA, 99), "in and udp dst port 99");
+    assert_eq!((packet["verdict"].as_str(), refused), (Some("CLEAR !"), true), "{packet:#}");
+    assert_eq!(packet["policy"], "in 10.9.0.2/32 10.9.0.1/32");
+}
+
+fn other_ports() {
+    add_sas("transport", "encap espinudp 5555 6666 0.0.0.0");
+    ip("xfrm policy add src 10.9.0.1 dst 10.9.0.2 proto udp dport 99 dir out tmpl proto esp mode transport");
+    let packets = while_saying(b"hello world", "gouda", GOUDA, (REBLOCHON, 99), || packets(2, "spi 0x6001"));
+    for packet in packets {
+        assert_eq!(packet["verdict"], "ESP ok", "{packet:#}");
+        assert_eq!(packet["layers"], serde_json::json!(["Ethernet", "IPv4", "UDP", "ESP"]));
+        assert_eq!(packet["inner"]["destination_port"], 99);
+    }
+}
+
+fn large_datagrams() {
+    add_sas("transport", "");
+    protect_all();
+    let words = b"in a large datagram ".repeat(200);
+    for (host, from, to) in [("gouda", GOUDA, REBLOCHON), ("reblochon", REBLOCHON, GOUDA)] {
+        while_saying(&words, host, from, (to, 99), || {
+            let (status, line) = check(&[REBLOCHON, "--text", "in a large datagram"]);
+            assert!(status == 0 && line.starts_with("ENCRYPTED: "), "{line}");
+            let filter = format!("src {from} and fragment");
+            let seen = packets(6, &filter);
+            let of = |verdict: &str| seen.iter().filter(|packet| packet["verdict"] == verdict).count();
+            assert!(of("PART") >= 3 && of("ESP ok") >= 1 && of("PART") + of("ESP ok") == 6, "{seen:#?}");
+            let whole = seen.iter().find(|packet| packet["verdict"] == "ESP ok").unwrap();
+            assert_eq!(whole["inner"]["destination_port"], 99, "{whole:#}");
+        });
+    }
+}
+
+fn broadcast() {
+    ip("xfrm policy add src 10.9.0.2 dst 10.9.0.255 proto udp dir in tmpl proto esp mode transport");
+    // A broadcast for which nobody waits is not asked for its policy.
+    let _socket = UdpSocket::bind(("0.0.0.0", 99)).unwrap();
+    let (packet, refused) = first_of(b"to all", ("10.9.0.255", 99), "in and udp dst port 99");
+    assert_eq!((packet["verdict"].as_str(), refused), (Some("CLEAR !"), true), "{packet:#}");
+}
+
+fn tun_interface() {
+    use std::os::fd::AsRawFd;
+    assert!(run("modprobe", ["tun"]).status.success());
+    let tun = std::fs::File::options().read(true).write(true).open("/dev/net/tun").unwrap();
+    // `struct ifreq`: a name, and flags: IFF_TUN and IFF_NO_PI.
+    let mut request = [0_u8; 40];
+    request[..5].copy_from_slice(b"etun0");
+    request[16..18].copy_from_slice(&0x1001_u16.to_ne_bytes());
+    // SAFETY: the kernel reads and writes a request of that size.
+    #[allow(unsafe_code, reason = "no crate makes such interfaces")]
+    let made = unsafe { libc::ioctl(tun.as_raw_fd(), 0x4004_54ca, request.as_mut_ptr()) };
+    assert_eq!(made, 0, "{}", std::io::Error::last_os_error());
+    ip("addr add 10.88.0.1/24 dev etun0");
+    ip("link set etun0 up");
+    let first = |filter: &str| {
+        while_saying(b"into the tun", "gouda", "10.88.0.1", ("10.88.0.2", 99), || {
+            packets_on(Some("etun0"), 1, filter).remove(0)
+        })
+    };
+    let packet = first("udp dst port 99");
+    assert_eq!((&packet["verdict"], &packet["layers"][0]), (&"CLEAR".into(), &"IPv4".into()), "{packet:#}");
+    // A tunnel's packets leave by it.
+    ip(&format!(
+        "xfrm state add src 10.88.0.1 dst 10.88.0.2 proto esp spi 0x6003 mode tunnel aead rfc4106(gcm(aes)) {KEY} 128"
+    ));
+    ip("xfrm policy add src 10.88.0.1 dst 10.88.0.2 dir out \
+        tmpl src 10.88.0.1 dst 10.88.0.2 proto esp mode tunnel");
+    let packet = first("esp");
+    assert_eq!((&packet["verdict"], &packet["layers"]), (&"ESP ok".into(), &serde_json::json!(["IPv4", "ESP"])));
+    assert_eq!(packet["policy"], "out 10.88.0.1/32 10.88.0.2/32", "{packet:#}");
+}
+
+fn without_rights() {
+    add_sas("transport", "");
+    protect_all();
+    let less = ["--bounding-set", "-net_admin", "--inh-caps", "-net_admin", "--", ESPIAL];
+    let output = run("setpriv", less.iter().chain(&["packets", "--json", "-c", "1", "spi 0x6002"]));
+    let packet: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {output:?}"));
+    assert_eq!(packet["verdict"], "NO KEY", "{packet:#}");
+    assert_eq!(packet["reasons"][0], "ESP 0x00006002: espial may not read the kernel's SAs");
+    let output = run("setpriv", less.iter().chain(&["check", REBLOCHON, "--seconds", "3"]));
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("run it as root, or with CAP_NET_ADMIN"), "{output:?}");
+}
+
+fn given_keys() {
+    add_sas("transport", "");
+    protect_all();
+    let folder = tempfile::tempdir().unwrap();
+    let keys = folder.path().join("keys");
+    std::fs::write(&keys, run("ip", ["xfrm", "state"]).stdout).unwrap();
+    // On reblochon they stay, so that it goes on to send.
+    ip("xfrm state flush");
+    let filter = "spi 0x6002";
+    let output = run(ESPIAL, ["packets", "--json", "-c", "1", "--keys", keys.to_str().unwrap(), filter]);
+    let packet: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {output:?}"));
+    assert_eq!(packet["verdict"], "ESP ok", "{packet:#}");
+    assert!(packet["inner"].is_object(), "{packet:#}");
+}
