@@ -88,7 +88,7 @@ fn idle() {
     let mut screen = pty.master.try_clone_reader().unwrap();
     let (sender, pictures) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
-        let mut buffer = [0; 65536];
+        let mut buffer = [0; 8192];
         while let Ok(length @ 1..) = screen.read(&mut buffer) {
             let _ = sender.send(buffer[..length].to_vec());
         }
@@ -96,8 +96,8 @@ fn idle() {
     // The table is there when the last thing that is read at the start has been drawn.
     let (mut seen, start) = (Vec::new(), Instant::now());
     while !String::from_utf8_lossy(&seen).contains("aes-cbc-128") {
-        assert!(start.elapsed() < Duration::from_secs(60), "no table came");
-        seen.extend(pictures.recv_timeout(Duration::from_secs(60)).unwrap());
+        assert!(start.elapsed() < Duration::from_mins(1), "no table came");
+        seen.extend(pictures.recv_timeout(Duration::from_mins(1)).unwrap());
     }
     let settled = Instant::now();
     while settled.elapsed() < Duration::from_secs(5) {

@@ -15,14 +15,17 @@ mod apply;
 mod checks;
 mod console;
 mod evidence;
-    let groups: [(&str, &[Test]); 13] = [
+mod forms;
+mod matrix;
 mod pair;
 mod printed;
 mod reads;
 #[path = "../terminal/session.rs"]
 #[allow(dead_code, reason = "the terminal tests use all of it")]
 mod session;
-    let groups: [(&str, &[Test]); 13] = [
+#[path = "../../src/dialect/ip_script/tests/specs.rs"]
+mod specs;
+mod verdicts;
 mod wire;
 mod world;
 mod writes;
