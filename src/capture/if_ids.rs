@@ -31,19 +31,22 @@ fn dump() -> io::Result<HashMap<u32, IfId>> {
     Ok(found)
 }
 
-/// Reads the messages of a datagram; whether more will come.
+/// Reads the messages of a datagram; whether more will come. An interface that cannot be understood is none of these.
 fn read(mut datagram: &[u8], found: &mut HashMap<u32, IfId>) -> io::Result<bool> {
-    while !datagram.is_empty() {
-        let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(datagram).map_err(io::Error::other)?;
-        match &message.payload {
-            NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => {
-                found.extend(if_id(link).map(|id| (link.header.index, id)));
+    const HEADER: usize = 16;
+    while let Some(length) = datagram.first_chunk::<HEADER>() {
+        let [l0, l1, l2, l3, ..] = *length;
+        let length = usize::try_from(u32::from_ne_bytes([l0, l1, l2, l3])).unwrap_or(usize::MAX);
+        let message = datagram.get(..length).filter(|message| message.len() >= HEADER);
+        let message = message.ok_or(io::ErrorKind::InvalidData)?;
+        match NetlinkMessage::<RouteNetlinkMessage>::deserialize(message).map(|message| message.payload) {
+            Ok(NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link))) => {
+                found.extend(if_id(&link).map(|id| (link.header.index, id)));
             }
-            NetlinkPayload::Done(_) | NetlinkPayload::Error(_) => return Ok(false),
-            _ => {}
+            Ok(NetlinkPayload::Done(_) | NetlinkPayload::Error(_)) => return Ok(false),
+            Ok(_) | Err(_) => {}
         }
-        let length = usize::try_from(message.header.length).unwrap_or(usize::MAX).next_multiple_of(4);
-        datagram = datagram.get(length..).unwrap_or_default();
+        datagram = datagram.get(length.next_multiple_of(4)..).unwrap_or_default();
     }
     Ok(true)
 }
