@@ -105,8 +105,8 @@ impl Column<PacketRow<'_>> for PacketColumn {
     fn least_width(self) -> Option<usize> {
         match self {
             Self::What => Some(16),
-            Self::Source | Self::Destination => Some(15),
-            Self::Spi => Some(10),
+            // Of the SPI two short numbers, as of AH around ESP.
+            Self::Source | Self::Destination | Self::Spi => Some(15),
             _ => None,
         }
     }
