@@ -4,7 +4,7 @@
 //! it, so that the memory of SAs that are gone is full as well; two policies demand them. All authenticate: the bench
 //! fails if one does not. Runs in a process of its own, so that nothing else is counted.
 //!
-//! To reach: less than 150 MB resident. Seen: NUMBERS.
+//! To reach: less than 150 MB resident. Seen: 100 MB, at most 103 (75,862 frames kept).
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a bench that fails should say where, and prints a line")]
 
 use aes_gcm::aead::{AeadInOut, Nonce};
