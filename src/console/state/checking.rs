@@ -9,7 +9,7 @@ use crate::console::form::check::{CheckPlan, PLAN};
 use crate::console::form::{FieldId, Form};
 use crate::evidence::check::{Check, Proof};
 use crate::model::{Policy, PolicyDirection};
-use crate::packet::{Endpoint, Summary, dissect};
+use crate::packet::{Endpoint, Summary};
 
 /// A check that runs, or has ended.
 #[derive(Clone, Debug)]
@@ -100,7 +100,7 @@ impl State {
         let Some(seen) = self.packets.ring.get(newest).filter(|_| now_ms < checking.until_ms) else {
             return;
         };
-        let dissection = dissect(seen.frame.link, &seen.frame.bytes);
+        let dissection = self.packets.judge.dissect(seen.frame.link, &seen.frame.bytes);
         let proof = checking.check.take(&self.packets.judge, sight(&seen.frame), &dissection, &seen.evidence);
         if let Some(proof) = proof
             && checking.sample.as_ref().is_none_or(|(before, _)| *before < proof)

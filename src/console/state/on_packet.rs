@@ -7,7 +7,7 @@ use crate::console::action::Action;
 use crate::console::columns::packet::algorithms;
 use crate::evidence::Known;
 use crate::model::SaId;
-use crate::packet::{self, Header, dissect};
+use crate::packet::{self, Header};
 
 impl State {
     pub(super) fn on_packet_action(&mut self, action: Action) {
@@ -221,7 +221,7 @@ impl State {
             return false;
         };
         ring.get(number).is_some_and(|seen| {
-            let dissection = dissect(seen.frame.link, &seen.frame.bytes);
+            let dissection = judge.dissect(seen.frame.link, &seen.frame.bytes);
             has_text(text, seen, &dissection, judge)
         })
     }
