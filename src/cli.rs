@@ -17,7 +17,6 @@ use crate::settings::{Environment, Flags, Settings};
 pub mod apply;
 mod check;
 mod console;
-mod json;
 mod lab;
 mod list;
 mod observer;

@@ -6,14 +6,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 
-use super::json::PolicyList;
-use super::list::{self, Filter, Form};
-use crate::console::columns::{Column, PolicyColumn, search};
-use crate::dialect::{iproute2, left_out_of_policy, setkey};
+use super::list::{self, Filter, Form, NamedColumns};
+use crate::console::columns::{Columns, PolicyColumn, PolicyRow, search};
+use crate::dialect::listing;
 use crate::kernel::{Kernel, XfrmKernel};
+use crate::model::Policy;
 use crate::model::row_filter::{FilteredRow, Object, Rows};
 use crate::model::spd::matching_order;
-use crate::model::{Policy, PolicySpec};
 
 /// List the policies in the order in which the kernel asks them
 #[derive(Clone, Debug, Args)]
@@ -23,6 +22,10 @@ pub struct Arguments {
     filter: Filter,
     #[command(flatten)]
     form: Form,
+    /// The table's columns, in their order
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', conflicts_with = "form",
+        value_parser = NamedColumns(PolicyColumn::ALL.to_vec()))]
+    columns: Vec<PolicyColumn>,
 }
 
 const JSON_HELP: &str = "\
@@ -58,24 +61,14 @@ pub fn print(arguments: &Arguments, kernel: &mut dyn Kernel, now: u64, out: &mut
         let mut scratch = String::new();
         policies.retain(|policy| {
             let filtered = FilteredRow { object: Object::Policy(policy), now };
-            filter.fits(&filtered, &mut search::<_, PolicyColumn>(policy, &mut scratch))
+            filter.fits(&filtered, &mut search(&row(policy, now), &arguments.columns, &mut scratch))
         });
     }
-    if arguments.form.json {
-        let list = PolicyList::of(policies.iter(), kernel.defaults().ok());
-        serde_json::to_writer_pretty(&mut *out, &list).map_err(io::Error::from)?;
-        writeln!(out)?;
-    } else if arguments.form.setkey {
-        let twins = twins(&policies);
-        for policy in policies.iter().filter(|policy| !twins.contains(&policy.to_spec())) {
-            write_line(policy, setkey::print::policy, out)?;
-        }
-    } else if arguments.form.ip {
-        for policy in &policies {
-            write_line(policy, iproute2::policy, out)?;
-        }
+    if let Some(form) = arguments.form.written() {
+        let policies: Vec<&Policy> = policies.iter().collect();
+        listing::write_policies(out, &policies, form, kernel.defaults().ok())?;
     } else {
-        write_table(&policies, out)?;
+        write_table(&policies, now, &arguments.columns, out)?;
         if let Ok(defaults) = kernel.defaults() {
             writeln!(out, "\nWithout a policy: {}", crate::console::state::defaults_words(defaults))?;
         }
@@ -83,24 +76,17 @@ pub fn print(arguments: &Arguments, kernel: &mut dyn Kernel, now: u64, out: &mut
     Ok(())
 }
 
-/// A table of policies in this order.
-pub(super) fn write_table(policies: &[Policy], out: &mut dyn Write) -> io::Result<()> {
-    list::write_table(out, PolicyColumn::ALL, policies)
+/// A table of policies in this order, with the usual columns where none is asked for.
+pub(super) fn write_table(
+    policies: &[Policy],
+    now: u64,
+    columns: &[PolicyColumn],
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let rows: Vec<PolicyRow<'_>> = policies.iter().map(|policy| row(policy, now)).collect();
+    list::write_table(out, if columns.is_empty() { PolicyColumn::USUAL } else { columns }, &rows)
 }
 
-fn write_line(policy: &Policy, words: fn(&PolicySpec) -> String, out: &mut dyn Write) -> io::Result<()> {
-    if policy.is_of_socket() {
-        return writeln!(out, "# a policy of a program's socket, which only the program can make ({})", policy.id());
-    }
-    let left_out = left_out_of_policy(policy).join(", ");
-    if !left_out.is_empty() {
-        writeln!(out, "# {}: what follows leaves out its {left_out}", policy.id())?;
-    }
-    writeln!(out, "{}", words(&policy.to_spec()))
-}
-
-/// The policies that the statements for others make as well: Linux's setkey adds one for forwarding to each of
-/// direction in.
-fn twins(policies: &[Policy]) -> Vec<PolicySpec> {
-    policies.iter().filter_map(|policy| setkey::forward_twin(&policy.to_spec())).collect()
+fn row(policy: &Policy, now: u64) -> PolicyRow<'_> {
+    PolicyRow { policy, interface: None, now }
 }

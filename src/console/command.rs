@@ -2,9 +2,11 @@
 
 use std::fmt;
 
+use super::columns::ChosenColumns;
 use crate::capture::Frame;
 use crate::kernel::{KernelError, Operation};
 use crate::model::pair::Half;
+use crate::model::text::counted;
 use crate::model::{IpsecProtocol, PolicyId, PolicyKind, PolicySpec, SaId, SaSpec, Secret};
 use crate::packet::Filter;
 
@@ -39,6 +41,8 @@ pub enum Command {
         /// What is written.
         text: Secret,
     },
+    /// Show these columns at the next start too.
+    Remember(ChosenColumns),
     /// Use this theme.
     UseTheme(String),
     /// Draw every cell anew.
@@ -97,12 +101,16 @@ pub enum Change {
     },
     /// Remove an SA.
     DeleteSa(SaId),
+    /// Remove these SAs, all or none.
+    DeleteSas(Vec<SaId>),
     /// Remove all SAs of a protocol.
     FlushSas(IpsecProtocol),
     /// Make a policy.
     AddPolicy(PolicySpec),
     /// Remove a policy.
     DeletePolicy(PolicyId),
+    /// Remove these policies, all or none.
+    DeletePolicies(Vec<PolicyId>),
     /// Remove all policies of a kind.
     FlushPolicies(PolicyKind),
     /// Make these SAs and policies, all or none.
@@ -116,9 +124,11 @@ impl Change {
             Self::AddSa(spec) => Operation::AddSa(spec.id()),
             Self::ReplaceSa { spec, .. } => Operation::AddSa(spec.id()),
             Self::DeleteSa(id) => Operation::DeleteSa(*id),
+            Self::DeleteSas(ids) => Operation::DeleteTogether(counted(ids.len(), "SA", "SAs")),
             Self::FlushSas(protocol) => Operation::FlushSas(*protocol),
             Self::AddPolicy(spec) => Operation::AddPolicy(Box::new(spec.id())),
             Self::DeletePolicy(id) => Operation::DeletePolicy(Box::new(*id)),
+            Self::DeletePolicies(ids) => Operation::DeleteTogether(counted(ids.len(), "policy", "policies")),
             Self::FlushPolicies(kind) => Operation::FlushPolicies(*kind),
             Self::AddHalf(half) => Operation::AddTogether(half.size()),
         }
@@ -132,10 +142,12 @@ impl fmt::Display for Change {
             Self::AddSa(spec) => write!(f, "added SA {}", spec.id()),
             Self::ReplaceSa { id, .. } => write!(f, "made SA {id} anew"),
             Self::DeleteSa(id) => write!(f, "deleted SA {id}"),
+            Self::DeleteSas(ids) => write!(f, "deleted {}", counted(ids.len(), "SA", "SAs")),
             Self::FlushSas(IpsecProtocol::Any) => f.write_str("flushed all SAs"),
             Self::FlushSas(protocol) => write!(f, "flushed all {protocol} SAs"),
             Self::AddPolicy(spec) => write!(f, "added policy {}", spec.id()),
             Self::DeletePolicy(id) => write!(f, "deleted policy {id}"),
+            Self::DeletePolicies(ids) => write!(f, "deleted {}", counted(ids.len(), "policy", "policies")),
             Self::FlushPolicies(PolicyKind::Main) => f.write_str("flushed all policies"),
             Self::FlushPolicies(kind) => write!(f, "flushed all {kind} policies"),
             Self::AddHalf(half) => {

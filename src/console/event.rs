@@ -72,6 +72,8 @@ pub enum Event {
     },
     /// The recording has come on, or ended.
     Recorder(RecorderNews),
+    /// The columns are not remembered, and why.
+    NotRemembered(String),
     /// The theme that was asked for cannot be used, and why.
     ThemeRefused(String),
     /// A second has passed.

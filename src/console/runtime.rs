@@ -12,6 +12,7 @@
 //! | `signals` | ends the program when the loop cannot |
 //! | `capture` | frames, from the moment on that somebody wants to see them |
 //! | `record` | a recording into a file, while there is one |
+//! | `remember` | what the next start is to know |
 //!
 //! Frames have a channel of their own, so that no flood of them can hold up the kernel's events; what finds it full is
 //! dropped and counted.
@@ -36,9 +37,11 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::capturing;
 use super::clock::Clock;
+use super::columns::ChosenColumns;
 use super::command::{Change, Command, Outcome, Record, Wanted};
 use super::event::{CaptureNews, Event, Now, Polled, RecorderNews};
 use super::recording;
+use super::remembered;
 use super::state::{Setting, State};
 use super::terminal::TakenTerminal;
 use super::theme::Theme;
@@ -76,6 +79,8 @@ pub struct Options {
     pub theme: Theme,
     /// Where the user's themes are.
     pub theme_folder: Option<PathBuf>,
+    /// The folder where what is remembered stands.
+    pub state_folder: Option<PathBuf>,
     /// How frames are taken.
     pub capture: Method,
     /// The kernel as the lab's other host sees it.
@@ -191,6 +196,10 @@ struct World {
     following: Option<Resync>,
     /// What the lab's other host is to get.
     other_host: Option<blocking::Sender<Half>>,
+    /// What the next start is to know.
+    memory: Option<blocking::Sender<ChosenColumns>>,
+    /// The thread that writes it down.
+    remembering: JoinHandle<()>,
     /// The recording that runs; its thread ends with it.
     recorder: Option<blocking::Sender<Record>>,
     theme: Theme,
@@ -199,7 +208,7 @@ struct World {
 
 impl World {
     fn start(options: Options) -> io::Result<Self> {
-        let Options { setting: _, theme, theme_folder, capture: method, other_host, support } = options;
+        let Options { setting: _, theme, theme_folder, state_folder, capture: method, other_host, support } = options;
         let (sender, events) = mpsc::channel(QUEUE);
         let (frames_sender, frames) = mpsc::channel(FRAMES_QUEUE);
         let generation = Arc::default();
@@ -220,6 +229,8 @@ impl World {
             spawn("kernel-there", &sender, move |sender| add_there(kernel, sender, &wanted)).map(|_| halves)
         });
         let other_host = other_host.transpose()?;
+        let (memory, wanted) = blocking::channel();
+        let remembering = spawn("remember", &sender, move |sender| remember(sender, state_folder.as_deref(), &wanted))?;
         let following = None;
         Ok(Self {
             events,
@@ -234,6 +245,8 @@ impl World {
             resync,
             following,
             other_host,
+            memory: Some(memory),
+            remembering,
             recorder: None,
             theme,
             theme_folder,
@@ -267,6 +280,9 @@ impl World {
             }
             Command::Capture { interface, filter, generation } => self.capture(interface, filter.as_ref(), generation),
             Command::Record(record) => self.record(record),
+            Command::Remember(columns) => {
+                let _ = self.memory.as_ref().map(|memory| memory.send(columns));
+            }
             Command::UseTheme(name) => match Theme::load(&name, self.theme_folder.as_deref()) {
                 Ok(theme) => self.theme = theme,
                 Err(error) => {
@@ -293,14 +309,17 @@ impl World {
         }
     }
 
-    /// Waits for the changes that were asked for and for the rest of a recording, but not for ever: who confirms and
-    /// leaves means both.
+    /// Waits for the changes that were asked for, for the rest of a recording and for what is to be remembered, but not
+    /// for ever: who confirms and leaves means both.
     fn finish(&mut self, state: &mut State, clocks: &Clocks) {
-        self.changes = None;
+        (self.changes, self.memory) = (None, None);
         let end = Instant::now() + LAST_WORDS;
         let mut commands = Vec::new();
         state.end_recording(&mut commands);
-        while (!self.changing.is_finished() || state.packets.recording.is_some()) && Instant::now() < end {
+        let works = |world: &Self, state: &State| {
+            !world.changing.is_finished() || !world.remembering.is_finished() || state.packets.recording.is_some()
+        };
+        while works(self, state) && Instant::now() < end {
             for command in commands.drain(..) {
                 if matches!(command, Command::Record(_)) {
                     self.carry_out(command);
@@ -445,6 +464,17 @@ fn change(sender: &mpsc::Sender<Event>, wanted: &blocking::Receiver<Change>) {
     }
 }
 
+/// Writes down what the next start is to know, and says when it cannot.
+fn remember(sender: &mpsc::Sender<Event>, folder: Option<&Path>, wanted: &blocking::Receiver<ChosenColumns>) {
+    while let Ok(columns) = wanted.recv() {
+        if let Err(reason) = remembered::write(folder, &columns)
+            && sender.blocking_send(Event::NotRemembered(reason)).is_err()
+        {
+            return;
+        }
+    }
+}
+
 fn add_there(mut kernel: XfrmKernel, sender: &mpsc::Sender<Event>, wanted: &blocking::Receiver<Half>) {
     while let Ok(half) = wanted.recv() {
         if sender.blocking_send(Event::DoneThere(together::add(&mut kernel, &half))).is_err() {
@@ -462,9 +492,11 @@ fn carry_out(kernel: &mut Option<XfrmKernel>, change: &Change) -> Result<(), Ker
         Change::AddSa(spec) => kernel.add_sa(spec),
         Change::ReplaceSa { id, spec } => together::replace_sa(kernel, id, spec),
         Change::DeleteSa(id) => kernel.delete_sa(id),
+        Change::DeleteSas(ids) => together::delete_sas(kernel, ids),
         Change::FlushSas(protocol) => kernel.flush_sas(*protocol),
         Change::AddPolicy(spec) => kernel.add_policy(spec),
         Change::DeletePolicy(id) => kernel.delete_policy(id),
+        Change::DeletePolicies(ids) => together::delete_policies(kernel, ids),
         Change::FlushPolicies(kind) => kernel.flush_policies(*kind),
         Change::AddHalf(half) => together::add(kernel, half),
     }

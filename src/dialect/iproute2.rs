@@ -6,8 +6,8 @@ use zeroize::Zeroizing;
 
 use super::{Keys, key_text};
 use crate::model::{
-    Level, LifetimeLimits, Limit, PolicyAction, PolicyDirection, PolicyKind, PolicySpec, SaDirection, SaFlags, SaSpec,
-    Selector, Template, UpperProtocol,
+    Level, LifetimeLimits, Limit, Policy, PolicyAction, PolicyDirection, PolicyKind, PolicySpec, SaDirection, SaFlags,
+    SaSpec, Selector, Template, UpperProtocol,
 };
 
 /// An SA as `state add ...`.
@@ -90,7 +90,7 @@ pub fn policy(spec: &PolicySpec) -> String {
     }
     let _ = write!(text, " priority {}", spec.priority);
     let flags: Vec<&str> =
-        [(1, "localok"), (2, "icmp")].iter().filter(|(bit, _)| spec.flags & bit != 0).map(|(_, word)| *word).collect();
+        Policy::FLAGS.iter().filter(|(bit, _)| spec.flags & bit != 0).map(|(_, word)| *word).collect();
     if !flags.is_empty() {
         let _ = write!(text, " flag {}", flags.join(" flag "));
     }

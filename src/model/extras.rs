@@ -24,6 +24,20 @@ impl Encapsulation {
     pub const ESP_IN_UDP: u16 = 2;
     /// `TCP_ENCAP_ESPINTCP`: ESP in TCP (RFC 8229).
     pub const ESP_IN_TCP: u16 = 7;
+    /// The kinds that have a word in `ip xfrm`.
+    pub const NAMES: [(u16, &str); 3] =
+        [(1, "espinudp-nonike"), (Self::ESP_IN_UDP, "espinudp"), (Self::ESP_IN_TCP, "espintcp")];
+}
+
+impl fmt::Display for Encapsulation {
+    /// `espinudp 4500>4500`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match Self::NAMES.iter().find(|(kind, _)| *kind == self.kind) {
+            Some((_, name)) => f.write_str(name)?,
+            None => write!(f, "type {}", self.kind)?,
+        }
+        write!(f, " {}>{}", self.source_port, self.destination_port)
+    }
 }
 
 /// A device that does the transform (`xfrm_user_offload`).
@@ -40,6 +54,14 @@ impl Offload {
     pub const INBOUND: u8 = 2;
     /// `XFRM_OFFLOAD_PACKET`: the device does all of IPsec, not the cipher alone.
     pub const PACKET: u8 = 4;
+}
+
+impl fmt::Display for Offload {
+    /// `crypto, interface 2` or `packet, interface 2`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.flags & Self::PACKET == 0 { "crypto" } else { "packet" };
+        write!(f, "{kind}, interface {}", self.interface)
+    }
 }
 
 /// A label of the security module's (`xfrm_user_sec_ctx`): only packets of flows that may use it do.

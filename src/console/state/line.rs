@@ -38,6 +38,8 @@ pub enum Typed {
     Interface(String),
     /// A filter; without words, none.
     Filter(String),
+    /// These columns; without names, those that are chosen from a list.
+    Columns(String),
     /// A filter for plain packets to be captured; without words, none.
     Capture(String),
     /// The listed packets into this file, with the keys of their SAs beside it or without.
@@ -89,6 +91,12 @@ pub static COMMANDS: &[TypedCommand] = &[
         argument: "[WORDS]",
         help: "show only rows with all these words",
         make: |words| Typed::Filter(words.to_owned()),
+    },
+    TypedCommand {
+        names: &["columns"],
+        argument: "[NAMES]",
+        help: "show these columns, as :columns src,dst,spi; or usual",
+        make: |names| Typed::Columns(names.to_owned()),
     },
     TypedCommand {
         names: &["capture"],
@@ -168,8 +176,8 @@ mod tests {
         assert_eq!(
             parse("q!"),
             Err(
-                "there is no command \"q!\"; there are sa, policy, packets, events, theme, interface, filter, capture, \
-             record, record-keys, refresh, help, q"
+                "there is no command \"q!\"; there are sa, policy, packets, events, theme, interface, filter, columns, \
+             capture, record, record-keys, refresh, help, q"
                     .into()
             )
         );

@@ -3,15 +3,13 @@
 use crossterm::event::KeyEvent;
 
 use super::line::{self, Purpose, Typed};
-use super::question::{Deed, Question};
 use super::table::Move;
-use super::{Command, Layer, Line, REVEAL_MS, Reading, Screen, State};
+use super::{ChoiceOf, Command, Layer, Line, REVEAL_MS, Reading, Screen, State};
 use crate::console::action::Action;
-use crate::console::columns::{Column, PolicyColumn, SaColumn};
 use crate::console::form::{self, FieldId, Form, Kind, Made};
 use crate::console::text_field::TextField;
 use crate::model::row_filter::Rows;
-use crate::model::{IpsecProtocol, Policy, Sa, Secret, Spi};
+use crate::model::{IpsecProtocol, Secret, Spi};
 
 impl State {
     pub(super) fn on_action(&mut self, action: Action, commands: &mut Vec<Command>) {
@@ -26,6 +24,7 @@ impl State {
                 Some(Layer::Form(_)) => self.on_form_action(action, commands),
                 Some(Layer::Proposal(_)) => self.on_proposal_action(action, commands),
                 Some(Layer::Choice(_)) => self.on_choice_action(action, commands),
+                Some(Layer::Columns(_)) => self.on_columns_action(action, commands),
                 Some(Layer::Line(_)) => self.on_line_action(action, commands),
             },
         }
@@ -66,8 +65,7 @@ impl State {
                 self.packets.chosen_layer = None;
                 self.layers.push(Layer::Whole { scroll: None });
             }
-            Action::Sort => self.sort(false),
-            Action::SortBackwards => self.sort(true),
+            Action::Columns => self.choose_columns(),
             Action::Add => self.open_form(),
             Action::Pair => self.plan_pair(),
             Action::Edit => self.edit_sa(),
@@ -86,11 +84,11 @@ impl State {
             Action::Peers => self.layers.push(Layer::Peers { scroll: 0 }),
             Action::Check => self.begin_check(commands),
             _ if self.screen == Screen::Packets => self.on_packet_action(action),
-            _ => {}
+            _ => self.on_list_action(action),
         }
     }
 
-    fn go(&mut self, movement: Move) {
+    pub(super) fn go(&mut self, movement: Move) {
         let rows = self.drawn.rows;
         match self.screen {
             Screen::Sas => self.sas.go(movement, rows),
@@ -119,6 +117,9 @@ impl State {
         }
         if !self.filter().is_empty() {
             self.set_filter("");
+            return true;
+        }
+        if self.unmark_all() {
             return true;
         }
         if std::mem::take(&mut self.came_from_packet) {
@@ -157,7 +158,7 @@ impl State {
         }
     }
 
-    fn has_selection(&self) -> bool {
+    pub(super) fn has_selection(&self) -> bool {
         match self.screen {
             Screen::Sas => self.sas.selected().is_some(),
             Screen::Policies => self.policies.selected().is_some(),
@@ -166,32 +167,12 @@ impl State {
         }
     }
 
-    fn sort(&mut self, turn: bool) {
-        match (self.screen, turn) {
-            (Screen::Sas, false) => self.sas.sort_by_next(<SaColumn as Column<super::SaRow<'_>>>::ALL),
-            (Screen::Sas, true) => self.sas.turn_round(),
-            (Screen::Policies, false) => self.policies.sort_by_next(PolicyColumn::ALL),
-            (Screen::Policies, true) => self.policies.turn_round(),
-            (Screen::Packets | Screen::Events, _) => return,
-        }
-        self.rebuild(self.screen);
-    }
-
     fn follow(&mut self) {
         let feed = match self.screen {
             Screen::Packets => &mut self.packets.feed,
             _ => &mut self.events,
         };
         feed.follow(!feed.is_following());
-    }
-
-    fn reveal(&mut self) {
-        let Some(sa) = self.sas.selected().and_then(|slot| self.facts.sad.at(slot)) else {
-            return;
-        };
-        let id = sa.id();
-        self.revealed = Some((id, self.facts.now.uptime_ms + REVEAL_MS));
-        self.tell(super::Origin::Console, super::Weight::Note, format!("keys of SA {id} shown for ten seconds"));
     }
 
     fn open_form(&mut self) {
@@ -203,13 +184,13 @@ impl State {
         // Most often the new one is like the one that is looked at.
         match self.screen {
             Screen::Sas => {
-                if let Some(sa) = self.sas.selected().and_then(|slot| self.facts.sad.at(slot)) {
+                if let Some(sa) = self.selected_sa() {
                     form.set(FieldId::Source, &sa.source.to_string());
                     form.set(FieldId::Destination, &sa.destination.to_string());
                 }
             }
             _ => {
-                if let Some(policy) = self.policies.selected().and_then(|slot| self.facts.spd.at(slot)) {
+                if let Some(policy) = self.selected_policy() {
                     form.set(FieldId::Source, &policy.selector.source.to_string());
                     form.set(FieldId::Destination, &policy.selector.destination.to_string());
                 }
@@ -219,56 +200,11 @@ impl State {
     }
 
     fn edit_sa(&mut self) {
-        let selected = self.sas.selected().and_then(|slot| self.facts.sad.at(slot));
-        match selected.map(form::sa::editing) {
+        match self.selected_sa().map(form::sa::editing) {
             Some(Ok(form)) => self.layers.push(Layer::Form(Box::new(form))),
             Some(Err(reason)) => self.warn(reason),
             None => {}
         }
-    }
-
-    fn ask_to_delete(&mut self) {
-        let deed = match self.screen {
-            Screen::Sas => {
-                self.sas.selected().and_then(|slot| self.facts.sad.at(slot)).map(|sa| Deed::DeleteSa(sa.id()))
-            }
-            Screen::Policies => {
-                let Some(policy) = self.policies.selected().and_then(|slot| self.facts.spd.at(slot)) else {
-                    return;
-                };
-                if policy.is_of_socket() {
-                    self.warn("this policy belongs to a program's socket: only that program can remove it".to_owned());
-                    return;
-                }
-                Some(Deed::DeletePolicy(policy.id()))
-            }
-            Screen::Packets | Screen::Events => None,
-        };
-        if let Some(deed) = deed {
-            self.layers.push(Layer::Question(Question { deed, scroll: 0 }));
-        }
-    }
-
-    fn ask_to_flush(&mut self) {
-        // What cannot be seen does not go: with a filter, only what it shows.
-        let deed = match self.screen {
-            Screen::Sas if self.sas.filter().is_some() => {
-                let shown = self.sas.order().iter().filter_map(|slot| self.facts.sad.at(*slot));
-                Deed::DeleteSas(shown.map(Sa::id).collect())
-            }
-            Screen::Sas => Deed::FlushSas,
-            Screen::Policies if self.policies.filter().is_some() => {
-                let shown = self.policies.order().iter().filter_map(|slot| self.facts.spd.at(*slot));
-                Deed::DeletePolicies(shown.filter(|policy| !policy.is_of_socket()).map(Policy::id).collect())
-            }
-            Screen::Policies => Deed::FlushPolicies,
-            Screen::Packets | Screen::Events => return,
-        };
-        if deed.victims(&self.facts.sad, &self.facts.spd, 0..0).0 == 0 {
-            self.note("there is nothing to flush".to_owned());
-            return;
-        }
-        self.layers.push(Layer::Question(Question { deed, scroll: 0 }));
     }
 
     fn on_reading_action(&mut self, action: Action) {
@@ -304,9 +240,10 @@ impl State {
         };
         match action {
             Action::Confirm => {
-                let changes = question.deed.clone().changes();
-                commands.extend(changes.into_iter().map(|change| Command::Change(Box::new(change))));
+                let change = question.deed.clone().change();
                 self.layers.pop();
+                self.waits.push(change.operation().to_string());
+                commands.push(Command::Change(Box::new(change)));
             }
             Action::Decline => {
                 self.layers.pop();
@@ -412,14 +349,16 @@ impl State {
                 self.layers.pop();
             }
             (Action::Accept, _) => {
-                let chosen = choice.options.get(choice.cursor).map(|(name, _)| name.clone());
+                let (of, place) = (choice.of, choice.cursor);
+                let chosen = choice.options.get(place).map(|(name, _)| name.clone());
                 self.layers.pop();
-                self.capture_on(chosen, commands);
+                match of {
+                    ChoiceOf::Interface => self.capture_on(chosen, commands),
+                    ChoiceOf::Sorting => self.sort_by(place),
+                    ChoiceOf::Form => self.copy_rows(place, commands),
+                }
             }
-            (_, Some(Move::By(rows))) => {
-                let last = choice.options.len().saturating_sub(1);
-                choice.cursor = choice.cursor.saturating_add_signed(rows).min(last);
-            }
+            (_, Some(movement)) => choice.cursor = movement.from(choice.cursor, choice.options.len()),
             _ => {}
         }
     }
@@ -492,6 +431,7 @@ impl State {
                     self.warn(error);
                 }
             }
+            Typed::Columns(names) => self.show_typed_columns(&names, commands),
             Typed::Capture(words) => self.capture_only(&words, commands),
             Typed::Record(path, with_keys) => self.begin_recording(path, with_keys, commands),
             Typed::Refresh => self.on_screen_action(Action::Refresh, commands),

@@ -8,8 +8,9 @@ use super::feed::Feed;
 use super::log::{Origin, Weight};
 use super::recording::Recording;
 use super::ring::{Ring, Weighed};
-use super::{Choice, Command, Layer, Screen, State};
+use super::{Choice, ChoiceOf, Command, Layer, Screen, State};
 use crate::capture::{ANY, Batch, Frame, Interface, LinkState};
+use crate::console::columns::{Columns, PacketColumn};
 use crate::console::event::CaptureNews;
 use crate::evidence::check::Check;
 use crate::evidence::{Evidence, Finding, Judge, Known, Looked, Policies, Reason, Sight, Verdict};
@@ -140,6 +141,8 @@ pub struct Packets {
     pub judge: Judge,
     /// The layer whose bytes are marked where a packet is seen whole, counted as [`layers`] does.
     pub chosen_layer: Option<usize>,
+    /// The columns that are shown, in their order.
+    pub columns: Vec<PacketColumn>,
     /// The packets that the user marked.
     pub marked: BTreeSet<u64>,
     /// The recording that runs.
@@ -167,6 +170,7 @@ impl Default for Packets {
             frozen: None,
             judge: Judge::default(),
             chosen_layer: None,
+            columns: PacketColumn::USUAL.to_vec(),
             marked: BTreeSet::new(),
             recording: None,
             policies_changed: true,
@@ -551,7 +555,12 @@ impl State {
         let each = interfaces.iter().map(|interface| (interface.name.clone(), about(interface)));
         let options: Vec<_> = each.chain([(ANY.to_owned(), "all of them".to_owned())]).collect();
         let cursor = options.iter().position(|(name, _)| Some(name) == running).unwrap_or(0);
-        self.layers.push(Layer::Choice(Choice { title: "Take packets from", options, cursor }));
+        self.layers.push(Layer::Choice(Choice {
+            of: ChoiceOf::Interface,
+            title: "Take packets from".to_owned(),
+            options,
+            cursor,
+        }));
     }
 }
 

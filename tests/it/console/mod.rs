@@ -1,5 +1,6 @@
 //! The console without a terminal: keys in, a scripted kernel behind it, pictures and commands out.
 
+mod lists;
 mod packets;
 mod screens;
 mod stories;
@@ -106,9 +107,11 @@ impl Bench {
             Change::AddSa(spec) => self.kernel.add_sa(spec),
             Change::ReplaceSa { id, spec } => together::replace_sa(&mut self.kernel, id, spec),
             Change::DeleteSa(id) => self.kernel.delete_sa(id),
+            Change::DeleteSas(ids) => together::delete_sas(&mut self.kernel, ids),
             Change::FlushSas(protocol) => self.kernel.flush_sas(*protocol),
             Change::AddPolicy(spec) => self.kernel.add_policy(spec),
             Change::DeletePolicy(id) => self.kernel.delete_policy(id),
+            Change::DeletePolicies(ids) => together::delete_policies(&mut self.kernel, ids),
             Change::FlushPolicies(kind) => self.kernel.flush_policies(*kind),
             Change::AddHalf(half) => together::add(&mut self.kernel, half),
         };

@@ -46,13 +46,7 @@ pub(super) fn facts(policy: &Policy, now: u64, clock: &Clock) -> Facts {
     let used = policy.used.used_at.map_or("never".to_owned(), ago);
     facts.say("last used", format!("{used}, when it was last read (Ctrl-L reads again)"));
     say_limits(&mut facts, &policy.limits, &policy.used, now);
-    let flags: Vec<String> = [(1, "localok"), (2, "icmp")]
-        .iter()
-        .filter(|(bit, _)| policy.flags & bit != 0)
-        .map(|(_, word)| (*word).to_owned())
-        .chain((policy.flags & !3 != 0).then(|| format!("{:#x}", policy.flags & !3)))
-        .collect();
-    facts.say_some("flags", Some(flags.join(" ")).filter(|flags| !flags.is_empty()));
+    facts.say_some("flags", Some(policy.flag_words().join(" ")).filter(|flags| !flags.is_empty()));
     facts.say_some("share", Some(policy.share).filter(|share| *share != 0).map(|share| share.to_string()));
     facts.say_some("mark", policy.mark.map(|mark| mark.to_string()));
     facts.say_some("xfrm interface", policy.if_id.map(|id| format!("if_id {id}")));
