@@ -86,6 +86,17 @@ pub enum Nearness {
     Over,
 }
 
+impl Nearness {
+    /// It in a word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Far => "ok",
+            Self::Near => "expiring",
+            Self::Over => "expired",
+        }
+    }
+}
+
 impl LifetimeLimits {
     /// How near the object that used `used` is to any of its limits at `now` (seconds since the epoch).
     pub fn nearness(&self, used: &LifetimeUsed, now: u64) -> Nearness {

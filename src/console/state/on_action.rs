@@ -404,6 +404,18 @@ impl State {
                 }
                 Err(error) => line.error = Some(error),
             },
+            (Action::Complete, Purpose::Filter { .. }) => {
+                let rows = match self.screen {
+                    Screen::Sas => Rows::Sas,
+                    Screen::Policies => Rows::Policies,
+                    Screen::Packets | Screen::Events => return,
+                };
+                if let Some(rest) = line::field_completion(line.field.text(), rows) {
+                    line.field.paste(&rest);
+                    let filter = line.field.text().to_owned();
+                    self.filter_as_typed(&filter);
+                }
+            }
             (Action::Complete, Purpose::Command) => {
                 let interfaces: Vec<String> = self.facts.interfaces.iter().map(|i| i.name.clone()).collect();
                 if let Some(rest) = line::completion(line.field.text(), &self.setting.themes, &interfaces) {

@@ -175,6 +175,13 @@ fn a_word_of_the_filter_is_found_in_a_column_that_was_asked_for() {
 }
 
 #[test]
+fn tab_completes_a_field_and_the_filter_follows() {
+    let mut bench = busy();
+    bench.keys("/sta<tab>lar").sees("column 7: expected ok, expiring, expired or larval, found \"lar\"");
+    bench.keys("val<enter>").sees("SAs 1 of 7 with: state larval").keys("<esc>/err<tab>> 0<enter>").sees("SAs 1 of 7");
+}
+
+#[test]
 fn every_column_says_something_of_every_row_in_any_width() {
     let all =
         ChosenColumns { sas: Some(SaColumn::ALL.to_vec()), policies: Some(PolicyColumn::ALL.to_vec()), packets: None };
