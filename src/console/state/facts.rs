@@ -86,9 +86,14 @@ impl Facts {
     /// A row of the table of policies.
     pub fn policy_row(&self, slot: Slot) -> Option<PolicyRow<'_>> {
         let policy = self.spd.at(slot)?;
-        let wanted = policy.selector.interface;
-        let interface = (wanted != 0).then(|| self.interfaces.iter().find(|one| one.index == wanted)).flatten();
-        Some(PolicyRow { policy, interface: interface.map(|one| one.name.as_str()), now: self.now.secs() })
+        let interface = self.interface_name(policy.selector.interface);
+        Some(PolicyRow { policy, interface, now: self.now.secs() })
+    }
+
+    /// The name of the interface of this number, where there is one.
+    pub fn interface_name(&self, index: u32) -> Option<&str> {
+        let found = (index != 0).then(|| self.interfaces.iter().find(|interface| interface.index == index)).flatten();
+        found.map(|interface| interface.name.as_str())
     }
 
     /// Whether a policy's row passes a filter.

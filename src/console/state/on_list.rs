@@ -213,7 +213,7 @@ impl State {
                 Form::Lines(Language::Setkey) => "statements; what setkey cannot say is a comment",
                 Form::Json => "as espial sa --json and espial policy --json",
             };
-            (form.name().to_owned(), about.to_owned())
+            (format!("{:<7}", form.name()), about.to_owned())
         };
         if self.has_selection() {
             let options = Form::ALL.into_iter().map(option).collect();
@@ -263,7 +263,7 @@ impl State {
         }
         commands.push(Command::Copy(text));
         self.tell(Origin::Console, Weight::Note, format!("copied {what} as {}", form.name()));
-        self.note(format!("{what} as {}: on the way to the clipboard, if the terminal takes it", form.name()));
+        self.note(format!("{what} as {}: given to the terminal's clipboard", form.name()));
     }
 }
 

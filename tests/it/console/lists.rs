@@ -6,8 +6,12 @@ use espial::console::columns::{ChosenColumns, Columns, PolicyColumn, SaColumn};
 use espial::console::command::Command;
 use espial::console::event::Event;
 use espial::console::state::Screen;
-use espial::kernel::{Cause, Kernel, Operation};
-use espial::model::{IpsecProtocol, KernelEvent, Sa, SaId, SaSpec, Spi};
+use espial::kernel::{Cause, Kernel, Operation, ScriptedKernel};
+use espial::model::extras::{Offload, SecurityContext, UnknownAttribute};
+use espial::model::{
+    IpsecProtocol, KernelEvent, Limit, Policy, PolicyDirection, PolicySpec, Prefix, Sa, SaId, SaSpec, Secret, Selector,
+    Spi,
+};
 
 fn busy() -> Bench {
     Bench::with(busy_kernel, |_| {}).sized(200, 50)
@@ -238,4 +242,37 @@ fn a_hundred_thousand_rows_are_marked_listed_and_deleted() {
     bench.keys("* d").sees("Delete what is marked? These 99999 SAs go:").sees("more below: j").keys("y");
     bench.sees("deleted 99999 SAs").sees("SAs 1").misses("marked");
     assert_eq!(bench.kernel.sas().unwrap().len(), 1);
+}
+
+#[test]
+fn a_row_seen_whole_tells_what_few_have_with_names_and_units() {
+    let offload = Some(Offload { interface: 2, flags: Offload::PACKET | Offload::INBOUND });
+    let mut spec = SaSpec::new([10, 9, 0, 2].into(), [10, 9, 0, 1].into(), IpsecProtocol::Esp, Spi(0x4001));
+    spec.algorithms.authentication = Some(super::transform("hmac(sha1)", 20, 96));
+    spec.replay_window = 32;
+    spec.limits.since_added_secs = Limit { soft: Some(7800), hard: None };
+    spec.selector = Some(Selector { interface: 9, user: 7, ..Selector::everything_like(spec.source) });
+    spec.extras.offload = offload;
+    spec.extras.timer_threshold = Some(3);
+    spec.extras.iptfs.drop_time_us = Some(1500);
+    let bytes = Secret::copy_from(&[0xa7; 4]);
+    spec.extras.unknown.push(UnknownAttribute { kind: 99, bytes: bytes.clone() });
+    let mut sa = Sa::from_spec(&spec, START);
+    (sa.replay.received, sa.replay.bitmap) = (40, Box::from([0xffff_fff1]));
+    let selector = Selector { interface: 2, ..Selector::between(Prefix::ANY_V4, Prefix::ANY_V4) };
+    let mut policy = PolicySpec::new(PolicyDirection::Out, selector);
+    policy.security = Some(Box::new(SecurityContext::selinux("system_u:object_r:ipsec_spd_t:s0")));
+    policy.offload = Some(Offload { interface: 3, flags: 0 });
+    policy.unknown.push(UnknownAttribute { kind: 98, bytes });
+    let fill = |kernel: &ScriptedKernel| {
+        kernel.put_sa(sa);
+        kernel.put_policy(Policy::from_spec(&policy, 9, START));
+    };
+    let mut bench = Bench::with(fill, |_| {});
+    bench.keys("<enter>").sees("window 32 packets, 3 missing").sees("renewal at 2h 10m (in 2h 09m)");
+    bench.sees("only number 9, which is not here").sees(" user            7").sees("after 300 ms").sees("1500 µs");
+    bench.sees("whole packets, of those that arrive, on interface veth0 (number 2); flags 0x6");
+    bench.sees("attribute 99, 4 bytes").misses(KEY_HEX).keys("r").sees("attribute 99, 4 bytes: a7a7a7a7");
+    bench.keys("<esc><esc>2<enter>").sees("only veth0 (number 2)").sees("system_u:object_r:ipsec_spd_t:s0");
+    bench.sees("cryptography, on interface spare (number 3); flags 0x0").sees("attribute 98, 4 bytes: a7a7a7a7");
 }
