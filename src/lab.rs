@@ -129,6 +129,23 @@ pub enum LabError {
         /// How much there is.
         available: u64,
     },
+    /// The kernel of the lab was refused its memory.
+    #[error(
+        "the lab's kernel could not have its {mib} MiB of memory: ask for less with --memory, or raise the limit of \
+         address space (ulimit -v)"
+    )]
+    NoMapping {
+        /// How much it wanted.
+        mib: u32,
+    },
+    /// No place for the lab's own files.
+    #[error("the lab can make no folder in {}: {error}; name another one with TMPDIR", .folder.display())]
+    NoFolder {
+        /// Where it was to be.
+        folder: PathBuf,
+        /// The refusal.
+        error: io::Error,
+    },
     /// A folder of `--out`.
     #[error("--out {}: {error}", .folder.display())]
     Out {
@@ -140,6 +157,14 @@ pub enum LabError {
     /// The kernel of the lab ended before its command.
     #[error("the lab's kernel died: {0}")]
     KernelDied(String),
+    /// The kernel of the lab runs, but the lab does not come up.
+    #[error("the lab was not there after {seconds} s; its kernel's last words: {words}")]
+    NotThere {
+        /// How long it was waited for.
+        seconds: i64,
+        /// What the kernel said.
+        words: String,
+    },
     /// The part inside could not do its work.
     #[error("in the lab: {0}")]
     Inside(String),

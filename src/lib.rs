@@ -36,7 +36,7 @@
 //! - Keys are [`model::Secret`]: wiped when they go, hidden in `Debug`, on screen, in errors and in exports unless the
 //!   user asked for them.
 //! - What comes from outside (packets, netlink, files, keys) can neither panic the program nor reach the terminal raw.
-//! - Only `sys` has unsafe code, only `cli` prints, only `console::runtime` starts the console's threads.
+//! - Only `sys` has unsafe code, only `cli` prints, and in the console only its `runtime` starts threads.
 //!
 //! `tests/it/tidy.rs` holds the arrows and these rules as data and fails on a forbidden `use`.
 

@@ -33,7 +33,7 @@ pub fn run(common: &Common) -> anyhow::Result<ExitCode> {
     // It needs rights that the console then gives up; threads started before keep theirs.
     let support = thread::Builder::new().name("kernel-ask".to_owned()).spawn(move || {
         // Asking makes the kernel load its modules, which is more than looking.
-        if settings.read_only { Support::default() } else { Support::ask() }
+        if settings.read_only { Support::look() } else { Support::ask() }
     })?;
     // It lies in another namespace, which may be entered now and not later.
     let other_host = lab::other_host();

@@ -14,7 +14,8 @@ const ABOUT: &str = "\
 Open the console on two hosts with real IPsec between them, or run a command there\n\n\
 The hosts are gouda (10.9.0.1, fd00:9::1) and reblochon (10.9.0.2, fd00:9::2). Where this kernel has ESP and AH and \
 lets you make namespaces, they live on it; elsewhere in a User-Mode Linux kernel whose root are this machine's files, \
-read-only. Whatever is written inside vanishes. The exit status is the command's; 125 means that there is no lab.";
+read-only: there, whatever is written inside vanishes. The exit status is the command's; 125 means that there is no \
+lab.";
 
 /// Open the console on two hosts with real IPsec between them, or run a command there
 #[derive(Clone, Debug, Args)]

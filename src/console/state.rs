@@ -410,7 +410,7 @@ impl State {
                 self.repeated = Some((number, what, times + 1));
                 let time = self.clock.time_of_day(self.facts.now.unix_ms);
                 if let Some(entry) = self.log.newest_mut().next() {
-                    entry.text = format!("{what}: {news} (the {}th time in a row, at {time})", times + 1);
+                    entry.text = format!("{what}: {news} ({} times in a row, last at {time})", times + 1);
                 }
             }
             _ => {

@@ -2,6 +2,7 @@
 //!
 //! `netlink-proto` would do this too, but logs whole messages, keys included, and drops from a dump what it cannot
 //! decode. Here the bytes stay in buffers that are wiped, and the caller sees every message.
+#![deny(clippy::indexing_slicing)]
 
 use std::io;
 use std::time::Duration;
@@ -108,8 +109,9 @@ impl Request {
     pub fn new(kind: u16) -> Self {
         let mut bytes = Zeroizing::new(Vec::with_capacity(Self::USUAL));
         bytes.extend_from_slice(&[0; HEADER_BYTES]);
-        bytes[4..6].copy_from_slice(&kind.to_ne_bytes());
-        Self { bytes }
+        let mut request = Self { bytes };
+        request.put(4, &kind.to_ne_bytes());
+        request
     }
 
     /// Adds a body's bytes; they must be a multiple of four long.
@@ -154,15 +156,20 @@ impl Request {
     /// What follows the header; for tests of what is written.
     #[cfg(test)]
     pub fn payload(&self) -> &[u8] {
-        &self.bytes[HEADER_BYTES..]
+        self.bytes.get(HEADER_BYTES..).unwrap_or_default()
     }
 
     fn finish(&mut self, flags: u16, sequence: u32) -> &[u8] {
         let length = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
-        self.bytes[0..4].copy_from_slice(&length.to_ne_bytes());
-        self.bytes[6..8].copy_from_slice(&flags.to_ne_bytes());
-        self.bytes[8..12].copy_from_slice(&sequence.to_ne_bytes());
+        self.put(0, &length.to_ne_bytes());
+        self.put(6, &flags.to_ne_bytes());
+        self.put(8, &sequence.to_ne_bytes());
         &self.bytes
+    }
+
+    /// Writes over what stands at a place of the header.
+    fn put(&mut self, place: usize, value: &[u8]) {
+        self.bytes.iter_mut().skip(place).zip(value).for_each(|(to, from)| *to = *from);
     }
 }
 

@@ -14,17 +14,36 @@ pub struct Support {
 }
 
 impl Support {
-    /// Asks the kernel in a network namespace made for it, which needs `CAP_SYS_ADMIN`. Without, nothing is known.
+    /// Asks the kernel, in a network namespace made for it where that is allowed (`CAP_SYS_ADMIN`), or else in its own.
     ///
     /// The question is an SA with a key that no cipher takes: a kernel without the transform says so, one with it
     /// complains about the key. Either way no SA comes to be, and modules that are missing get loaded as they would be
     /// for a real one.
     pub fn ask() -> Self {
-        let asked = within_scratch(|| {
+        let question = || {
             let mut kernel = XfrmKernel::open().ok()?;
             Some(Self { esp: has_esp(&mut kernel), ah: has_ah(&mut kernel) })
-        });
-        asked.ok().flatten().unwrap_or_default()
+        };
+        within_scratch(question).unwrap_or_else(|_| question()).unwrap_or_default()
+    }
+
+    /// Looks without asking, so that nothing is loaded: at what the kernel has by now, and at the modules that are
+    /// there for it. Where neither can be read, nothing is known.
+    pub fn look() -> Self {
+        let release = rustix::system::uname().release().to_string_lossy().into_owned();
+        let file = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+        let modules = ["dep", "builtin"].map(|kind| file(&format!("/lib/modules/{release}/modules.{kind}"))).concat();
+        Self::seen(&file("/proc/kallsyms"), &modules)
+    }
+
+    /// From the names of the kernel's functions and of the modules' files.
+    fn seen(symbols: &str, modules: &str) -> Self {
+        let has = |function: &str, module: &str| {
+            let is_here = symbols.lines().any(|line| line.split_whitespace().nth(2) == Some(function));
+            let can_come = modules.contains(&format!("/{module}.ko"));
+            (is_here || can_come).then_some(true).or((!symbols.is_empty() && !modules.is_empty()).then_some(false))
+        };
+        Self { esp: has("esp_init_state", "esp4"), ah: has("ah_init_state", "ah4") }
     }
 
     /// What is missing and how to get it, in a sentence; `None` while nothing is known to be.
@@ -89,5 +108,16 @@ mod tests {
         assert_eq!(Support { esp: Some(true), ah: Some(true) }.complaint(), None);
         let no_esp = Support { esp: Some(false), ah: Some(true) }.complaint().unwrap();
         assert!(no_esp.starts_with("This kernel has no ESP (modules esp4 and esp6):"), "{no_esp}");
+    }
+
+    #[test]
+    fn a_look_finds_what_is_built_in_loaded_or_can_be() {
+        let symbols = "0000000000000000 t esp_init_state\t[esp4]\n0000000000000000 T ip_rcv\n";
+        let both = Support { esp: Some(true), ah: Some(true) };
+        assert_eq!(Support::seen(symbols, "kernel/net/ipv4/ah4.ko: kernel/net/xfrm/xfrm_algo.ko"), both);
+        let only_esp = Support { esp: Some(true), ah: Some(false) };
+        assert_eq!(Support::seen(symbols, "kernel/net/ipv4/ipcomp.ko.xz:"), only_esp);
+        assert_eq!(Support::seen(symbols, ""), Support { esp: Some(true), ah: None }, "modules that cannot be seen");
+        assert_eq!(Support::seen("", ""), Support::default());
     }
 }

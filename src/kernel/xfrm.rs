@@ -3,6 +3,7 @@
 //! The fixed bodies of messages are `netlink-packet-xfrm`'s. Their attributes are walked here, because that crate
 //! panics on short messages, loses the attributes of some (EXPIRE, MAPPING), fails a whole message for one odd
 //! attribute, lacks those of Linux 6.x, and holds keys in types that print them.
+#![deny(clippy::indexing_slicing)]
 
 mod decode;
 mod encode;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGPIPE, SIGTERM, SIGWINCH};
 use signal_hook::iterator::Signals;
 
@@ -72,7 +72,7 @@ pub(super) fn relay(request: &Request, line: Line) -> Result<u8, LabError> {
     let handle = signals.handle();
     let modes = Modes::now().filter(|_| request.terminal.is_some());
     if let Some(modes) = &modes {
-        modes.make_raw().map_err(LabError::io("making the terminal raw"))?;
+        modes.make_waiting().map_err(LabError::io("preparing the terminal"))?;
     }
     let on_signal = Arc::clone(&shared);
     let watcher = thread::spawn(move || {
@@ -90,7 +90,7 @@ pub(super) fn relay(request: &Request, line: Line) -> Result<u8, LabError> {
     let from_caller = Arc::clone(&shared);
     // It may wait for a key for ever: nobody waits for it.
     thread::spawn(move || pass_input(&from_caller));
-    let result = pass_output(&line.from_inside, &shared);
+    let result = pass_output(&line.from_inside, &shared, modes.as_ref());
     handle.close();
     let _ = watcher.join();
     if let Some(modes) = &modes {
@@ -117,12 +117,17 @@ fn pass_input(shared: &Shared) {
     shared.say(&ToInside::InputEnd);
 }
 
-fn pass_output(from_inside: &File, shared: &Shared) -> Result<u8, LabError> {
+/// How long the lab may take until it is there; a hundred times what it takes most often.
+const LONGEST_BOOT: Timespec = Timespec { tv_sec: 300, tv_nsec: 0 };
+
+fn pass_output(from_inside: &File, shared: &Shared, modes: Option<&Modes>) -> Result<u8, LabError> {
     let mut decoder = Decoder::default();
+    let mut is_there = false;
     let mut buffer = vec![0; 64 * 1024];
     loop {
         let mut ears = [PollFd::new(from_inside, PollFlags::IN), PollFd::new(&shared.wake, PollFlags::IN)];
-        match poll(&mut ears, None) {
+        match poll(&mut ears, (!is_there).then_some(&LONGEST_BOOT)) {
+            Ok(0) => return Err(LabError::NotThere { seconds: LONGEST_BOOT.tv_sec, words: String::new() }),
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(errno) => return Err(LabError::os("listening to the lab")(errno)),
         }
@@ -142,7 +147,13 @@ fn pass_output(from_inside: &File, shared: &Shared) -> Result<u8, LabError> {
         while let Some(frame) = decoder.next_to_outside() {
             let garbled = |_| LabError::Inside("the line to the lab carries something else".to_owned());
             match frame.map_err(garbled)? {
-                ToOutside::Ready => shared.grant(INPUT_WINDOW),
+                ToOutside::Ready => {
+                    is_there = true;
+                    if let Some(modes) = modes {
+                        modes.make_raw().map_err(LabError::io("making the terminal raw"))?;
+                    }
+                    shared.grant(INPUT_WINDOW);
+                }
                 ToOutside::Taken(bytes) => shared.grant(bytes.into()),
                 ToOutside::Output(bytes) => write_out(&mut io::stdout().lock(), &bytes)?,
                 ToOutside::Errors(bytes) => write_out(&mut io::stderr().lock(), &bytes)?,

@@ -32,7 +32,7 @@ pub(super) struct Job {
 impl Job {
     /// Makes the folder, writes the request into it, and puts the keeper on watch.
     pub(super) fn begin(request: &Request) -> Result<Self, LabError> {
-        let folder = make_folder().map_err(LabError::io("making a temporary folder"))?;
+        let folder = make_folder()?;
         let made = (|| {
             let bin = folder.join("bin");
             fs::create_dir(&bin)?;
@@ -74,13 +74,13 @@ impl Drop for Job {
     }
 }
 
-fn make_folder() -> io::Result<PathBuf> {
+fn make_folder() -> Result<PathBuf, LabError> {
     let wanted = std::env::temp_dir();
     let blank = wanted.to_str().is_none_or(|text| text.contains(char::is_whitespace));
     let parent = if blank { PathBuf::from("/tmp") } else { wanted };
-    let folder = tempfile::Builder::new().prefix("espial-lab.").permissions(private()).tempdir_in(parent)?;
+    let folder = tempfile::Builder::new().prefix("espial-lab.").permissions(private()).tempdir_in(&parent);
     // From here on the keeper answers for it.
-    Ok(folder.keep())
+    folder.map(tempfile::TempDir::keep).map_err(|error| LabError::NoFolder { folder: parent, error })
 }
 
 fn private() -> fs::Permissions {

@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Access, access};
 use serde::{Deserialize, Serialize};
 
 use super::{HostName, LabError, Options, Profile};
@@ -41,8 +42,13 @@ impl Request {
     /// The request of this process, for these options.
     pub(super) fn of_process(options: &Options) -> Result<Self, LabError> {
         let out = options.out.iter().map(|folder| {
-            let known = fs::canonicalize(folder)
-                .and_then(|path| if path.is_dir() { Ok(path) } else { Err(std::io::ErrorKind::NotADirectory.into()) });
+            let known = fs::canonicalize(folder).and_then(|path| {
+                if !path.is_dir() {
+                    return Err(std::io::ErrorKind::NotADirectory.into());
+                }
+                access(&path, Access::WRITE_OK | Access::EXEC_OK)?;
+                Ok(path)
+            });
             known
                 .map(|path| path.into_os_string().into_vec())
                 .map_err(|error| LabError::Out { folder: folder.clone(), error })

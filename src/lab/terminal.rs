@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use rustix::stdio::{stdin, stdout};
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 
 /// Whatever a program may have switched on: the alternate screen, mouse reports, bracketed paste, a hidden cursor,
 /// colours.
@@ -27,6 +27,13 @@ impl Modes {
     /// Those of the input's terminal; `None` if it is none.
     pub(super) fn now() -> Option<Self> {
         tcgetattr(stdin()).ok().map(Self)
+    }
+
+    /// Makes the terminal wait: keys are neither shown nor taken, but Ctrl-C still ends what runs.
+    pub(super) fn make_waiting(&self) -> io::Result<()> {
+        let mut waiting = self.0.clone();
+        waiting.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ECHONL);
+        Ok(tcsetattr(stdin(), OptionalActions::Now, &waiting)?)
     }
 
     /// Makes the terminal raw: every key goes through.

@@ -38,7 +38,13 @@ pub(super) fn run(request: &Request, memory_mib: u32) -> Result<u8, LabError> {
     job.watch(&child);
     let result = front::relay(request, line);
     match result {
-        Err(LabError::KernelDied(_)) => Err(LabError::KernelDied(last_words(job.folder()))),
+        Err(LabError::KernelDied(_)) => {
+            let words = last_words(job.folder());
+            // -ENOMEM, of its own memory.
+            let is_refused = words.contains("setup_physmem") && words.contains("-12");
+            Err(if is_refused { LabError::NoMapping { mib: memory_mib } } else { LabError::KernelDied(words) })
+        }
+        Err(LabError::NotThere { seconds, .. }) => Err(LabError::NotThere { seconds, words: last_words(job.folder()) }),
         other => other,
     }
 }

@@ -41,6 +41,8 @@ const IMPURE: &[&str] = &[
 const UNSAFE: &str = "sys";
 /// Who may print.
 const PRINTS: &str = "cli";
+/// Who may start threads that outlive a call.
+const STARTS_THREADS: &[&str] = &["console/runtime.rs", "capture/ahead.rs", "cli/console.rs", "lab"];
 /// The most lines of a file, its unit tests left out.
 const MOST_LINES: usize = 700;
 
@@ -140,13 +142,16 @@ fn pure_rooms_do_no_io_and_read_no_clock() {
 }
 
 #[test]
-fn unsafe_code_and_printing_stay_in_their_rooms() {
+fn unsafe_code_printing_and_threads_stay_in_their_rooms() {
     for source in sources() {
         for (number, line) in lines(&source.code) {
             let place = format!("{}:{number}", source.path.display());
             assert!(source.room == UNSAFE || !line.contains("unsafe {"), "{place}: unsafe code");
             let prints = ["println!", "print!(", "dbg!("].iter().any(|word| line.contains(word));
             assert!(source.room == PRINTS || !prints, "{place}: printing");
+            let spawns = ["thread::spawn", "thread::Builder"].iter().any(|word| line.contains(word));
+            let may = STARTS_THREADS.iter().any(|room| source.path.starts_with(room));
+            assert!(may || !spawns, "{place}: a thread");
         }
     }
 }

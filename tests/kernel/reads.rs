@@ -3,8 +3,10 @@
 use std::net::UdpSocket;
 use std::time::Duration;
 
-use espial::kernel::{Kernel, Watch};
-use espial::model::{IpsecProtocol, KernelEvent, PolicyKind};
+use espial::kernel::{Follower, Kernel, Update, Watch};
+use espial::model::{
+    IpsecProtocol, KernelEvent, Mode, PolicyDirection, PolicyKind, PolicySpec, Prefix, Selector, Template,
+};
 use serde_json::{Value, json};
 
 use crate::Test;
@@ -15,6 +17,7 @@ pub const TESTS: &[Test] = &[
     ("policies_with_everything", policies_with_everything),
     ("another_namespace", another_namespace),
     ("events", events),
+    ("lost_events_mean_a_new_snapshot", lost_events),
     ("changes_and_expiries", changes_and_expiries),
     ("counters_of_lost_packets", counters),
     ("without_capabilities", without_capabilities),
@@ -118,6 +121,46 @@ fn until(watch: &mut dyn Watch, what: &str, fits: impl Fn(&KernelEvent) -> bool)
         watch.wait(Duration::from_millis(500), &mut events).unwrap();
     }
     panic!("{what} did not come, but {events:?}");
+}
+
+fn lost_events() {
+    let mut follower = Follower::new(Box::new(kernel())).unwrap();
+    let next = |follower: &mut Follower| follower.next(Duration::from_secs(5)).unwrap();
+    assert!(matches!(next(&mut follower), Some(Update::Snapshot(snapshot)) if snapshot.policies.is_empty()));
+    // Nobody listens meanwhile: the socket's buffer takes what a burst brings, but not this.
+    let anywhere = [0; 4].into();
+    let template = Template::new(IpsecProtocol::Esp, Mode::Transport, anywhere, anywhere);
+    let specs: Vec<PolicySpec> = (0..20_000u32)
+        .map(|n| {
+            let [_, b, c, d] = n.to_be_bytes();
+            let host = Prefix { address: [10, b, c, d].into(), length: 32 };
+            let spec =
+                PolicySpec::new(PolicyDirection::Out, Selector::between(host, Prefix::host([10, 0, 0, 1].into())));
+            // Large ones fill the buffer sooner.
+            PolicySpec { templates: vec![template.clone(); PolicySpec::MOST_TEMPLATES], ..spec }
+        })
+        .collect();
+    let mut writer = kernel();
+    for spec in &specs {
+        writer.add_policy(spec).unwrap();
+    }
+    let mut told = 0;
+    loop {
+        match next(&mut follower).expect("neither a loss nor a snapshot came") {
+            Update::Events(events) => {
+                told += events.iter().filter(|event| matches!(event, KernelEvent::PolicyAdded(_))).count();
+                if events.contains(&KernelEvent::Lost) {
+                    break;
+                }
+                assert!(told < specs.len(), "nothing was lost");
+            }
+            Update::Snapshot(_) => panic!("a snapshot without a loss"),
+        }
+    }
+    let Some(Update::Snapshot(snapshot)) = next(&mut follower) else {
+        panic!("no snapshot behind the loss");
+    };
+    assert_eq!(snapshot.policies.len(), specs.len());
 }
 
 fn events() {

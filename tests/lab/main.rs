@@ -245,20 +245,51 @@ fn two_labs_at_the_same_time_do_not_meet() {
 
 #[test]
 fn somebody_who_is_not_root_has_a_lab_too() {
-    let lab = Lab::new(&["--profile", "article", "--kernel", "uml"]);
-    if !rustix::process::geteuid().is_root() {
-        // Then every other test here is this one.
-        return;
-    }
-    // The binary of the tests lies where only root may look.
+    let lab = Lab::new(&[]);
+    // The binary of the tests may lie where only root may look.
     let program = lab.folder.path().join("espial");
     fs::copy(env!("CARGO_BIN_EXE_espial"), &program).unwrap();
-    let mut command = Command::new("setpriv");
-    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&program);
-    command.args(["lab", "--kernel", "uml", "--", "sh", "-c", "id -u; espial sa | wc -l"]);
-    let output = command.env("TMPDIR", lab.folder.path()).current_dir("/").stdin(Stdio::null()).output().unwrap();
+    let nobody = |arguments: &[&str]| {
+        let mut command = if rustix::process::geteuid().is_root() {
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&program);
+            command
+        } else {
+            Command::new(&program)
+        };
+        command.arg("lab").args(arguments).env("TMPDIR", lab.folder.path()).current_dir("/").stdin(Stdio::null());
+        command.output().unwrap()
+    };
+    let output = nobody(&["--kernel", "uml", "--", "sh", "-c", "id -u; espial sa | wc -l"]);
     assert_eq!(text(&output.stdout), "0\n5\n", "{}", text(&output.stderr));
-    fs::remove_file(program).unwrap();
+    let output = nobody(&["--out", "/", "--", "true"]);
+    assert_eq!(output.status.code(), Some(125));
+    assert_eq!(text(&output.stderr), "espial: --out /: Permission denied (os error 13)\n");
+    fs::remove_file(&program).unwrap();
+    lab.leaves_nothing();
+}
+
+#[test]
+fn ctrl_c_ends_a_lab_that_is_still_booting() {
+    let lab = Lab::new(&["--profile", "none"]);
+    let pty = portable_pty::native_pty_system().openpty(portable_pty::PtySize::default()).unwrap();
+    let mut command = portable_pty::CommandBuilder::new(env!("CARGO_BIN_EXE_espial"));
+    command.args(["lab", "--kernel", "uml", "--", "sleep", "100"]);
+    command.env("TMPDIR", lab.folder.path());
+    let mut child = pty.slave.spawn_command(command).unwrap();
+    let mut keyboard = pty.master.take_writer().unwrap();
+    let (start, mut status) = (Instant::now(), None);
+    // Whenever it comes, also before the terminal listens: so it is pressed as a person presses it.
+    while status.is_none() {
+        assert!(start.elapsed() < PATIENCE, "it does not end");
+        if fs::read_dir(lab.folder.path()).unwrap().next().is_some() {
+            keyboard.write_all(b"\x03").unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(50));
+        status = child.try_wait().unwrap();
+    }
+    let code = status.unwrap().exit_code();
+    assert!(start.elapsed() < Duration::from_secs(100) && code == 128 + 2, "status {code}");
     lab.leaves_nothing();
 }
 
@@ -276,8 +307,27 @@ fn what_is_missing_is_said_with_the_remedy_and_status_125() {
         "{words}"
     );
     assert_eq!(words.lines().count(), 1, "{words}");
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -v 400000; exec \"$0\" lab --kernel uml -- true", env!("CARGO_BIN_EXE_espial")]);
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let words = text(&output.stderr);
+    assert!(
+        words.starts_with("espial: the lab's kernel could not have its 512 MiB of memory: ask for less"),
+        "{words}"
+    );
+    assert_eq!(output.status.code(), Some(125), "{words}");
+    let output = lab_without_out().env("TMPDIR", "/nonexistent").output().unwrap();
+    let words = text(&output.stderr);
+    assert!(words.starts_with("espial: the lab can make no folder in /nonexistent: No such file"), "{words}");
+    assert!(words.trim_end().ends_with("name another one with TMPDIR") && words.lines().count() == 1, "{words}");
     let usage = Lab::new(&["--profile", "nonsense"]).run(&["true"]);
     assert_eq!(usage.status.code(), Some(2));
+}
+
+fn lab_without_out() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_espial"));
+    command.args(["lab", "--kernel", "uml", "--", "true"]).stdin(Stdio::null());
+    command
 }
 
 /// A lab where there is no `linux.uml`.

@@ -52,7 +52,8 @@ impl Columns for PacketColumn {
             Self::Destination => About::new("dst", "To", "where it goes").rank(0).cut_to(15),
             Self::Verdict => About::new("verdict", "Verdict", "what it proved").rank(0),
             Self::Protocol => About::new("proto", "Proto", "its protocols").rank(1),
-            Self::Spi => About::new("spi", "SPI", "the numbers of its SAs").rank(5).cut_to(10),
+            // Two short numbers, as of AH around ESP.
+            Self::Spi => About::new("spi", "SPI", "the numbers of its SAs").rank(5).cut_to(15),
             Self::Sequence => About::new("seq", "Seq", "its sequence number on the SA").rank(6).number(),
             Self::Length => About::new("bytes", "Bytes", "its length on the wire").rank(7).number(),
             Self::What => About::new("what", "SA, or what it says", "its SA, and what it says").rank(3).cut_to(16),

@@ -112,7 +112,8 @@ impl State {
 
     /// Takes back the last thing that stands between the user and the plain screen; `false` if there is none.
     fn step_back(&mut self) -> bool {
-        if self.revealed.take().is_some() {
+        let now = self.facts.now.uptime_ms;
+        if self.revealed.take().is_some_and(|(_, until)| now < until) {
             return true;
         }
         if !self.filter().is_empty() {

@@ -53,7 +53,7 @@ fn tabs<'a>(state: &State, theme: &Theme, room: u16) -> Line<'a> {
         Some(namespace) => format!(" espial {} ", cut(namespace, 24)),
         None => format!(" espial {} ", cut(&state.setting.host, 24)),
     };
-    // In a narrow window the counts are left out, then the host.
+    // In a narrow window the counts are left out, then the host, then the other screens.
     [(true, true), (true, false), (false, false)]
         .into_iter()
         .map(|(host, counts)| {
@@ -70,7 +70,10 @@ fn tabs<'a>(state: &State, theme: &Theme, room: u16) -> Line<'a> {
             Line::from(spans)
         })
         .find(|line| line.width() <= usize::from(room))
-        .unwrap_or_default()
+        .unwrap_or_else(|| {
+            let (number, title) = (state.screen as usize + 1, state.screen.title());
+            Line::from(Span::styled(cut(&format!(" {number} {title} "), room.into()), theme.style(Role::Selected)))
+        })
 }
 
 fn count(state: &State, screen: Screen) -> u64 {

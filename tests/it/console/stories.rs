@@ -138,6 +138,13 @@ fn keys_are_masked_until_they_are_revealed_and_again_after_ten_seconds() {
 }
 
 #[test]
+fn what_is_hidden_again_by_itself_costs_no_step_back() {
+    let mut bench = article();
+    bench.keys("/esp<enter>r").seconds(10);
+    bench.sees("with: esp").keys("<esc>").misses("with: esp");
+}
+
+#[test]
 fn no_key_reaches_the_events() {
     let mut bench = article();
     bench.keys("a<tab><tab>10.9.0.1<tab>10.9.0.2<tab>0x1001<tab><tab>");
