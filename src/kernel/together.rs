@@ -182,15 +182,30 @@ fn delete_each<Id>(
     gone: i32,
 ) -> Result<()> {
     let mut undos = Vec::new();
-    for id in ids {
-        match delete(kernel, id, &mut undos) {
-            Err(error) if error.errno() != Some(gone) => {
-                return Err(take_all_back(kernel, undos).into_iter().next().unwrap_or(error));
+    let mut pending: Vec<&Id> = ids.iter().collect();
+    let refusal = loop {
+        let (mut hidden, mut refusal) = (Vec::new(), None);
+        let count = pending.len();
+        for id in pending {
+            match delete(kernel, id, &mut undos) {
+                // One behind another that is to go as well goes after it.
+                Err(error) if matches!(error.cause, Cause::WouldTake(_)) => {
+                    hidden.push(id);
+                    refusal = Some(error);
+                }
+                Err(error) if error.errno() != Some(gone) => {
+                    return Err(take_all_back(kernel, undos).into_iter().next().unwrap_or(error));
+                }
+                Ok(()) | Err(_) => {}
             }
-            Ok(()) | Err(_) => {}
         }
-    }
-    Ok(())
+        match refusal {
+            None => return Ok(()),
+            Some(refusal) if hidden.len() == count => break refusal,
+            Some(_) => pending = hidden,
+        }
+    };
+    Err(take_all_back(kernel, undos).into_iter().next().unwrap_or(refusal))
 }
 
 /// Makes an SA anew as `spec` says. Where its keys stay, its sequence numbers, counters and age go on.
