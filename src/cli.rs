@@ -19,7 +19,6 @@ mod check;
 mod console;
 pub mod filled;
 pub mod forms;
-mod json;
 mod lab;
 mod list;
 mod names;

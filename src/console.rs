@@ -13,6 +13,7 @@ pub mod event;
 pub mod form;
 pub mod keymap;
 mod recording;
+pub mod remembered;
 pub mod runtime;
 pub mod state;
 pub mod terminal;

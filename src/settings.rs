@@ -27,10 +27,26 @@ pub struct Settings {
     pub capture: Method,
     /// Whether the console takes packets from its start.
     pub capture_at_start: bool,
+    /// The columns of the console's tables.
+    pub columns: ColumnNames,
     /// The folder of the user's own themes, where there is one.
     pub theme_folder: Option<PathBuf>,
+    /// The folder of what the console remembers, where there is one.
+    pub state_folder: Option<PathBuf>,
     /// Whether colours were asked for in spite of `NO_COLOR`.
     pub force_colour: bool,
+}
+
+/// The columns of the console's tables by name, in their order; whether there are such, the console knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ColumnNames {
+    /// Those of SAs.
+    pub sas: Option<Vec<String>>,
+    /// Those of policies.
+    pub policies: Option<Vec<String>>,
+    /// Those of packets.
+    pub packets: Option<Vec<String>>,
 }
 
 /// What the command line says.
@@ -59,16 +75,20 @@ pub struct Environment {
     pub theme: Option<OsString>,
     /// The user's folder for configuration.
     pub folder: Option<PathBuf>,
+    /// The user's folder for what is remembered.
+    pub state_folder: Option<PathBuf>,
 }
 
 impl Environment {
     /// That of this process.
     pub fn of_process() -> Self {
+        let folders = ProjectDirs::from("", "", "espial");
         Self {
             no_colour: std::env::var_os("NO_COLOR"),
             config: std::env::var_os("ESPIAL_CONFIG"),
             theme: std::env::var_os("ESPIAL_THEME"),
-            folder: ProjectDirs::from("", "", "espial").map(|folders| folders.config_dir().to_owned()),
+            folder: folders.as_ref().map(|folders| folders.config_dir().to_owned()),
+            state_folder: folders.and_then(|folders| folders.state_dir().map(Path::to_owned)),
         }
     }
 }
@@ -105,6 +125,8 @@ struct File {
     interface: Option<String>,
     capture: Option<Method>,
     capture_at_start: Option<bool>,
+    #[serde(default)]
+    columns: ColumnNames,
 }
 
 /// The theme that holds where nobody asks for one.
@@ -143,6 +165,8 @@ impl Settings {
             interface: flags.interface.clone().or(file.interface),
             capture: flags.capture.or(file.capture).unwrap_or_default(),
             capture_at_start: file.capture_at_start.unwrap_or(false),
+            columns: file.columns,
+            state_folder: environment.state_folder.clone(),
             theme_folder: environment.folder.as_ref().map(|folder| folder.join("themes")),
             force_colour: no_colour && theme != MONO_THEME,
             theme,
@@ -193,6 +217,7 @@ mod tests {
         let (_folder, all) = folder_with(&uncommented);
         let settings = Settings::gather(&Flags::default(), &all).unwrap();
         assert_eq!((settings.interface.as_deref(), settings.capture), (Some("eth0"), Method::Pnet));
+        assert!(settings.columns.sas.is_some() && settings.columns.policies.is_some());
     }
 
     #[test]
@@ -221,6 +246,7 @@ mod tests {
         let cases = [
             ("theme = 3\n", "config.toml: TOML parse error at line 1, column 9"),
             ("colour = \"red\"\n", "unknown field `colour`"),
+            ("columns.events = [\"time\"]\n", "unknown field `events`"),
             ("capture = \"tcpdump\"\n", "unknown variant `tcpdump`, expected `ring` or `pnet`"),
             ("theme = \"dark\n", "line 1"),
         ];

@@ -380,8 +380,8 @@ fn subject(question: &Question) -> String {
 /// What the script wanted to see, in the form of `espial sa` and `espial policy`.
 fn tell(answer: &Answer, out: &mut dyn Write) -> io::Result<()> {
     match answer {
-        Answer::Sas(sas) => super::sa::write_table(sas, &local_addresses(), now(), out),
-        Answer::Policies(policies) => super::policy::write_table(policies, out),
+        Answer::Sas(sas) => super::sa::write_table(sas, &local_addresses(), now(), &[], out),
+        Answer::Policies(policies) => super::policy::write_table(policies, now(), &[], out),
         Answer::SaCounts(counts) => {
             writeln!(out, "SAs: {} (hash buckets {} of {})", counts.sas, counts.sa_buckets.0, counts.sa_buckets.1)
         }

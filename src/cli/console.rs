@@ -6,14 +6,16 @@ use std::thread;
 use anyhow::Context;
 
 use super::Common;
+use crate::console::columns::{ChosenColumns, Columns};
+use crate::console::remembered;
 use crate::console::runtime::{self, Options};
-use crate::console::state::Setting;
+use crate::console::state::{Screen, Setting};
 use crate::console::theme::{self, Theme};
 use crate::kernel::namespace::Namespace;
 use crate::kernel::{Support, XfrmKernel};
 use crate::lab;
 use crate::privilege;
-use crate::settings::{Environment, Settings};
+use crate::settings::{ColumnNames, Environment, Settings};
 
 /// Opens the console on the namespace of the calling thread, which must be the only thread.
 ///
@@ -21,6 +23,7 @@ use crate::settings::{Environment, Settings};
 /// When the settings are wrong or there is no terminal.
 pub fn run(common: &Common) -> anyhow::Result<ExitCode> {
     let settings = Settings::gather(&common.flags(), &Environment::of_process())?;
+    let (columns, settled) = columns(&settings)?;
     let theme = Theme::load(&settings.theme, settings.theme_folder.as_deref())?;
     if settings.force_colour {
         crossterm::style::force_color_output(true);
@@ -45,17 +48,38 @@ pub fn run(common: &Common) -> anyhow::Result<ExitCode> {
         interface: settings.interface,
         capture_at_start: settings.capture_at_start,
         complaints,
+        columns,
+        settled,
     };
     let options = Options {
         setting,
         theme,
         theme_folder: settings.theme_folder,
+        state_folder: settings.state_folder,
         capture: settings.capture,
         other_host: other_kernel,
         support,
     };
     runtime::run(options).context("the terminal")?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The columns that are shown at first, and the screens whose columns the configuration says.
+fn columns(settings: &Settings) -> anyhow::Result<(ChosenColumns, Vec<Screen>)> {
+    fn said<C: Columns>(table: &str, names: Option<&Vec<String>>) -> anyhow::Result<Option<Vec<C>>> {
+        let refused = |reason| anyhow::anyhow!("the configuration's columns.{table}: {reason}");
+        names.map(|names| C::read(names)).transpose().map_err(refused)
+    }
+    let ColumnNames { sas, policies, packets } = &settings.columns;
+    let remembered = remembered::read(settings.state_folder.as_deref());
+    let said_by = [(sas, Screen::Sas), (policies, Screen::Policies), (packets, Screen::Packets)];
+    let settled = said_by.into_iter().filter(|(names, _)| names.is_some()).map(|(_, screen)| screen).collect();
+    let columns = ChosenColumns {
+        sas: said("sas", sas.as_ref())?.or(remembered.sas),
+        policies: said("policies", policies.as_ref())?.or(remembered.policies),
+        packets: said("packets", packets.as_ref())?.or(remembered.packets),
+    };
+    Ok((columns, settled))
 }
 
 /// The kernel as a host of the lab sees it.

@@ -1,12 +1,16 @@
 //! What `espial sa` and `espial policy` share: the forms that a list can take, and tables.
 
+use std::ffi::OsStr;
 use std::io::{self, Write};
 
 use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::error::ErrorKind;
 use unicode_width::UnicodeWidthStr;
 
-use crate::console::columns::Column;
-use crate::dialect::Keys;
+use crate::console::columns::{Column, Columns};
+use crate::dialect::script::Language;
+use crate::dialect::{Keys, listing};
 use crate::model::RowFilter;
 use crate::model::expression::FilterError;
 use crate::model::row_filter::Rows;
@@ -24,6 +28,42 @@ pub struct Form {
     /// Print `ip xfrm` commands
     #[arg(long, group = "form")]
     pub ip: bool,
+}
+
+impl Form {
+    /// What is to be written, where it is no table.
+    pub fn written(&self) -> Option<listing::Form> {
+        match self {
+            Self { json: true, .. } => Some(listing::Form::Json),
+            Self { setkey: true, .. } => Some(listing::Form::Lines(Language::Setkey)),
+            Self { ip: true, .. } => Some(listing::Form::Lines(Language::Ip)),
+            Self { .. } => None,
+        }
+    }
+}
+
+/// Columns by name, as clap reads and explains them.
+#[derive(Clone)]
+pub struct NamedColumns<C>(pub Vec<C>);
+
+impl<C: Columns + Send + Sync> TypedValueParser for NamedColumns<C> {
+    type Value = C;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<C, clap::Error> {
+        let names = self.0.iter().map(|column| column.about().name);
+        let name = PossibleValuesParser::new(names).parse_ref(command, argument, value)?;
+        C::named(&name).ok_or_else(|| clap::Error::new(ErrorKind::InvalidValue))
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        let one = |column: &C| PossibleValue::new(column.about().name).help(column.about().help);
+        Some(Box::new(self.0.iter().map(one)))
+    }
 }
 
 /// Which rows are listed; all where nothing is said.
@@ -60,7 +100,7 @@ pub fn keys(show: bool) -> Keys {
 /// # Errors
 /// When the output does not take it.
 pub fn write_table<Row, C: Column<Row>>(out: &mut dyn Write, columns: &[C], rows: &[Row]) -> io::Result<()> {
-    let head = columns.iter().map(|column| column.title().to_owned()).collect();
+    let head = columns.iter().map(|column| column.about().title.to_owned()).collect();
     let cells = rows.iter().map(|row| columns.iter().map(|column| column.text(row).into_owned()).collect());
     let lines: Vec<Vec<String>> = std::iter::once(head).chain(cells).collect();
     let width = |place: usize| lines.iter().filter_map(|line| line.get(place)).map(|cell| cell.width()).max();
@@ -69,7 +109,7 @@ pub fn write_table<Row, C: Column<Row>>(out: &mut dyn Write, columns: &[C], rows
         let mut text = String::new();
         for ((cell, width), column) in line.iter().zip(&widths).zip(columns) {
             let blanks = " ".repeat(width - cell.width());
-            text += &if column.is_number() { format!("{blanks}{cell}  ") } else { format!("{cell}{blanks}  ") };
+            text += &if column.about().is_number { format!("{blanks}{cell}  ") } else { format!("{cell}{blanks}  ") };
         }
         writeln!(out, "{}", text.trim_end())?;
     }

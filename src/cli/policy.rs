@@ -1,20 +1,18 @@
 //! `espial policy`: the SPD without a screen.
 
-use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 
-use super::json::PolicyList;
-use super::list::{self, Filter, Form};
-use crate::console::columns::{Column, PolicyColumn, search};
-use crate::dialect::{iproute2, left_out_of_policy, setkey};
+use super::list::{self, Filter, Form, NamedColumns};
+use crate::console::columns::{Columns, PolicyColumn, PolicyRow, search};
+use crate::dialect::listing;
 use crate::kernel::{Kernel, XfrmKernel};
+use crate::model::Policy;
 use crate::model::row_filter::{FilteredRow, Object, Rows};
 use crate::model::spd::matching_order;
-use crate::model::{Policy, PolicyDirection, PolicyId, PolicySpec};
 
 /// List the policies in the order in which the kernel asks them
 #[derive(Clone, Debug, Args)]
@@ -24,6 +22,10 @@ pub struct Arguments {
     filter: Filter,
     #[command(flatten)]
     form: Form,
+    /// The table's columns, in their order
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', conflicts_with = "form",
+        value_parser = NamedColumns(PolicyColumn::ALL.to_vec()))]
+    columns: Vec<PolicyColumn>,
 }
 
 const JSON_HELP: &str = "\
@@ -54,27 +56,20 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 pub fn print(arguments: &Arguments, kernel: &mut dyn Kernel, now: u64, out: &mut dyn Write) -> anyhow::Result<()> {
     let filter = arguments.filter.read(Rows::Policies)?;
     let mut policies = kernel.policies()?;
-    let twinless = twinless(&policies);
+    let twinless = listing::twinless(policies.iter());
     policies.sort_by(matching_order);
     if let Some(filter) = filter {
         let mut scratch = String::new();
         policies.retain(|policy| {
             let filtered = FilteredRow { object: Object::Policy(policy), now };
-            filter.fits(&filtered, &mut search::<_, PolicyColumn>(policy, &mut scratch))
+            filter.fits(&filtered, &mut search(&row(policy, now), &arguments.columns, &mut scratch))
         });
     }
-    if arguments.form.json {
-        let list = PolicyList::of(policies.iter(), kernel.defaults().ok());
-        serde_json::to_writer_pretty(&mut *out, &list).map_err(io::Error::from)?;
-        writeln!(out)?;
-    } else if arguments.form.setkey {
-        write_setkey(&policies, &twinless, out)?;
-    } else if arguments.form.ip {
-        for policy in &policies {
-            write_line(policy, iproute2::policy, out)?;
-        }
+    if let Some(form) = arguments.form.written() {
+        let policies: Vec<&Policy> = policies.iter().collect();
+        listing::write_policies(out, &policies, form, kernel.defaults().ok(), &twinless)?;
     } else {
-        write_table(&policies, out)?;
+        write_table(&policies, now, &arguments.columns, out)?;
         if let Ok(defaults) = kernel.defaults() {
             writeln!(out, "\nWithout a policy: {}", crate::console::state::defaults_words(defaults))?;
         }
@@ -82,53 +77,17 @@ pub fn print(arguments: &Arguments, kernel: &mut dyn Kernel, now: u64, out: &mut
     Ok(())
 }
 
-/// A table of policies in this order.
-pub(super) fn write_table(policies: &[Policy], out: &mut dyn Write) -> io::Result<()> {
-    list::write_table(out, PolicyColumn::ALL, policies)
+/// A table of policies in this order, with the usual columns where none is asked for.
+pub(super) fn write_table(
+    policies: &[Policy],
+    now: u64,
+    columns: &[PolicyColumn],
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let rows: Vec<PolicyRow<'_>> = policies.iter().map(|policy| row(policy, now)).collect();
+    list::write_table(out, if columns.is_empty() { PolicyColumn::USUAL } else { columns }, &rows)
 }
 
-fn write_line(policy: &Policy, words: fn(&PolicySpec) -> String, out: &mut dyn Write) -> io::Result<()> {
-    if policy.is_of_socket() {
-        return writeln!(out, "# a policy of a program's socket, which only the program can make ({})", policy.id());
-    }
-    let left_out = left_out_of_policy(policy).join(", ");
-    let line = words(&policy.to_spec());
-    // A statement of setkey's says all: what it cannot say is no statement.
-    if !left_out.is_empty() && !line.starts_with("spdadd ") {
-        writeln!(out, "# {}: what follows leaves out its {left_out}", policy.id())?;
-    }
-    writeln!(out, "{line}")
-}
-
-/// Policies as statements that make them and no others: Linux's setkey adds one for packets passed on to each of
-/// direction in, unless it is told not to.
-fn write_setkey(policies: &[Policy], twinless: &HashSet<PolicyId>, out: &mut dyn Write) -> io::Result<()> {
-    let mut made_anyway = HashSet::new();
-    if policies.iter().any(|policy| twinless.contains(&policy.id())) {
-        writeln!(out, "# to be loaded with espial apply --no-forward, or setkey -k: not every policy of direction in")?;
-        writeln!(out, "# has the one for packets passed on that would be added to it otherwise")?;
-    } else {
-        made_anyway = policies.iter().filter_map(made_by_setkey).map(|twin| twin.id()).collect();
-    }
-    for policy in policies.iter().filter(|policy| !made_anyway.contains(&policy.id())) {
-        write_line(policy, setkey::print::policy, out)?;
-    }
-    Ok(())
-}
-
-/// The policies of direction in for which setkey's policy for packets passed on is not there as it would make it.
-fn twinless(policies: &[Policy]) -> HashSet<PolicyId> {
-    let others: HashMap<PolicyId, PolicySpec> = policies
-        .iter()
-        .filter(|policy| policy.direction == PolicyDirection::Forward)
-        .map(|policy| (policy.id(), policy.to_spec()))
-        .collect();
-    let lacks_it = |policy: &&Policy| made_by_setkey(policy).is_some_and(|twin| others.get(&twin.id()) != Some(&twin));
-    policies.iter().filter(lacks_it).map(Policy::id).collect()
-}
-
-/// What the statement for a policy makes beside it, if there is a statement for it.
-fn made_by_setkey(policy: &Policy) -> Option<PolicySpec> {
-    let spec = policy.to_spec();
-    setkey::forward_twin(&spec).filter(|_| !setkey::print::policy(&spec).starts_with('#'))
+fn row(policy: &Policy, now: u64) -> PolicyRow<'_> {
+    PolicyRow { policy, interface: None, now }
 }

@@ -41,6 +41,7 @@ pub fn keys() -> String {
             Context::List => "transforms in a form",
             Context::Proposal => "both halves of a pair",
             Context::Choice => "a list to choose from",
+            Context::Columns => "the columns to choose from",
             Context::Line => "a line to type",
         };
         let _ = writeln!(text, "| {place} | {} | {} |", keys.join(" "), binding.action.help());

@@ -6,16 +6,14 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
-use zeroize::Zeroizing;
 
-use super::json::SaList;
-use super::list::{self, Filter, Form};
-use crate::console::columns::{SaColumn, SaRow, search};
-use crate::dialect::{HIDDEN_KEY, iproute2, left_out_of_sa, setkey};
+use super::list::{self, Filter, Form, NamedColumns};
+use crate::console::columns::{Columns, SaColumn, SaRow, search};
+use crate::dialect::listing;
 use crate::kernel::namespace::local_addresses;
 use crate::kernel::{Kernel, XfrmKernel};
 use crate::model::row_filter::{FilteredRow, Object, Rows};
-use crate::model::{Sa, SaDirection, SaSpec};
+use crate::model::{Sa, SaDirection};
 
 /// List the security associations
 #[derive(Clone, Debug, Args)]
@@ -28,6 +26,10 @@ pub struct Arguments {
     /// Print keys too; without this they appear in no form
     #[arg(long)]
     show_keys: bool,
+    /// The table's columns, in their order
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', conflicts_with = "form",
+        value_parser = NamedColumns(without_rates(SaColumn::ALL)))]
+    columns: Vec<SaColumn>,
 }
 
 const JSON_HELP: &str = "\
@@ -75,43 +77,36 @@ pub fn print(
         sas.retain(|sa| {
             let row = row(sa, here, now);
             let filtered = FilteredRow { object: Object::Sa(sa, row.direction), now };
-            filter.fits(&filtered, &mut search::<_, SaColumn>(&row, &mut scratch))
+            filter.fits(&filtered, &mut search(&row, &arguments.columns, &mut scratch))
         });
     }
-    let keys = list::keys(arguments.show_keys);
-    if arguments.form.json {
-        serde_json::to_writer_pretty(&mut *out, &SaList::of(sas.iter(), keys)).map_err(io::Error::from)?;
-        writeln!(out)?;
-    } else if arguments.form.setkey {
-        write_lines(&sas, |spec| setkey::print::sa(spec, keys), out)?;
-    } else if arguments.form.ip {
-        write_lines(&sas, |spec| iproute2::sa(spec, keys), out)?;
-    } else {
-        write_table(&sas, here, now, out)?;
+    match arguments.form.written() {
+        Some(form) => {
+            let sas: Vec<&Sa> = sas.iter().collect();
+            listing::write_sas(out, &sas, form, list::keys(arguments.show_keys))?;
+        }
+        None => write_table(&sas, here, now, &arguments.columns, out)?,
     }
     Ok(())
 }
 
-/// A table of SAs in this order.
-pub(super) fn write_table(sas: &[Sa], here: &[IpAddr], now: u64, out: &mut dyn Write) -> io::Result<()> {
+/// A table of SAs in this order, with the usual columns where none is asked for.
+pub(super) fn write_table(
+    sas: &[Sa],
+    here: &[IpAddr],
+    now: u64,
+    columns: &[SaColumn],
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let usual = without_rates(SaColumn::USUAL);
     let rows: Vec<SaRow<'_>> = sas.iter().map(|sa| row(sa, here, now)).collect();
-    list::write_table(out, COLUMNS, &rows)
+    list::write_table(out, if columns.is_empty() { &usual } else { columns }, &rows)
 }
 
-/// The console's columns, without rates: those need two looks.
-const COLUMNS: &[SaColumn] = &[
-    SaColumn::Direction,
-    SaColumn::Source,
-    SaColumn::Destination,
-    SaColumn::Protocol,
-    SaColumn::Spi,
-    SaColumn::Mode,
-    SaColumn::Encryption,
-    SaColumn::Authentication,
-    SaColumn::ReqId,
-    SaColumn::Age,
-    SaColumn::State,
-];
+/// Rates need two looks.
+fn without_rates(columns: &[SaColumn]) -> Vec<SaColumn> {
+    columns.iter().copied().filter(|column| !column.is_rate()).collect()
+}
 
 fn row<'a>(sa: &'a Sa, here: &[IpAddr], now: u64) -> SaRow<'a> {
     let direction = sa.direction.or_else(|| match (here.contains(&sa.source), here.contains(&sa.destination)) {
@@ -120,25 +115,4 @@ fn row<'a>(sa: &'a Sa, here: &[IpAddr], now: u64) -> SaRow<'a> {
         (false, false) => None,
     });
     SaRow { sa, direction, packet_rate: None, byte_rate: None, now }
-}
-
-fn write_lines(sas: &[Sa], words: impl Fn(&SaSpec) -> Zeroizing<String>, out: &mut dyn Write) -> io::Result<()> {
-    for sa in sas {
-        if sa.is_larval() {
-            writeln!(out, "# {} reserves its SPI and has no keys yet", sa.id())?;
-        } else if sa.is_made_by_kernel() {
-            writeln!(out, "# {} comes and goes with an IPComp SA: the kernel makes it", sa.id())?;
-        } else {
-            let left_out = left_out_of_sa(sa).join(", ");
-            let line = words(&sa.to_spec());
-            // A statement of setkey's says all: what it cannot say is no statement.
-            if !left_out.is_empty() && !line.starts_with("add ") {
-                writeln!(out, "# {}: what follows leaves out its {left_out}", sa.id())?;
-            }
-            // Without its keys it is nothing to be carried out.
-            let mark = if line.contains(HIDDEN_KEY) && !line.starts_with('#') { "# " } else { "" };
-            writeln!(out, "{mark}{}", *line)?;
-        }
-    }
-    Ok(())
 }

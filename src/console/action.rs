@@ -45,10 +45,30 @@ pub enum Action {
     Open,
     /// Show only some rows.
     Filter,
-    /// Order by the next column.
+    /// Choose the column to order by.
     Sort,
+    /// Order by the next column.
+    SortByNext,
+    /// Order by the column before.
+    SortByPrevious,
     /// Turn the order round.
     SortBackwards,
+    /// Mark the selected row, or not any more.
+    MarkRow,
+    /// Mark all rows of the list that are not marked, and no others.
+    MarkOthers,
+    /// Put the rows into the terminal's clipboard.
+    CopyRows,
+    /// Choose the columns.
+    Columns,
+    /// Show a column, or not any more.
+    ShowColumn,
+    /// Put a column one place towards the beginning.
+    ColumnEarlier,
+    /// Put a column one place towards the end.
+    ColumnLater,
+    /// Back to the columns that are shown where nobody chose.
+    UsualColumns,
     /// Make an SA or a policy.
     Add,
     /// Change the selected row.
@@ -170,12 +190,22 @@ impl Action {
             Self::Last => "last row",
             Self::Open => "everything about the row",
             Self::Filter => "filter: words, or as dst 10.9.0.0/24 and errors > 0",
-            Self::Sort => "sort by the next column",
+            Self::Sort => "sort: choose the column",
+            Self::SortByNext => "sort by the next column",
+            Self::SortByPrevious => "sort by the column before",
             Self::SortBackwards => "turn the order round",
+            Self::MarkRow => "mark the row, or not any more",
+            Self::MarkOthers => "mark what is listed; what is marked, not any more",
+            Self::CopyRows => "copy the marked rows, or this one (OSC 52)",
+            Self::Columns => "choose the columns and their order",
+            Self::ShowColumn => "show the column, or not any more",
+            Self::ColumnEarlier => "put the column further to the left",
+            Self::ColumnLater => "put the column further to the right",
+            Self::UsualColumns => "the usual columns",
             Self::Add => "add",
             Self::Edit => "edit: change the row",
             Self::Pair => "pair: protect the traffic with another host",
-            Self::Delete => "delete the row (asks first)",
+            Self::Delete => "delete the marked rows, or this one (asks first)",
             Self::Flush => "flush: delete all that is listed (asks first)",
             Self::Reveal => "reveal the keys for ten seconds",
             Self::Refresh => "read everything from the kernel again",
@@ -230,6 +260,12 @@ impl Action {
             Self::Open => "details",
             Self::Filter => "filter",
             Self::Sort => "sort",
+            Self::MarkRow => "mark",
+            Self::Columns => "columns",
+            Self::ShowColumn => "show",
+            Self::ColumnEarlier => "left",
+            Self::ColumnLater => "right",
+            Self::UsualColumns => "usual",
             Self::Delete => "delete",
             Self::Flush => "flush",
             Self::Reveal => "keys",
@@ -257,7 +293,7 @@ impl Action {
             Self::MakeHere => "make it here",
             Self::MakeThere => "there",
             Self::OtherLanguage => "language",
-            Self::Copy => "copy",
+            Self::Copy | Self::CopyRows => "copy",
             Self::Save => "save",
             Self::NextScreen => "screens",
             Self::Leave => "leave",

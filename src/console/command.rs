@@ -3,12 +3,14 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use super::columns::ChosenColumns;
 use crate::capture::{Frame, Probe};
 use crate::kernel::together::{self, Answer, Step};
 use crate::kernel::{Kernel, KernelError, Operation};
 use crate::model::pair::Half;
 use crate::model::policy::{DefaultsChange, ThresholdsChange};
 use crate::model::sa::SpiRequest;
+use crate::model::text::counted;
 use crate::model::{IpsecProtocol, PolicyId, PolicyKind, PolicySpec, SaId, SaSpec, Secret, Spi};
 use crate::packet::Filter;
 
@@ -52,6 +54,8 @@ pub enum Command {
         /// What is written.
         text: Secret,
     },
+    /// Show these columns at the next start too.
+    Remember(ChosenColumns),
     /// Use this theme.
     UseTheme(String),
     /// Draw every cell anew.
@@ -110,6 +114,8 @@ pub enum Change {
     },
     /// Remove an SA.
     DeleteSa(SaId),
+    /// Remove these SAs, all or none.
+    DeleteSas(Vec<SaId>),
     /// Remove all SAs of a protocol.
     FlushSas(IpsecProtocol),
     /// Make a policy.
@@ -125,6 +131,8 @@ pub enum Change {
     },
     /// Remove a policy.
     DeletePolicy(PolicyId),
+    /// Remove these policies, all or none.
+    DeletePolicies(Vec<PolicyId>),
     /// Remove all policies of a kind.
     FlushPolicies(PolicyKind),
     /// Make these SAs and policies, all or none.
@@ -144,11 +152,13 @@ impl Change {
             Self::AddSa(spec) => Operation::AddSa(spec.id()),
             Self::ReplaceSa { spec, .. } => Operation::AddSa(spec.id()),
             Self::DeleteSa(id) => Operation::DeleteSa(*id),
+            Self::DeleteSas(ids) => Operation::DeleteTogether(counted(ids.len(), "SA", "SAs")),
             Self::FlushSas(protocol) => Operation::FlushSas(*protocol),
             Self::AddPolicy(spec) => Operation::AddPolicy(Box::new(spec.id())),
             Self::UpdatePolicy(spec) => Operation::UpdatePolicy(Box::new(spec.id())),
             Self::ReplacePolicy { spec, .. } => Operation::AddPolicy(Box::new(spec.id())),
             Self::DeletePolicy(id) => Operation::DeletePolicy(Box::new(*id)),
+            Self::DeletePolicies(ids) => Operation::DeleteTogether(counted(ids.len(), "policy", "policies")),
             Self::FlushPolicies(kind) => Operation::FlushPolicies(*kind),
             Self::AddHalf(half) => Operation::AddTogether(half.size()),
             Self::SetDefaults(_) => Operation::SetDefaults,
@@ -179,10 +189,12 @@ impl Change {
             Self::AddSa(spec) => kernel.add_sa(spec).map(|()| None),
             Self::ReplaceSa { id, spec } => together::replace_sa(kernel, id, spec).map(|()| None),
             Self::DeleteSa(id) => kernel.delete_sa(id).map(|()| None),
+            Self::DeleteSas(ids) => together::delete_sas(kernel, ids).map(|()| None),
             Self::FlushSas(protocol) => kernel.flush_sas(*protocol).map(|()| None),
             Self::AddPolicy(spec) => kernel.add_policy(spec).map(|()| None),
             Self::UpdatePolicy(spec) => kernel.update_policy(spec).map(|()| None),
             Self::DeletePolicy(id) => kernel.delete_policy(id).map(|()| None),
+            Self::DeletePolicies(ids) => together::delete_policies(kernel, ids).map(|()| None),
             Self::FlushPolicies(kind) => kernel.flush_policies(*kind).map(|()| None),
             Self::AddHalf(half) => together::add(kernel, half).map(|()| None),
         }
@@ -196,12 +208,14 @@ impl fmt::Display for Change {
             Self::AddSa(spec) => write!(f, "added SA {}", spec.id()),
             Self::ReplaceSa { id, .. } => write!(f, "made SA {id} anew"),
             Self::DeleteSa(id) => write!(f, "deleted SA {id}"),
+            Self::DeleteSas(ids) => write!(f, "deleted {}", counted(ids.len(), "SA", "SAs")),
             Self::FlushSas(IpsecProtocol::Any) => f.write_str("flushed all SAs"),
             Self::FlushSas(protocol) => write!(f, "flushed all {protocol} SAs"),
             Self::AddPolicy(spec) => write!(f, "added policy {}", spec.id()),
             Self::UpdatePolicy(spec) => write!(f, "changed policy {}", spec.id()),
             Self::ReplacePolicy { id, spec } => write!(f, "made policy {} of {id}", spec.id()),
             Self::DeletePolicy(id) => write!(f, "deleted policy {id}"),
+            Self::DeletePolicies(ids) => write!(f, "deleted {}", counted(ids.len(), "policy", "policies")),
             Self::FlushPolicies(PolicyKind::Main) => f.write_str("flushed all policies"),
             Self::FlushPolicies(kind) => write!(f, "flushed all {kind} policies"),
             Self::AddHalf(half) => {

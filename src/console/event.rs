@@ -74,6 +74,8 @@ pub enum Event {
     Recorder(RecorderNews),
     /// What was to be sent to a peer could not be, and why.
     ProbeFailed(String),
+    /// The columns are not remembered, and why.
+    NotRemembered(String),
     /// The theme that was asked for cannot be used, and why.
     ThemeRefused(String),
     /// A second has passed.

@@ -13,6 +13,7 @@
 //! | `capture` | frames, from the moment on that somebody wants to see them |
 //! | `record` | a recording into a file, while there is one |
 //! | `probe` | what a check sends to a peer |
+//! | `remember` | what the next start is to know |
 //!
 //! Frames have a channel of their own, so that no flood of them can hold up the kernel's events; what finds it full is
 //! dropped and counted.
@@ -38,9 +39,11 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::capturing;
 use super::clock::Clock;
+use super::columns::ChosenColumns;
 use super::command::{Change, Command, Outcome, Record, Wanted};
 use super::event::{CaptureNews, Event, Now, Polled, RecorderNews};
 use super::recording;
+use super::remembered;
 use super::state::{Setting, State};
 use super::terminal::TakenTerminal;
 use super::theme::Theme;
@@ -78,6 +81,8 @@ pub struct Options {
     pub theme: Theme,
     /// Where the user's themes are.
     pub theme_folder: Option<PathBuf>,
+    /// The folder where what is remembered stands.
+    pub state_folder: Option<PathBuf>,
     /// How frames are taken.
     pub capture: Method,
     /// The kernel as the lab's other host sees it.
@@ -193,6 +198,10 @@ struct World {
     following: Option<Resync>,
     /// What the lab's other host is to get.
     other_host: Option<blocking::Sender<Half>>,
+    /// What the next start is to know.
+    memory: Option<blocking::Sender<ChosenColumns>>,
+    /// The thread that writes it down.
+    remembering: JoinHandle<()>,
     /// The recording that runs; its thread ends with it.
     recorder: Option<blocking::Sender<Record>>,
     theme: Theme,
@@ -201,7 +210,7 @@ struct World {
 
 impl World {
     fn start(options: Options) -> io::Result<Self> {
-        let Options { setting: _, theme, theme_folder, capture: method, other_host, support } = options;
+        let Options { setting: _, theme, theme_folder, state_folder, capture: method, other_host, support } = options;
         let (sender, events) = mpsc::channel(QUEUE);
         let (frames_sender, frames) = mpsc::channel(FRAMES_QUEUE);
         let generation = Arc::default();
@@ -222,6 +231,8 @@ impl World {
             spawn("kernel-there", &sender, move |sender| add_there(kernel, sender, &wanted)).map(|_| halves)
         });
         let other_host = other_host.transpose()?;
+        let (memory, wanted) = blocking::channel();
+        let remembering = spawn("remember", &sender, move |sender| remember(sender, state_folder.as_deref(), &wanted))?;
         let following = None;
         Ok(Self {
             events,
@@ -236,6 +247,8 @@ impl World {
             resync,
             following,
             other_host,
+            memory: Some(memory),
+            remembering,
             recorder: None,
             theme,
             theme_folder,
@@ -270,6 +283,9 @@ impl World {
             Command::Capture { interface, filter, generation } => self.capture(interface, filter.as_ref(), generation),
             Command::Record(record) => self.record(record),
             Command::Probe { peer, probe, text } => self.probe(peer, probe, text),
+            Command::Remember(columns) => {
+                let _ = self.memory.as_ref().map(|memory| memory.send(columns));
+            }
             Command::UseTheme(name) => match Theme::load(&name, self.theme_folder.as_deref()) {
                 Ok(theme) => self.theme = theme,
                 Err(error) => {
@@ -308,14 +324,17 @@ impl World {
         }
     }
 
-    /// Waits for the changes that were asked for and for the rest of a recording, but not for ever: who confirms and
-    /// leaves means both.
+    /// Waits for the changes that were asked for, for the rest of a recording and for what is to be remembered, but not
+    /// for ever: who confirms and leaves means both.
     fn finish(&mut self, state: &mut State, clocks: &Clocks) {
-        self.changes = None;
+        (self.changes, self.memory) = (None, None);
         let end = Instant::now() + LAST_WORDS;
         let mut commands = Vec::new();
         state.end_recording(&mut commands);
-        while (!self.changing.is_finished() || state.packets.recording.is_some()) && Instant::now() < end {
+        let works = |world: &Self, state: &State| {
+            !world.changing.is_finished() || !world.remembering.is_finished() || state.packets.recording.is_some()
+        };
+        while works(self, state) && Instant::now() < end {
             for command in commands.drain(..) {
                 if matches!(command, Command::Record(_)) {
                     self.carry_out(command);
@@ -455,6 +474,17 @@ fn change(sender: &mpsc::Sender<Event>, wanted: &blocking::Receiver<Change>) {
         let result = carry_out(&mut kernel, &change);
         let outcome = Outcome { change: Box::new(change), result };
         if sender.blocking_send(Event::Done(outcome)).is_err() {
+            return;
+        }
+    }
+}
+
+/// Writes down what the next start is to know, and says when it cannot.
+fn remember(sender: &mpsc::Sender<Event>, folder: Option<&Path>, wanted: &blocking::Receiver<ChosenColumns>) {
+    while let Ok(columns) = wanted.recv() {
+        if let Err(reason) = remembered::write(folder, &columns)
+            && sender.blocking_send(Event::NotRemembered(reason)).is_err()
+        {
             return;
         }
     }

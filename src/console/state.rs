@@ -4,13 +4,14 @@
 //! [`State::update`] is the only way in. The screens keep their own state; what stands before them (help, a form, a
 //! question) is a stack of [`Layer`]s, and keys go to the uppermost.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use crossterm::event::KeyEvent;
 
 use super::action::Action;
 use super::clock::Clock;
-use super::columns::{PolicyColumn, SaColumn, SaRow};
+use super::columns::{ChosenColumns, Columns, PacketColumn, PolicyColumn, SaColumn};
 use super::command::{Command, Outcome, Wanted};
 use super::event::{Event, Now, Polled};
 use super::form::check::CheckPlan;
@@ -22,6 +23,7 @@ use crate::model::slots::Slot;
 use crate::model::{Counts, KernelEvent, PolicyId, Sa, SaId};
 
 pub mod checking;
+pub mod column_choice;
 mod facts;
 pub mod feed;
 pub mod line;
@@ -29,6 +31,7 @@ pub mod log;
 mod on_action;
 mod on_form;
 mod on_kernel;
+mod on_list;
 mod on_packet;
 pub mod packets;
 pub mod proposal;
@@ -42,6 +45,7 @@ pub use facts::Facts;
 pub(crate) use on_kernel::defaults_words;
 
 use checking::Checking;
+use column_choice::ColumnChoice;
 use feed::Feed;
 use line::Line;
 use log::{Entry, Log, Origin, Weight};
@@ -111,6 +115,8 @@ pub enum Layer {
     Proposal(Box<Proposal>),
     /// A list to choose from.
     Choice(Choice),
+    /// Which columns are shown, and in which order.
+    Columns(Box<ColumnChoice>),
     /// The sums of each peer.
     Peers {
         /// The peer that keys go to; the first one where `None`.
@@ -125,23 +131,27 @@ pub enum Layer {
 /// A list to choose from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Choice {
+    /// What it is for.
+    pub of: ChoiceOf,
     /// What is chosen.
-    pub title: &'static str,
+    pub title: String,
     /// What there is to choose: the value, and what is said about it.
     pub options: Vec<(String, String)>,
     /// The option that keys go to.
     pub cursor: usize,
-    /// What becomes of the one that is taken.
-    pub purpose: ChoicePurpose,
 }
 
-/// What a list is to choose from for.
+/// What a list to choose from is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ChoicePurpose {
-    /// Packets are taken from this interface.
+pub enum ChoiceOf {
+    /// Where packets are taken from.
     Interface,
-    /// One of these SAs is shown.
+    /// One of these SAs, to be shown.
     Sa(Vec<SaId>),
+    /// The column that rows are sorted by.
+    Sorting,
+    /// What rows are copied as.
+    Form,
 }
 
 /// A short message at the foot of the screen.
@@ -174,6 +184,10 @@ pub struct Setting {
     pub capture_at_start: bool,
     /// What is missing from the start, in sentences: rights, parts of the kernel.
     pub complaints: Vec<String>,
+    /// The columns that are shown at first.
+    pub columns: ChosenColumns,
+    /// The screens whose columns the configuration says, so that no others are remembered.
+    pub settled: Vec<Screen>,
 }
 
 /// The sizes of the last picture, told by the view: how far a page goes.
@@ -223,17 +237,19 @@ pub struct State {
     /// What is known of the kernel.
     pub facts: Facts,
     /// The table of SAs.
-    pub sas: Table<SaColumn>,
+    pub sas: Table<SaColumn, SaId>,
     /// The table of policies.
-    pub policies: Table<PolicyColumn>,
+    pub policies: Table<PolicyColumn, PolicyId>,
     /// The packets.
     pub packets: Packets,
     /// The list of events.
     pub events: Feed,
     /// The events themselves.
     pub log: Log,
-    /// The SA whose keys are shown, and until when in uptime milliseconds.
-    revealed: Option<(SaId, u64)>,
+    /// Changes that were confirmed and are not answered yet, in words.
+    pub waits: Vec<String>,
+    /// The SAs whose keys are shown, and until when in uptime milliseconds.
+    revealed: Option<(HashSet<SaId>, u64)>,
     drawn: Drawn,
     sweep: usize,
     /// The kernel's counts, while they are not those of the copies.
@@ -266,6 +282,7 @@ impl State {
             packets: Packets::default(),
             events: Feed::default(),
             log: log::new(),
+            waits: Vec::new(),
             revealed: None,
             drawn: Drawn::default(),
             sweep: 0,
@@ -279,6 +296,10 @@ impl State {
             lost_threads: Vec::new(),
             setting,
         };
+        let ChosenColumns { sas, policies, packets } = state.setting.columns.clone();
+        state.sas.show(sas.unwrap_or_else(|| SaColumn::USUAL.to_vec()));
+        state.policies.show(policies.unwrap_or_else(|| PolicyColumn::USUAL.to_vec()));
+        state.packets.columns = packets.unwrap_or_else(|| PacketColumn::USUAL.to_vec());
         for complaint in state.setting.complaints.clone() {
             state.tell(Origin::Console, Weight::Warning, complaint);
         }
@@ -297,7 +318,7 @@ impl State {
             // The terminal's own size is looked at for every picture.
             Event::Resized => {}
             Event::Kernel(Update::Snapshot(snapshot)) => self.on_snapshot(snapshot),
-            Event::Kernel(Update::Events(events)) => events.into_iter().for_each(|event| self.on_kernel(event)),
+            Event::Kernel(Update::Events(events)) => self.on_kernel_events(events),
             Event::KernelSilent(error) => self.on_silence(&error),
             Event::Polled(polled) => self.on_polled(*polled, commands),
             Event::Supported(support) => self.on_support(support),
@@ -312,6 +333,7 @@ impl State {
             Event::Recorder(news) => self.on_recorder(news, commands),
             Event::Tick => self.on_tick(commands),
             Event::ProbeFailed(reason) => self.on_probe_failed(reason),
+            Event::NotRemembered(reason) => self.on_not_remembered(&reason),
             Event::ThemeRefused(reason) => self.alarm(reason),
             Event::ThreadLost { name, reason } => {
                 self.lost_threads.push(name);
@@ -347,6 +369,7 @@ impl State {
             Some(Layer::Form(_)) => vec![Context::Form, Context::Always],
             Some(Layer::Proposal(_)) => vec![Context::Proposal, Context::Always],
             Some(Layer::Choice(_)) => vec![Context::Choice, Context::Always],
+            Some(Layer::Columns(_)) => vec![Context::Columns, Context::Always],
             Some(Layer::Line(_)) => vec![Context::Line, Context::Always],
         }
     }
@@ -386,7 +409,7 @@ impl State {
     pub fn reveals(&self, id: &SaId) -> Option<u64> {
         let (revealed, until) = self.revealed.as_ref()?;
         let left = until.checked_sub(self.facts.now.uptime_ms).filter(|left| *left > 0)?;
-        (revealed == id).then(|| left.div_ceil(1000))
+        revealed.contains(id).then(|| left.div_ceil(1000))
     }
 
     /// Writes an entry into the time line.
@@ -452,9 +475,9 @@ impl State {
     fn rebuild_sas(&mut self) {
         let facts = &self.facts;
         let mut scratch = String::new();
-        let filter = self.sas.filter();
+        let (filter, shown) = (self.sas.filter(), self.sas.shown());
         let slots = facts.sad.iter().map(|(slot, _)| slot);
-        let passing: Vec<Slot> = slots.filter(|slot| facts.sa_passes(*slot, filter, &mut scratch)).collect();
+        let passing: Vec<Slot> = slots.filter(|slot| facts.sa_passes(*slot, filter, shown, &mut scratch)).collect();
         let (column, _) = self.sas.sorting();
         self.sas.rebuild(passing.into_iter(), |a, b| facts.compare_sas(column, a, b));
     }
@@ -462,9 +485,9 @@ impl State {
     fn rebuild_policies(&mut self) {
         let facts = &self.facts;
         let mut scratch = String::new();
-        let filter = self.policies.filter();
+        let (filter, shown) = (self.policies.filter(), self.policies.shown());
         let slots = facts.spd.iter().map(|(slot, _)| slot);
-        let passing: Vec<Slot> = slots.filter(|slot| facts.policy_passes(*slot, filter, &mut scratch)).collect();
+        let passing: Vec<Slot> = slots.filter(|slot| facts.policy_passes(*slot, filter, shown, &mut scratch)).collect();
         let (column, _) = self.policies.sorting();
         self.policies.rebuild(passing.into_iter(), |a, b| facts.compare_policies(column, a, b));
     }

@@ -22,10 +22,13 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::Line;
 use ratatui::widgets::Paragraph;
 
+use self::widget::{TableHead, TableRow, draw_table};
+use super::columns::Column;
 use super::state::{Drawn, Layer, Screen, State};
 use super::theme::{Role, Theme};
 
 mod check;
+mod columns;
 mod detail;
 mod events;
 mod foot;
@@ -73,6 +76,7 @@ pub fn draw(frame: &mut Frame<'_>, state: &State, theme: &Theme) -> Drawn {
         Some(Layer::Question(question)) => drawn.reading = question::draw(frame, middle, state, theme, question),
         Some(Layer::Form(form)) => form::draw(frame, middle, state, theme, form),
         Some(Layer::Proposal(proposal)) => drawn.reading = proposal::draw(frame, middle, state, theme, proposal),
+        Some(Layer::Columns(choice)) => drawn.reading = columns::draw(frame, middle, theme, choice),
         Some(Layer::Choice(choice)) => widget::draw_choice(frame, middle, theme, choice),
         Some(Layer::Peers { selected }) => drawn.reading = check::draw_peers(frame, middle, state, theme, *selected),
         Some(Layer::Check(checking)) => drawn.reading = check::draw(frame, middle, state, theme, checking),
@@ -104,6 +108,29 @@ fn split(area: Rect) -> (Rect, Rect) {
     };
     let [table, detail] = Layout::vertical([Constraint::Min(0), Constraint::Length(detail_height)]).areas(area);
     (table, detail)
+}
+
+/// Draws a sorted table below a rule with its title, and at the right how far down it is. Where the column that it is
+/// sorted by is not in sight, the rule names it.
+fn draw_list<Row, C: Column<Row>>(
+    frame: &mut Frame<'_>,
+    area: Rect,
+    theme: &Theme,
+    (title, place): (&str, &str),
+    head: &TableHead<'_, C>,
+    rows: &[TableRow<Row, C>],
+) {
+    let table = draw_rule(frame, area, theme, title, place);
+    if !draw_table(frame, table, theme, head, rows)
+        && let Some((by, _)) = head.sorted
+    {
+        draw_rule(frame, area, theme, title, &format!("by {}, {place}", widget::title(by, head.sorted)));
+    }
+}
+
+/// How many rows are marked, for a title.
+fn marked_words(count: usize) -> String {
+    if count == 0 { String::new() } else { format!(", {count} marked") }
 }
 
 /// A line with a title at its left and a word at its right: the head of a part of the screen. Returns what is below.

@@ -44,6 +44,8 @@ pub enum Operation {
     FlushPolicies(PolicyKind),
     /// SAs and policies together, so many.
     AddTogether(String),
+    /// The end of several SAs or policies together, so many.
+    DeleteTogether(String),
     /// The fate of packets without a policy.
     ReadDefaults,
     /// Another fate for them.
@@ -82,6 +84,7 @@ impl fmt::Display for Operation {
             Self::FlushPolicies(PolicyKind::Main) => f.write_str("flushing policies"),
             Self::FlushPolicies(kind) => write!(f, "flushing {kind} policies"),
             Self::AddTogether(what) => write!(f, "adding {what}"),
+            Self::DeleteTogether(what) => write!(f, "deleting {what}"),
             Self::ReadDefaults => f.write_str("reading the default policy"),
             Self::SetDefaults => f.write_str("setting the default policy"),
             Self::ReadThresholds => f.write_str("reading the hash thresholds"),

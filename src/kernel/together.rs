@@ -121,7 +121,7 @@ pub fn carry_out(
         match taken {
             Ok(answer) => answers.extend(answer.map(|answer| (place, answer))),
             Err((behind, error)) => {
-                let left = undos.into_iter().rev().filter_map(|undo| take_back(kernel, undo).err()).collect();
+                let left = take_all_back(kernel, undos);
                 return Err(Box::new(Refusal { step: place + behind, error, left, answers }));
             }
         }
@@ -161,6 +161,55 @@ pub fn add(kernel: &mut dyn Kernel, half: &Half) -> Result<()> {
     let steps: Vec<Step<'_>> = sas.chain(half.policies.iter().map(Step::AddPolicy)).collect();
     let worst = |refusal: Box<Refusal>| refusal.left.into_iter().next().unwrap_or(refusal.error);
     carry_out(kernel, &steps).map(|_| ()).map_err(worst)
+}
+
+/// Removes these SAs, all or none; one that is gone already is no refusal.
+///
+/// # Errors
+/// The kernel's refusal. If it even refuses to make again what went, it says that instead: then that is gone.
+pub fn delete_sas(kernel: &mut dyn Kernel, ids: &[SaId]) -> Result<()> {
+    delete_each(kernel, ids, delete_sa, libc::ESRCH)
+}
+
+/// Removes these policies, all or none; one that is gone already is no refusal.
+///
+/// # Errors
+/// As [`delete_sas`].
+pub fn delete_policies(kernel: &mut dyn Kernel, ids: &[PolicyId]) -> Result<()> {
+    delete_each(kernel, ids, delete_policy, libc::ENOENT)
+}
+
+fn delete_each<Id>(
+    kernel: &mut dyn Kernel,
+    ids: &[Id],
+    delete: fn(&mut dyn Kernel, &Id, &mut Vec<Undo>) -> Result<()>,
+    gone: i32,
+) -> Result<()> {
+    let mut undos = Vec::new();
+    let mut pending: Vec<&Id> = ids.iter().collect();
+    let refusal = loop {
+        let (mut hidden, mut refusal) = (Vec::new(), None);
+        let count = pending.len();
+        for id in pending {
+            match delete(kernel, id, &mut undos) {
+                // One behind another that is to go as well goes after it.
+                Err(error) if matches!(error.cause, Cause::WouldTake(_)) => {
+                    hidden.push(id);
+                    refusal = Some(error);
+                }
+                Err(error) if error.errno() != Some(gone) => {
+                    return Err(take_all_back(kernel, undos).into_iter().next().unwrap_or(error));
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
+        match refusal {
+            None => return Ok(()),
+            Some(refusal) if hidden.len() == count => break refusal,
+            Some(_) => pending = hidden,
+        }
+    };
+    Err(take_all_back(kernel, undos).into_iter().next().unwrap_or(refusal))
 }
 
 /// Makes an SA anew as `spec` says. Where its keys stay, its sequence numbers, counters and age go on.
@@ -407,6 +456,11 @@ fn ahead(sa: &Sa) -> Replay {
     replay
 }
 
+/// Takes everything back, the last first. Returns what is refused even then.
+fn take_all_back(kernel: &mut dyn Kernel, undos: Vec<Undo>) -> Vec<KernelError> {
+    undos.into_iter().rev().filter_map(|undo| take_back(kernel, undo).err()).collect()
+}
+
 fn take_back(kernel: &mut dyn Kernel, undo: Undo) -> Result<()> {
     match undo {
         Undo::DeleteSa(id) => kernel.delete_sa(&id),
@@ -525,6 +579,29 @@ mod tests {
         let refusal = carry_out(&mut kernel, &[Step::UpdateSa(&keyed), Step::UpdateSa(&other)]).unwrap_err();
         assert!(refusal.error.to_string().contains("would keep its reqid"), "{}", refusal.error);
         assert_eq!(kernel.sa(&spec.id()).unwrap().limits, longer.limits, "the first update was taken back");
+    }
+
+    #[test]
+    fn many_go_together_or_stay_and_what_is_gone_already_is_no_hindrance() {
+        let mut kernel = ScriptedKernel::at(0);
+        let spec = |spi: u32| {
+            let mut spec = SaSpec::new([10, 9, 0, 1].into(), [10, 9, 0, 2].into(), IpsecProtocol::Esp, Spi(spi));
+            spec.algorithms.compression = Some(crate::model::AlgorithmName::from_kernel("deflate"));
+            spec
+        };
+        let specs: Vec<SaSpec> = (0x1000..0x1005).map(spec).collect();
+        for spec in &specs {
+            kernel.add_sa(spec).unwrap();
+        }
+        let mut ids: Vec<SaId> = specs.iter().map(SaSpec::id).collect();
+        ids.insert(2, spec(0x2000).id());
+        // Each is read and deleted, the one that is gone only looked for: the fourth's end is refused.
+        kernel.refuse_after(8, Cause::Refused { errno: libc::EPERM, text: None });
+        let refusal = delete_sas(&mut kernel, &ids).unwrap_err();
+        assert_eq!((refusal.operation, kernel.sas().unwrap().len()), (Operation::DeleteSa(specs[3].id()), 5));
+        ids.retain(|id| *id != specs[3].id());
+        delete_sas(&mut kernel, &ids).unwrap();
+        assert_eq!(kernel.sas().unwrap().len(), 1);
     }
 
     #[test]

@@ -56,6 +56,14 @@ impl Offload {
     pub const PACKET: u8 = 4;
 }
 
+impl fmt::Display for Offload {
+    /// `crypto, interface 2` or `packet, interface 2`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.flags & Self::PACKET == 0 { "crypto" } else { "packet" };
+        write!(f, "{kind}, interface {}", self.interface)
+    }
+}
+
 /// A label of the security module's (`xfrm_user_sec_ctx`): only packets of flows that may use it do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecurityContext {

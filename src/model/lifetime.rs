@@ -86,6 +86,17 @@ pub enum Nearness {
     Over,
 }
 
+impl Nearness {
+    /// It in a word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Far => "ok",
+            Self::Near => "expiring",
+            Self::Over => "expired",
+        }
+    }
+}
+
 impl LifetimeLimits {
     /// How near the object that used `used` is to any of its limits at `now` (seconds since the epoch).
     pub fn nearness(&self, used: &LifetimeUsed, now: u64) -> Nearness {
@@ -110,9 +121,18 @@ impl LifetimeLimits {
 
     /// Seconds from `now` until the earliest hard limit of time, if there is one.
     pub fn seconds_left(&self, used: &LifetimeUsed, now: u64) -> Option<u64> {
+        self.seconds_until(|limit| limit.hard, used, now)
+    }
+
+    /// Seconds from `now` until the earliest soft limit of time, if there is one.
+    pub fn seconds_to_renewal(&self, used: &LifetimeUsed, now: u64) -> Option<u64> {
+        self.seconds_until(|limit| limit.soft, used, now)
+    }
+
+    fn seconds_until(&self, which: fn(Limit) -> Option<u64>, used: &LifetimeUsed, now: u64) -> Option<u64> {
         let ends = [
-            self.since_added_secs.hard.map(|secs| used.added_at.saturating_add(secs)),
-            self.since_used_secs.hard.zip(used.used_at).map(|(secs, at)| at.saturating_add(secs)),
+            which(self.since_added_secs).map(|secs| used.added_at.saturating_add(secs)),
+            which(self.since_used_secs).zip(used.used_at).map(|(secs, at)| at.saturating_add(secs)),
         ];
         ends.into_iter().flatten().min().map(|end| end.saturating_sub(now))
     }
@@ -146,7 +166,7 @@ mod tests {
             since_used_secs: Limit { soft: None, hard: Some(60) },
             ..LifetimeLimits::default()
         };
-        assert_eq!(limits.seconds_left(&used, 1020), Some(50));
+        assert_eq!((limits.seconds_left(&used, 1020), limits.seconds_to_renewal(&used, 1020)), (Some(50), None));
         assert_eq!(limits.seconds_left(&used, 2000), Some(0));
         assert_eq!(LifetimeLimits::default().seconds_left(&used, 1020), None);
     }

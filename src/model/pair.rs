@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 use std::net::IpAddr;
 
+use super::text::counted;
 use super::{
     Algorithm, IfId, IpsecProtocol, Level, LifetimeLimits, Mark, Mode, Policy, PolicyDirection, PolicySpec, Prefix,
     ReqId, Sa, SaSpec, Secret, Selector, Spi, Template, Transform,
@@ -147,12 +148,11 @@ pub struct Half {
 impl Half {
     /// How much it is: `2 SAs and 3 policies`.
     pub fn size(&self) -> String {
-        let count = |count: usize, one: &str, many: &str| format!("{count} {}", if count == 1 { one } else { many });
-        let sas = count(self.sas.len(), "SA", "SAs");
+        let sas = counted(self.sas.len(), "SA", "SAs");
         if self.policies.is_empty() {
             return sas;
         }
-        format!("{sas} and {}", count(self.policies.len(), "policy", "policies"))
+        format!("{sas} and {}", counted(self.policies.len(), "policy", "policies"))
     }
 }
 

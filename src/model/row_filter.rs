@@ -12,9 +12,14 @@
 use std::net::IpAddr;
 
 use super::expression::{End, Expression, FilterError, Language, Words};
+use super::extras::Encapsulation;
 use super::lifetime::parse_seconds;
 use super::number::parse_u32;
-use super::{IpsecProtocol, Mode, Policy, PolicyKind, Prefix, Sa, SaDirection, Selector, Template, UpperProtocol};
+use super::{IpsecProtocol, Mode, Policy, PolicyKind, Prefix, Sa, UpperProtocol};
+
+mod fits;
+
+pub use fits::{FilteredRow, Object};
 
 /// What a row fits, or does not.
 pub type RowFilter = Expression<RowTest>;
@@ -53,12 +58,33 @@ pub enum RowTest {
     Action(&'static str),
     /// A flag, as `ip xfrm` calls it.
     Flag(Box<str>),
-    /// Main or sub.
-    Kind(PolicyKind),
     /// A mark; every mask will do where none is said.
     Mark(u32, Option<u32>),
+    /// The mark that an SA's packets get, likewise.
+    OutputMark(u32, Option<u32>),
+    /// How it is, in a word of [`STATES`].
+    State(&'static str),
+    /// What is around ESP packets: a kind of encapsulation, any of them, or none.
+    Encapsulation(Encapsulated),
+    /// A selector asks for this port at this end, or the encapsulation has it.
+    Port(End, u16),
+    /// Main or sub.
+    Kind(PolicyKind),
+    /// The security module's label contains this, letter case aside.
+    Label(Box<str>),
     /// How a number compares.
     Number(Quantity, Relation, u64),
+}
+
+/// What an encapsulation is asked to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encapsulated {
+    /// None.
+    Not,
+    /// Any.
+    Somehow,
+    /// Of this kind.
+    As(u16),
 }
 
 /// A number of a row.
@@ -70,17 +96,64 @@ pub enum Quantity {
     IfId,
     /// All kinds together.
     Errors,
+    /// Packets seen before.
+    Replayed,
+    /// Packets older than the window.
+    Late,
+    /// Packets with a wrong ICV.
+    BadIcv,
     /// Seconds since it was added.
     Age,
+    /// Seconds since its last use.
+    Idle,
+    /// Seconds until it is removed.
+    Left,
+    /// Seconds until renewal is due.
+    Renewal,
     Bytes,
     Packets,
+    /// The replay window, in packets.
+    Window,
+    /// The last sequence number sent.
+    Sent,
+    /// The highest sequence number received.
+    Received,
+    /// How many transforms a policy demands.
+    Templates,
+    /// The index of the interface that a selector asks for.
+    Interface,
+    /// The CPU that alone uses an SA.
+    Cpu,
     Priority,
     Index,
-    /// Of the selector, as is the next one; 0 where every port will do.
-    SourcePort,
-    DestinationPort,
-    /// The number of the selector's interface; 0 where every one will do.
-    Interface,
+}
+
+impl Quantity {
+    fn is_live(self) -> bool {
+        match self {
+            Self::Errors
+            | Self::Replayed
+            | Self::Late
+            | Self::BadIcv
+            | Self::Age
+            | Self::Idle
+            | Self::Left
+            | Self::Renewal
+            | Self::Bytes
+            | Self::Packets
+            | Self::Sent
+            | Self::Received => true,
+            Self::Spi
+            | Self::ReqId
+            | Self::IfId
+            | Self::Window
+            | Self::Cpu
+            | Self::Priority
+            | Self::Index
+            | Self::Templates
+            | Self::Interface => false,
+        }
+    }
 }
 
 /// How a number must compare with the one that is said.
@@ -169,23 +242,50 @@ pub static FIELDS: &[Field] = {
         }),
         number(&["spi"], Some(Sas), "an SPI, as 0x1001 or 4097", Quantity::Spi, plain),
         number(&["errors"], Some(Sas), AMOUNT, Quantity::Errors, amount),
+        number(&["replayed"], Some(Sas), AMOUNT, Quantity::Replayed, amount),
+        number(&["late"], Some(Sas), AMOUNT, Quantity::Late, amount),
+        number(&["bad-icv"], Some(Sas), AMOUNT, Quantity::BadIcv, amount),
         number(&["bytes"], Some(Sas), AMOUNT, Quantity::Bytes, amount),
         number(&["packets"], Some(Sas), AMOUNT, Quantity::Packets, amount),
-        whole(&["flag"], None, "a flag, as esn, noecn or localok", |text| label(text).map(RowTest::Flag)),
-        number(&["age"], None, "a time, as 90s, 15m, 8h or 1d", Quantity::Age, seconds),
-        whole(&["mark"], None, "a mark, as 0x5 or 0x5/0xff", mark),
+        number(&["window"], Some(Sas), "a number of packets", Quantity::Window, plain),
+        number(&["sent"], Some(Sas), AMOUNT, Quantity::Sent, amount),
+        number(&["received"], Some(Sas), AMOUNT, Quantity::Received, amount),
+        whole(&["encap"], Some(Sas), "udp, tcp, any, none, or as ip xfrm says", |text| {
+            encapsulated(text).map(RowTest::Encapsulation)
+        }),
+        whole(&["output-mark"], Some(Sas), MARK, |text| {
+            mark(text).map(|(value, mask)| RowTest::OutputMark(value, mask))
+        }),
+        number(&["cpu"], Some(Sas), "a number", Quantity::Cpu, plain),
+        whole(&["flag", "flags"], None, "a flag, as esn, noecn or localok", |text| label(text).map(RowTest::Flag)),
+        whole(&["state"], None, "ok, expiring, expired or larval", |text| one_of(STATES, text).map(RowTest::State)),
+        number(&["age"], None, TIME, Quantity::Age, seconds),
+        number(&["idle"], None, TIME, Quantity::Idle, seconds),
+        number(&["left"], None, TIME, Quantity::Left, seconds),
+        number(&["renewal"], None, TIME, Quantity::Renewal, seconds),
+        whole(&["mark"], None, MARK, |text| mark(text).map(|(value, mask)| RowTest::Mark(value, mask))),
         number(&["if_id"], None, "an interface id, as 0x2a or 42", Quantity::IfId, plain),
         number(&["reqid"], None, "a number", Quantity::ReqId, plain),
         whole(&["upper"], None, "a protocol's name or number", |text| UpperProtocol::parse(text).map(RowTest::Upper)),
-        number(&["sport"], None, "a port", Quantity::SourcePort, plain),
-        number(&["dport"], None, "a port", Quantity::DestinationPort, plain),
-        whole(&["ptype"], Some(Policies), "main or sub", |text| kind(text).map(RowTest::Kind)),
+        whole(&["sport"], None, PORT, |text| port(End::Source, text)),
+        whole(&["dport"], None, PORT, |text| port(End::Destination, text)),
+        whole(&["port"], None, PORT, |text| port(End::Either, text)),
+        number(&["dev"], None, "an interface's number", Quantity::Interface, plain),
+        whole(&["label"], None, "a part of a label", |text| label(text).map(RowTest::Label)),
         whole(&["action"], Some(Policies), "allow, protect or block", |text| one_of(VERBS, text).map(RowTest::Action)),
         number(&["priority"], Some(Policies), "a number", Quantity::Priority, plain),
         number(&["index"], Some(Policies), "a number", Quantity::Index, plain),
+        number(&["templates"], Some(Policies), "a number", Quantity::Templates, plain),
+        whole(&["ptype"], Some(Policies), "main or sub", |text| kind(text).map(RowTest::Kind)),
     ]
 };
 
+const TIME: &str = "a time, as 90s, 15m, 8h or 1d";
+const MARK: &str = "a mark, as 0x5 or 0x5/0xff";
+const PORT: &str = "a port's number";
+
+/// How an SA or a policy can be.
+pub const STATES: &[&str] = &["ok", "expiring", "expired", "larval"];
 const WAYS: &[&str] = &["in", "out", "fwd", "socket"];
 const VERBS: &[&str] = &["allow", "protect", "block"];
 
@@ -213,19 +313,34 @@ fn mode(text: &str) -> Option<Mode> {
     known.into_iter().find(|mode| mode.to_string() == text)
 }
 
-fn kind(text: &str) -> Option<PolicyKind> {
-    [PolicyKind::Main, PolicyKind::Sub].into_iter().find(|kind| kind.to_string() == text)
-}
-
 fn label(text: &str) -> Option<Box<str>> {
     let text = text.trim_matches('"');
     (!text.is_empty()).then(|| text.to_ascii_lowercase().into())
 }
 
-fn mark(text: &str) -> Option<RowTest> {
+fn mark(text: &str) -> Option<(u32, Option<u32>)> {
     let (value, mask) = text.split_once('/').map_or((text, None), |(value, mask)| (value, Some(mask)));
     let mask = mask.map(parse_u32).transpose().ok()?;
-    parse_u32(value).ok().map(|value| RowTest::Mark(value, mask))
+    parse_u32(value).ok().map(|value| (value, mask))
+}
+
+fn port(end: End, text: &str) -> Option<RowTest> {
+    text.parse().ok().map(|port| RowTest::Port(end, port))
+}
+
+fn kind(text: &str) -> Option<PolicyKind> {
+    [PolicyKind::Main, PolicyKind::Sub].into_iter().find(|kind| kind.to_string() == text)
+}
+
+fn encapsulated(text: &str) -> Option<Encapsulated> {
+    let named = |text: &str| Encapsulation::NAMES.iter().find(|(_, name)| *name == text).map(|(kind, _)| *kind);
+    Some(match text {
+        "none" => Encapsulated::Not,
+        "any" => Encapsulated::Somehow,
+        "udp" => Encapsulated::As(Encapsulation::ESP_IN_UDP),
+        "tcp" => Encapsulated::As(Encapsulation::ESP_IN_TCP),
+        other => Encapsulated::As(named(other).or_else(|| other.parse().ok())?),
+    })
 }
 
 fn plain(text: &str) -> Option<u64> {
@@ -276,9 +391,10 @@ impl RowFilter {
 
     /// Whether another row may fit by and by without an event: its counters, its age or its text change.
     pub fn is_live(&self) -> bool {
-        use Quantity::{Age, Bytes, Errors, Packets};
-        self.mentions(&mut |test| {
-            matches!(test, RowTest::Text(_) | RowTest::Number(Age | Bytes | Errors | Packets, ..))
+        self.mentions(&mut |test| match test {
+            RowTest::Text(_) | RowTest::State(_) => true,
+            RowTest::Number(quantity, ..) => quantity.is_live(),
+            _ => false,
         })
     }
 }
@@ -315,10 +431,13 @@ impl Language for Conditions {
     }
 }
 
-/// The fields that such rows have.
-pub fn names(rows: Rows) -> String {
-    let fields = FIELDS.iter().filter(|field| field.only.is_none_or(|only| only == rows));
-    fields.map(|field| field.names[0]).collect::<Vec<_>>().join(", ")
+/// The names of the fields that such rows have, each as it is shown.
+pub fn field_names(rows: Rows) -> impl Iterator<Item = &'static str> {
+    FIELDS.iter().filter(move |field| field.only.is_none_or(|only| only == rows)).map(|field| field.names[0])
+}
+
+fn names(rows: Rows) -> String {
+    field_names(rows).collect::<Vec<_>>().join(", ")
 }
 
 impl Field {
@@ -347,123 +466,6 @@ impl Field {
         let filter = RowFilter::Is(test);
         Ok(if sign == Some("!=") { RowFilter::Not(Box::new(filter)) } else { filter })
     }
-}
-
-/// What a filter looks at.
-#[derive(Clone, Copy)]
-pub struct FilteredRow<'a> {
-    /// The object.
-    pub object: Object<'a>,
-    /// Seconds since the epoch.
-    pub now: u64,
-}
-
-/// An SA or a policy.
-#[derive(Clone, Copy)]
-pub enum Object<'a> {
-    /// An SA with its way, where that is known.
-    Sa(&'a Sa, Option<SaDirection>),
-    /// A policy.
-    Policy(&'a Policy),
-}
-
-impl FilteredRow<'_> {
-    fn fits(&self, test: &RowTest, contains: &mut dyn FnMut(&str) -> bool) -> bool {
-        if let RowTest::Text(word) = test {
-            return contains(word);
-        }
-        match self.object {
-            Object::Sa(sa, way) => sa_fits(sa, way, self.now, test),
-            Object::Policy(policy) => policy_fits(policy, self.now, test),
-        }
-    }
-}
-
-fn sa_fits(sa: &Sa, way: Option<SaDirection>, now: u64, test: &RowTest) -> bool {
-    match test {
-        RowTest::Net(end, prefix) => end.find((sa.source, sa.destination), |address| prefix.contains(address)),
-        RowTest::Peer(prefix) => prefix.contains(sa.source) || prefix.contains(sa.destination),
-        RowTest::Protocol(protocol) => sa.protocol == *protocol,
-        RowTest::Mode(mode) => sa.mode == *mode,
-        RowTest::Upper(protocol) => sa.selector.protocol == *protocol,
-        RowTest::Way(word) => way.is_some_and(|way| way.to_string() == *word),
-        RowTest::Encryption(label) => begins_with(&sa.algorithms.encryption_label(), label),
-        RowTest::Authentication(label) => begins_with(&sa.algorithms.authentication_label(), label),
-        RowTest::Flag(name) => sa.flags.names().any(|flag| *flag == **name),
-        RowTest::Mark(value, mask) => fits_mark(sa.mark, *value, *mask),
-        RowTest::Number(quantity, relation, wanted) => {
-            let value = match quantity {
-                Quantity::Spi => Some(sa.spi.0.into()),
-                Quantity::ReqId => Some(sa.reqid.0.into()),
-                Quantity::IfId => sa.if_id.map(|id| id.0.into()),
-                Quantity::Errors => Some(sa.errors.total()),
-                Quantity::Age => Some(now.saturating_sub(sa.used.added_at)),
-                Quantity::Bytes => Some(sa.used.bytes),
-                Quantity::Packets => Some(sa.used.packets),
-                Quantity::Priority | Quantity::Index => None,
-                Quantity::SourcePort | Quantity::DestinationPort | Quantity::Interface => of(&sa.selector, *quantity),
-            };
-            value.is_some_and(|value| relation.holds(value, *wanted))
-        }
-        RowTest::Text(_) | RowTest::Action(_) | RowTest::Kind(_) => false,
-    }
-}
-
-fn policy_fits(policy: &Policy, now: u64, test: &RowTest) -> bool {
-    let any = |fits: &dyn Fn(&Template) -> bool| policy.templates.iter().any(fits);
-    match test {
-        RowTest::Net(end, wanted) => {
-            let ends = (policy.selector.source, policy.selector.destination);
-            end.find(ends, |prefix| prefix.length >= wanted.length && wanted.contains(prefix.address))
-        }
-        RowTest::Peer(prefix) => any(&|template| {
-            let ends = (template.source, template.destination);
-            End::Either.find(ends, |address| !address.is_unspecified() && prefix.contains(address))
-        }),
-        RowTest::Protocol(protocol) => any(&|template| template.protocol == *protocol),
-        RowTest::Mode(mode) => any(&|template| template.mode == *mode),
-        RowTest::Upper(protocol) => policy.selector.protocol == *protocol,
-        RowTest::Way("socket") => policy.is_of_socket(),
-        RowTest::Way(word) => policy.direction.to_string() == *word,
-        RowTest::Action(verb) => policy.verb() == *verb,
-        RowTest::Mark(value, mask) => fits_mark(policy.mark, *value, *mask),
-        RowTest::Number(Quantity::ReqId, relation, wanted) => {
-            any(&|template| relation.holds(template.reqid.0.into(), *wanted))
-        }
-        RowTest::Number(quantity, relation, wanted) => {
-            let value = match quantity {
-                Quantity::IfId => policy.if_id.map(|id| id.0.into()),
-                Quantity::Age => Some(now.saturating_sub(policy.used.added_at)),
-                Quantity::Priority => Some(policy.priority.into()),
-                Quantity::Index => Some(policy.index.into()),
-                other => of(&policy.selector, *other),
-            };
-            value.is_some_and(|value| relation.holds(value, *wanted))
-        }
-        RowTest::Flag(name) => policy.flag_words().iter().any(|flag| **flag == **name),
-        RowTest::Kind(kind) => policy.kind == *kind,
-        RowTest::Text(_) | RowTest::Encryption(_) | RowTest::Authentication(_) => false,
-    }
-}
-
-/// A number of a selector.
-fn of(selector: &Selector, quantity: Quantity) -> Option<u64> {
-    match quantity {
-        Quantity::SourcePort => Some(selector.source_port.value.into()),
-        Quantity::DestinationPort => Some(selector.destination_port.value.into()),
-        Quantity::Interface => Some(selector.interface.into()),
-        _ => None,
-    }
-}
-
-fn fits_mark(own: Option<super::Mark>, value: u32, mask: Option<u32>) -> bool {
-    own.is_some_and(|own| own.value == value && mask.is_none_or(|mask| own.mask == mask))
-}
-
-/// Whether a label is this one, or this one with more behind a hyphen: `aes` is the beginning of `aes-gcm-128`, `hmac-sha`
-/// of no other.
-fn begins_with(label: &str, beginning: &str) -> bool {
-    label.strip_prefix(beginning).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
 #[cfg(test)]

@@ -218,6 +218,11 @@ impl Sa {
         }
     }
 
+    /// When it was last used, or else first, in seconds since the epoch.
+    pub fn last_used(&self) -> Option<u64> {
+        self.last_used_at.max(self.used.used_at)
+    }
+
     /// Whether it is a mere reservation of an SPI, waiting for its keys.
     pub fn is_larval(&self) -> bool {
         self.algorithms.is_none()

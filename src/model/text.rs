@@ -44,6 +44,11 @@ pub fn duration(secs: u64) -> String {
     }
 }
 
+/// How many there are: `1 SA`, `3 SAs`.
+pub fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
 /// A number with its three leading digits and a decimal unit: `999`, `1.50k`, `12.3M`.
 pub fn quantity(number: u64) -> String {
     const UNITS: [&str; 6] = ["k", "M", "G", "T", "P", "E"];

@@ -66,6 +66,23 @@ fn a_filter_chooses_what_is_listed_in_every_form() {
 }
 
 #[test]
+fn a_table_has_the_columns_that_are_asked_for() {
+    let head = |text: String| text.lines().next().unwrap().split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(head(sas("--columns spi,left,mark")), ["SPI", "Ends", "in", "Mark"]);
+    assert_eq!(head(policies("--columns ptype --columns dst")), ["Type", "Destination"]);
+    assert!(sas("--columns left spi 0xc0ffee01").contains("1m 40s"));
+    // A word of a filter is looked for in them too.
+    assert_eq!(sas("--columns dst,selector everything").lines().count(), 8);
+    let refused = |line: &str| {
+        let words = std::iter::once("espial").chain(line.split_whitespace());
+        Line::<sa::Arguments>::try_parse_from(words).err().map(|error| error.to_string())
+    };
+    assert!(refused("--columns colour").unwrap().contains("[possible values: dir, src,"));
+    assert!(refused("--columns packet-rate").is_some(), "rates need two looks");
+    assert!(refused("--columns spi --json").is_some());
+}
+
+#[test]
 fn a_filter_that_cannot_be_understood_is_pointed_at() {
     let mut out = Vec::new();
     let error = sa::print(&arguments("dst ten"), &mut busy(), &[], START, &mut out).unwrap_err().to_string();

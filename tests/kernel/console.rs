@@ -202,8 +202,8 @@ fn read_only_elsewhere() {
     must(session.sees("espial reblochon"));
     must(session.sees("SAs 1"));
     must(session.sees("Enter details  c check"));
-    // The help comes behind whatever these would do.
-    session.press("dyFy?");
+    // The help comes behind whatever these would do; y alone copies, which changes nothing, and q leaves that again.
+    session.press("dyFyq?");
     must(session.sees("Keys"));
     assert!(ip("-n reblochon xfrm state").contains("spi 0x00002001"));
     session.press("\x03");

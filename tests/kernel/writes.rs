@@ -1,6 +1,6 @@
 //! What espial writes, as `ip` reads it.
 
-use espial::kernel::{Cause, Kernel};
+use espial::kernel::{Cause, Kernel, Operation, together};
 use espial::model::algorithm::ALGORITHMS;
 use espial::model::extras::Encapsulation;
 use espial::model::{
@@ -18,6 +18,7 @@ pub const TESTS: &[Test] = &[
     ("every_kind_of_policy", every_kind_of_policy),
     ("a_policy_of_every_direction_is_counted", counts),
     ("deleting_a_marked_sa_never_takes_another", deleting_a_marked_sa_never_takes_another),
+    ("many_are_deleted_together_or_not_at_all", deleting_together),
     ("deleting_and_flushing", deleting_and_flushing),
     ("the_defaults", the_defaults),
     ("refusals_carry_the_kernels_words_and_no_key", refusals),
@@ -261,6 +262,36 @@ fn deleting_a_marked_sa_never_takes_another() {
     kernel.delete_sa(&marked.id()).unwrap();
     assert_eq!(kernel.delete_sa(&marked.id()).unwrap_err().errno(), Some(libc::ESRCH));
     assert_eq!(ip("xfrm state"), "");
+}
+
+fn deleting_together() {
+    let esp = |spi: u32, mark: Option<u32>| {
+        sa(IpsecProtocol::Esp, |spec| {
+            spec.algorithms.aead = Some(transform("rfc4106(gcm(aes))", 20, 128));
+            spec.spi = Spi(spi);
+            spec.mark = mark.map(|value| Mark { value, mask: 0xff });
+        })
+    };
+    let specs = [esp(0x1001, Some(1)), esp(0x1001, None), esp(0x1002, None), esp(0x1003, None)];
+    let mut kernel = kernel();
+    for spec in &specs {
+        kernel.add_sa(spec).unwrap();
+    }
+    // The first cannot go before the second, which the kernel would take for it; together they can.
+    let [hidden, .., last] = specs.each_ref().map(SaSpec::id);
+    let refusal = together::delete_sas(&mut kernel, &[last, hidden]).unwrap_err();
+    assert_eq!(refusal.operation, Operation::DeleteSa(hidden), "{refusal}");
+    assert_eq!(kernel.sas().unwrap().len(), 4, "the last one is there again");
+    let mut all = specs.each_ref().map(SaSpec::id).to_vec();
+    all.insert(2, esp(0x2000, None).id());
+    together::delete_sas(&mut kernel, &all).unwrap();
+    assert_eq!(ip("xfrm state"), "");
+
+    let selector = |net: &str| Selector::between(prefix(net), prefix("10.2.0.0/24"));
+    let [here, gone] = ["10.1.0.0/24", "10.3.0.0/24"].map(|net| PolicySpec::new(PolicyDirection::Out, selector(net)));
+    kernel.add_policy(&here).unwrap();
+    together::delete_policies(&mut kernel, &[gone.id(), here.id()]).unwrap();
+    assert_eq!(ip("xfrm policy"), "");
 }
 
 fn deleting_and_flushing() {

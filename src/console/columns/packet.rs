@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use super::Column;
+use super::{About, Column, Columns};
 use crate::console::state::packets::{Named, PacketRow};
 use crate::evidence::Known;
 use crate::model::text::harmless;
@@ -29,7 +29,7 @@ pub enum PacketColumn {
     What,
 }
 
-impl Column<PacketRow<'_>> for PacketColumn {
+impl Columns for PacketColumn {
     const ALL: &'static [Self] = &[
         Self::Time,
         Self::Direction,
@@ -42,26 +42,29 @@ impl Column<PacketRow<'_>> for PacketColumn {
         Self::Length,
         Self::What,
     ];
+    const USUAL: &'static [Self] = Self::ALL;
 
-    fn title(self) -> &'static str {
+    fn about(self) -> About {
         match self {
-            Self::Time => "Time",
-            Self::Direction => "Dir",
-            Self::Source => "From",
-            Self::Destination => "To",
-            Self::Verdict => "Verdict",
-            Self::Protocol => "Proto",
-            Self::Spi => "SPI",
-            Self::Sequence => "Seq",
-            Self::Length => "Bytes",
-            Self::What => "SA, or what it says",
+            Self::Time => About::new("time", "Time", "when it came").rank(4),
+            Self::Direction => About::new("dir", "Dir", "in or out, and the interface among several").rank(2),
+            Self::Source => About::new("src", "From", "where it comes from").rank(0).cut_to(15),
+            Self::Destination => About::new("dst", "To", "where it goes").rank(0).cut_to(15),
+            Self::Verdict => About::new("verdict", "Verdict", "what it proved").rank(0),
+            Self::Protocol => About::new("proto", "Proto", "its protocols").rank(1),
+            // Two short numbers, as of AH around ESP.
+            Self::Spi => About::new("spi", "SPI", "the numbers of its SAs").rank(5).cut_to(15),
+            Self::Sequence => About::new("seq", "Seq", "its sequence number on the SA").rank(6).number(),
+            Self::Length => About::new("bytes", "Bytes", "its length on the wire").rank(7).number(),
+            Self::What => About::new("what", "SA, or what it says", "its SA, and what it says").rank(3).cut_to(16),
         }
     }
+}
 
+impl Column<PacketRow<'_>> for PacketColumn {
     fn text<'a>(self, row: &'a PacketRow<'_>) -> Cow<'a, str> {
         let end = |end: Option<Endpoint>| end.map_or_else(|| "-".to_owned(), |end| end.to_string());
         match self {
-            Self::Time if row.is_marked => format!("*{}", row.time).into(),
             Self::Time => row.time.as_str().into(),
             Self::Direction => {
                 let way = row.frame.direction.map_or_else(|| "-".to_owned(), |way| way.to_string());
@@ -87,32 +90,6 @@ impl Column<PacketRow<'_>> for PacketColumn {
     /// Frames stand in the order in which they came.
     fn compare(self, a: &PacketRow<'_>, b: &PacketRow<'_>) -> Ordering {
         a.frame.at_ns.cmp(&b.frame.at_ns)
-    }
-
-    fn rank(self) -> u8 {
-        match self {
-            Self::Source | Self::Destination | Self::Verdict => 0,
-            Self::Protocol => 1,
-            Self::Direction => 2,
-            Self::What => 3,
-            Self::Time => 4,
-            Self::Spi => 5,
-            Self::Sequence => 6,
-            Self::Length => 7,
-        }
-    }
-
-    fn least_width(self) -> Option<usize> {
-        match self {
-            Self::What => Some(16),
-            // Of the SPI two short numbers, as of AH around ESP.
-            Self::Source | Self::Destination | Self::Spi => Some(15),
-            _ => None,
-        }
-    }
-
-    fn is_number(self) -> bool {
-        matches!(self, Self::Sequence | Self::Length)
     }
 }
 

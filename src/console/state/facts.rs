@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use super::rates::Rates;
 use crate::capture::Interface;
-use crate::console::columns::{Column, PolicyColumn, SaColumn, SaRow, search};
+use crate::console::columns::{Column, PolicyColumn, PolicyRow, SaColumn, SaRow, search};
 use crate::console::event::Now;
 use crate::kernel::Support;
 use crate::model::row_filter::{FilteredRow, Object};
@@ -67,12 +67,12 @@ impl Facts {
     }
 
     /// Whether an SA's row passes a filter. `scratch` is reused from row to row.
-    pub fn sa_passes(&self, slot: Slot, filter: Option<&RowFilter>, scratch: &mut String) -> bool {
+    pub fn sa_passes(&self, slot: Slot, filter: Option<&RowFilter>, shown: &[SaColumn], scratch: &mut String) -> bool {
         let (Some(filter), Some(row)) = (filter, self.sa_row(slot)) else {
             return self.sad.at(slot).is_some();
         };
         let filtered = FilteredRow { object: Object::Sa(row.sa, row.direction), now: row.now };
-        filter.fits(&filtered, &mut search::<_, SaColumn>(&row, scratch))
+        filter.fits(&filtered, &mut search(&row, shown, scratch))
     }
 
     /// Which of two SAs stands first in a table sorted by `column`.
@@ -83,19 +83,38 @@ impl Facts {
         }
     }
 
+    /// A row of the table of policies.
+    pub fn policy_row(&self, slot: Slot) -> Option<PolicyRow<'_>> {
+        let policy = self.spd.at(slot)?;
+        let interface = self.interface_name(policy.selector.interface);
+        Some(PolicyRow { policy, interface, now: self.now.secs() })
+    }
+
+    /// The name of the interface of this number, where there is one.
+    pub fn interface_name(&self, index: u32) -> Option<&str> {
+        let found = (index != 0).then(|| self.interfaces.iter().find(|interface| interface.index == index)).flatten();
+        found.map(|interface| interface.name.as_str())
+    }
+
     /// Whether a policy's row passes a filter.
-    pub fn policy_passes(&self, slot: Slot, filter: Option<&RowFilter>, scratch: &mut String) -> bool {
-        let (Some(filter), Some(policy)) = (filter, self.spd.at(slot)) else {
+    pub fn policy_passes(
+        &self,
+        slot: Slot,
+        filter: Option<&RowFilter>,
+        shown: &[PolicyColumn],
+        scratch: &mut String,
+    ) -> bool {
+        let (Some(filter), Some(row)) = (filter, self.policy_row(slot)) else {
             return self.spd.at(slot).is_some();
         };
-        let filtered = FilteredRow { object: Object::Policy(policy), now: self.now.secs() };
-        filter.fits(&filtered, &mut search::<_, PolicyColumn>(policy, scratch))
+        let filtered = FilteredRow { object: Object::Policy(row.policy), now: row.now };
+        filter.fits(&filtered, &mut search(&row, shown, scratch))
     }
 
     /// Which of two policies stands first in a table sorted by `column`.
     pub fn compare_policies(&self, column: PolicyColumn, a: Slot, b: Slot) -> Ordering {
-        match (self.spd.at(a), self.spd.at(b)) {
-            (Some(a), Some(b)) => column.compare(a, b),
+        match (self.policy_row(a), self.policy_row(b)) {
+            (Some(a), Some(b)) => column.compare(&a, &b),
             (a, b) => a.is_some().cmp(&b.is_some()),
         }
     }

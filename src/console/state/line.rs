@@ -1,6 +1,7 @@
 //! The line at the foot of the screen where a filter or a command is typed.
 
 use crate::console::text_field::TextField;
+use crate::model::row_filter::{Rows, field_names};
 
 /// What the line is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +41,8 @@ pub enum Typed {
     Interface(String),
     /// A filter; without words, none.
     Filter(String),
+    /// These columns; without names, those that are chosen from a list.
+    Columns(String),
     /// A filter for plain packets to be captured; without words, none.
     Capture(String),
     /// The listed packets into this file, with the keys of their SAs beside it or without.
@@ -108,6 +111,12 @@ pub static COMMANDS: &[TypedCommand] = &[
         argument: "[WORDS]",
         help: "show only rows with all these words",
         make: |words| Typed::Filter(words.to_owned()),
+    },
+    TypedCommand {
+        names: &["columns"],
+        argument: "[NAMES]",
+        help: "show these columns, as :columns src,dst,spi; or usual",
+        make: |names| Typed::Columns(names.to_owned()),
     },
     TypedCommand {
         names: &["capture"],
@@ -198,6 +207,15 @@ pub fn parse(text: &str) -> Result<Typed, String> {
     }
 }
 
+/// The rest of the field's name that a filter ends in, as far as it is certain.
+pub fn field_completion(text: &str, rows: Rows) -> Option<String> {
+    let word = text.rsplit([' ', '(', '!']).next().filter(|word| !word.is_empty())?;
+    let rest = common_rest(word, field_names(rows))?;
+    // A name that is whole is followed by its value.
+    let is_whole = field_names(rows).any(|name| name.strip_prefix(word) == Some(rest.as_str()));
+    Some(if is_whole { rest + " " } else { rest }).filter(|rest| !rest.is_empty())
+}
+
 /// What the word being typed can only become: the common rest of all commands or arguments that begin with it.
 pub fn completion(text: &str, themes: &[String], interfaces: &[String]) -> Option<String> {
     let (word, candidates): (&str, Vec<&str>) = match text.split_once(' ') {
@@ -206,13 +224,18 @@ pub fn completion(text: &str, themes: &[String], interfaces: &[String]) -> Optio
         Some(("interface", word)) => (word, interfaces.iter().map(String::as_str).collect()),
         Some(_) => return None,
     };
-    let mut fitting = candidates.into_iter().filter(|candidate| candidate.starts_with(word));
+    common_rest(word, candidates.into_iter()).filter(|rest| !rest.is_empty())
+}
+
+/// What all candidates that begin with a word have in common behind it; `None` where there is none.
+fn common_rest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<String> {
+    let mut fitting = candidates.filter(|candidate| candidate.starts_with(word));
     let first = fitting.next()?;
     let shared = fitting.fold(first.len(), |shared, other| {
         let same = first.bytes().zip(other.bytes()).take_while(|(a, b)| a == b).count();
         shared.min(same)
     });
-    first.get(word.len()..shared).filter(|rest| !rest.is_empty()).map(str::to_owned)
+    first.get(word.len()..shared).map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -229,8 +252,8 @@ mod tests {
         assert_eq!(
             parse("q!"),
             Err(
-                "there is no command \"q!\"; there are sa, policy, packets, events, theme, interface, filter, capture, \
-             watch, record, record-keys, defaults, thresholds, allocspi, flush, refresh, help, q"
+                "there is no command \"q!\"; there are sa, policy, packets, events, theme, interface, filter, columns, \
+             capture, watch, record, record-keys, defaults, thresholds, allocspi, flush, refresh, help, q"
                     .into()
             )
         );
@@ -248,6 +271,17 @@ mod tests {
         assert_eq!(complete("theme dark"), None);
         assert_eq!(complete("nothing"), None);
         assert_eq!(complete("filter d"), None);
+    }
+
+    #[test]
+    fn tab_completes_the_names_of_fields() {
+        let complete = |text| field_completion(text, Rows::Sas);
+        assert_eq!(complete("proto esp and err"), Some("ors ".into()));
+        assert_eq!(complete("(rep"), Some("layed ".into()));
+        assert_eq!(complete("re"), None, "reqid, renewal, replayed, received");
+        assert_eq!(complete("priori"), None, "SAs have none");
+        assert_eq!(field_completion("priori", Rows::Policies), Some("ty ".into()));
+        assert_eq!((complete(""), complete("esp "), complete("10.9")), (None, None, None));
     }
 
     #[test]

@@ -3,14 +3,11 @@
 use crossterm::event::KeyEvent;
 
 use super::line::{self, Purpose, Typed};
-use super::question::{Deed, Question};
 use super::table::Move;
-use super::{ChoicePurpose, Command, Layer, Line, REVEAL_MS, Reading, Screen, State};
+use super::{ChoiceOf, Command, Layer, Line, Reading, Screen, State};
 use crate::console::action::Action;
-use crate::console::columns::{Column, PolicyColumn, SaColumn};
 use crate::console::text_field::TextField;
 use crate::model::row_filter::Rows;
-use crate::model::{IpsecProtocol, Policy, PolicyKind, Sa};
 
 impl State {
     pub(super) fn on_action(&mut self, action: Action, commands: &mut Vec<Command>) {
@@ -25,6 +22,7 @@ impl State {
                 Some(Layer::Form(_)) => self.on_form_action(action, commands),
                 Some(Layer::Proposal(_)) => self.on_proposal_action(action, commands),
                 Some(Layer::Choice(_)) => self.on_choice_action(action, commands),
+                Some(Layer::Columns(_)) => self.on_columns_action(action, commands),
                 Some(Layer::Line(_)) => self.on_line_action(action, commands),
             },
         }
@@ -65,8 +63,7 @@ impl State {
                 self.packets.chosen_layer = None;
                 self.layers.push(Layer::Whole { scroll: None });
             }
-            Action::Sort => self.sort(false),
-            Action::SortBackwards => self.sort(true),
+            Action::Columns => self.choose_columns(),
             Action::Add => self.open_form(),
             Action::Pair => self.plan_pair(),
             Action::Edit => self.edit(),
@@ -85,11 +82,11 @@ impl State {
             Action::Peers => self.layers.push(Layer::Peers { selected: None }),
             Action::Check => self.open_check(),
             _ if self.screen == Screen::Packets => self.on_packet_action(action),
-            _ => {}
+            _ => self.on_list_action(action),
         }
     }
 
-    fn go(&mut self, movement: Move) {
+    pub(super) fn go(&mut self, movement: Move) {
         let rows = self.drawn.rows;
         match self.screen {
             Screen::Sas => self.sas.go(movement, rows),
@@ -122,6 +119,9 @@ impl State {
         }
         if !self.filter().is_empty() {
             self.set_filter("");
+            return true;
+        }
+        if self.unmark_all() {
             return true;
         }
         if std::mem::take(&mut self.came_from_packet) {
@@ -160,7 +160,7 @@ impl State {
         }
     }
 
-    fn has_selection(&self) -> bool {
+    pub(super) fn has_selection(&self) -> bool {
         match self.screen {
             Screen::Sas => self.sas.selected().is_some(),
             Screen::Policies => self.policies.selected().is_some(),
@@ -169,81 +169,12 @@ impl State {
         }
     }
 
-    fn sort(&mut self, turn: bool) {
-        match (self.screen, turn) {
-            (Screen::Sas, false) => self.sas.sort_by_next(<SaColumn as Column<super::SaRow<'_>>>::ALL),
-            (Screen::Sas, true) => self.sas.turn_round(),
-            (Screen::Policies, false) => self.policies.sort_by_next(PolicyColumn::ALL),
-            (Screen::Policies, true) => self.policies.turn_round(),
-            (Screen::Packets | Screen::Events, _) => return,
-        }
-        self.rebuild(self.screen);
-    }
-
     fn follow(&mut self) {
         let feed = match self.screen {
             Screen::Packets => &mut self.packets.feed,
             _ => &mut self.events,
         };
         feed.follow(!feed.is_following());
-    }
-
-    fn reveal(&mut self) {
-        let Some(sa) = self.sas.selected().and_then(|slot| self.facts.sad.at(slot)) else {
-            return;
-        };
-        let id = sa.id();
-        self.revealed = Some((id, self.facts.now.uptime_ms + REVEAL_MS));
-        self.tell(super::Origin::Console, super::Weight::Note, format!("keys of SA {id} shown for ten seconds"));
-    }
-
-    fn ask_to_delete(&mut self) {
-        let deed = match self.screen {
-            Screen::Sas => {
-                self.sas.selected().and_then(|slot| self.facts.sad.at(slot)).map(|sa| Deed::DeleteSa(sa.id()))
-            }
-            Screen::Policies => {
-                let Some(policy) = self.policies.selected().and_then(|slot| self.facts.spd.at(slot)) else {
-                    return;
-                };
-                if policy.is_of_socket() {
-                    self.warn("this policy belongs to a program's socket: only that program can remove it".to_owned());
-                    return;
-                }
-                Some(Deed::DeletePolicy(policy.id()))
-            }
-            Screen::Packets | Screen::Events => None,
-        };
-        if let Some(deed) = deed {
-            self.layers.push(Layer::Question(Question { deed, scroll: 0 }));
-        }
-    }
-
-    fn ask_to_flush(&mut self) {
-        // What cannot be seen does not go: with a filter, only what it shows.
-        let deed = match self.screen {
-            Screen::Sas if self.sas.filter().is_some() => {
-                let shown = self.sas.order().iter().filter_map(|slot| self.facts.sad.at(*slot));
-                Deed::DeleteSas(shown.map(Sa::id).collect())
-            }
-            Screen::Sas => Deed::FlushSas(IpsecProtocol::Any),
-            Screen::Policies if self.policies.filter().is_some() => {
-                let shown = self.policies.order().iter().filter_map(|slot| self.facts.spd.at(*slot));
-                Deed::DeletePolicies(shown.filter(|policy| !policy.is_of_socket()).map(Policy::id).collect())
-            }
-            Screen::Policies => Deed::FlushPolicies(PolicyKind::Main),
-            Screen::Packets | Screen::Events => return,
-        };
-        self.ask(deed);
-    }
-
-    /// Asks about what would take something away.
-    pub(super) fn ask(&mut self, deed: Deed) {
-        if deed.victims(&self.facts.sad, &self.facts.spd, 0..0).0 == 0 {
-            self.note("there is nothing to flush".to_owned());
-            return;
-        }
-        self.layers.push(Layer::Question(Question { deed, scroll: 0 }));
     }
 
     fn on_reading_action(&mut self, action: Action) {
@@ -294,9 +225,10 @@ impl State {
         };
         match action {
             Action::Confirm => {
-                let changes = question.deed.clone().changes();
-                commands.extend(changes.into_iter().map(|change| Command::Change(Box::new(change))));
+                let change = question.deed.clone().change();
                 self.layers.pop();
+                self.waits.push(change.operation().to_string());
+                commands.push(Command::Change(Box::new(change)));
             }
             Action::Decline => {
                 self.layers.pop();
@@ -320,22 +252,21 @@ impl State {
                 self.layers.pop();
             }
             (Action::Accept, _) => {
-                let cursor = choice.cursor;
+                let place = choice.cursor;
                 let Some(Layer::Choice(choice)) = self.layers.pop() else {
                     return;
                 };
-                match choice.purpose {
-                    ChoicePurpose::Interface => {
-                        let chosen = choice.options.into_iter().nth(cursor).map(|(name, _)| name);
+                match choice.of {
+                    ChoiceOf::Interface => {
+                        let chosen = choice.options.into_iter().nth(place).map(|(name, _)| name);
                         self.capture_on(chosen, commands);
                     }
-                    ChoicePurpose::Sa(sas) => self.go_to_named(sas.get(cursor)),
+                    ChoiceOf::Sa(sas) => self.go_to_named(sas.get(place)),
+                    ChoiceOf::Sorting => self.sort_by(place),
+                    ChoiceOf::Form => self.copy_rows(place, commands),
                 }
             }
-            (_, Some(Move::By(rows))) => {
-                let last = choice.options.len().saturating_sub(1);
-                choice.cursor = choice.cursor.saturating_add_signed(rows).min(last);
-            }
+            (_, Some(movement)) => choice.cursor = movement.from(choice.cursor, choice.options.len()),
             _ => {}
         }
     }
@@ -387,6 +318,18 @@ impl State {
                 }
                 Err(error) => line.error = Some(error),
             },
+            (Action::Complete, Purpose::Filter { .. }) => {
+                let rows = match self.screen {
+                    Screen::Sas => Rows::Sas,
+                    Screen::Policies => Rows::Policies,
+                    Screen::Packets | Screen::Events => return,
+                };
+                if let Some(rest) = line::field_completion(line.field.text(), rows) {
+                    line.field.paste(&rest);
+                    let filter = line.field.text().to_owned();
+                    self.filter_as_typed(&filter);
+                }
+            }
             (Action::Complete, Purpose::Command) => {
                 let interfaces: Vec<String> = self.facts.interfaces.iter().map(|i| i.name.clone()).collect();
                 if let Some(rest) = line::completion(line.field.text(), &self.setting.themes, &interfaces) {
@@ -414,6 +357,7 @@ impl State {
                     self.warn(error);
                 }
             }
+            Typed::Columns(names) => self.show_typed_columns(&names, commands),
             Typed::Capture(words) => self.capture_only(&words, commands),
             Typed::Watch => self.watch(commands),
             Typed::Record(path, with_keys) => self.begin_recording(path, with_keys, commands),

@@ -152,6 +152,6 @@ impl State {
 
     fn ask_instead(&mut self, deed: Deed) {
         self.layers.pop();
-        self.ask(deed);
+        self.ask_if_any(deed);
     }
 }

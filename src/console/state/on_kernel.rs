@@ -1,13 +1,14 @@
 //! What the kernel says: snapshots, events, counters, outcomes.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use super::{Command, KernelEvent, Layer, Origin, Outcome, Polled, Sa, SaColumn, SaId, Slot, Snapshot, State, Weight};
 use crate::capture::Interface;
-use crate::console::columns::Column;
+use crate::console::columns::Columns;
 use crate::console::columns::policy::templates;
 use crate::console::command::Change;
-use crate::kernel::{KernelError, Support};
+use crate::kernel::{KernelError, Operation, Support};
 use crate::model::event::Migration;
 use crate::model::{Counts, Policy, PolicyDefaults, PolicyId, RowFilter, XfrmStatistics};
 
@@ -26,6 +27,8 @@ impl State {
         let now_ns = self.facts.now.unix_ns();
         self.packets.judge.memory.replace(self.facts.sad.iter().map(|(_, sa)| sa), now_ns);
         self.packets.policies_changed = true;
+        self.sas.retain_marks(|id| self.facts.sad.slot(id).is_some());
+        self.policies.retain_marks(|id| self.facts.spd.slot(id).is_some());
         self.rebuild_sas();
         self.rebuild_policies();
         let (sas, policies) = (self.facts.sad.len(), self.facts.spd.len());
@@ -45,7 +48,37 @@ impl State {
         }
     }
 
-    pub(super) fn on_kernel(&mut self, event: KernelEvent) {
+    /// What the kernel says, in its order. Deletions in a row go as one: each of them alone would look through the whole
+    /// table.
+    pub(super) fn on_kernel_events(&mut self, events: Vec<KernelEvent>) {
+        let mut gone = Vec::new();
+        for event in events {
+            match event {
+                KernelEvent::SaDeleted(id) => gone.push(id),
+                other => {
+                    self.take_sas(&std::mem::take(&mut gone));
+                    self.on_kernel(other);
+                }
+            }
+        }
+        self.take_sas(&gone);
+    }
+
+    fn take_sas(&mut self, ids: &[SaId]) {
+        let mut slots = HashSet::with_capacity(ids.len());
+        for id in ids {
+            if let Some((slot, _)) = self.facts.sad.remove(id) {
+                self.forget_sa(slot, id);
+                slots.insert(slot);
+            }
+            self.tell(Origin::Kernel, Weight::Note, format!("SA deleted: {id}"));
+        }
+        if !slots.is_empty() {
+            self.sas.remove_all(&slots);
+        }
+    }
+
+    fn on_kernel(&mut self, event: KernelEvent) {
         use KernelEvent as E;
         let (weight, text) = match event {
             E::SaAdded(sa) => {
@@ -58,12 +91,12 @@ impl State {
                 self.put_sa(*sa);
                 (Weight::Note, text)
             }
-            E::SaDeleted(id) => {
-                self.take_sa(&id);
-                (Weight::Note, format!("SA deleted: {id}"))
-            }
+            E::SaDeleted(id) => return self.take_sas(&[id]),
             E::SaExpired { sa, hard: true } => {
-                self.take_sa(&sa.id());
+                if let Some((slot, _)) = self.facts.sad.remove(&sa.id()) {
+                    self.forget_sa(slot, &sa.id());
+                    self.sas.remove(slot);
+                }
                 (Weight::Warning, format!("SA expired and removed: {}", sa.id()))
             }
             E::SaExpired { sa, hard: false } => {
@@ -71,10 +104,8 @@ impl State {
             }
             E::SasFlushed(protocol) => {
                 let gone = self.facts.sad.flush(protocol);
-                let now_ns = self.facts.now.unix_ns();
                 for (slot, sa) in &gone {
-                    self.packets.judge.memory.forget(&sa.id(), now_ns);
-                    self.facts.rates.forget(*slot);
+                    self.forget_sa(*slot, &sa.id());
                 }
                 self.rebuild_sas();
                 (Weight::Warning, format!("SAs flushed ({protocol}): {} went", gone.len()))
@@ -102,6 +133,7 @@ impl State {
             }
             E::PoliciesFlushed(kind) => {
                 let gone = self.facts.spd.flush(kind);
+                self.policies.retain_marks(|id| self.facts.spd.slot(id).is_some());
                 self.rebuild_policies();
                 self.packets.policies_changed = true;
                 (Weight::Warning, format!("policies flushed ({kind}): {} went", gone.len()))
@@ -175,21 +207,16 @@ impl State {
     /// Puts an SA that the SAD holds into the table, if it passes the filter.
     fn show_sa(&mut self, slot: Slot) {
         let facts = &self.facts;
-        if facts.sa_passes(slot, self.sas.filter(), &mut String::new()) {
+        if facts.sa_passes(slot, self.sas.filter(), self.sas.shown(), &mut String::new()) {
             let (column, _) = self.sas.sorting();
             self.sas.insert(slot, |a, b| facts.compare_sas(column, a, b));
         }
     }
 
-    fn take_sa(&mut self, id: &SaId) {
-        if let Some((slot, _)) = self.facts.sad.remove(id) {
-            self.forget_sa(slot, id);
-        }
-    }
-
+    /// Forgets what was known of an SA beside the SAD and the table.
     fn forget_sa(&mut self, slot: Slot, id: &SaId) {
         self.packets.judge.memory.forget(id, self.facts.now.unix_ns());
-        self.sas.remove(slot);
+        self.sas.unmark(id);
         self.facts.rates.forget(slot);
     }
 
@@ -201,7 +228,7 @@ impl State {
             self.policies.remove(slot);
         }
         let facts = &self.facts;
-        if facts.policy_passes(slot, self.policies.filter(), &mut String::new()) {
+        if facts.policy_passes(slot, self.policies.filter(), self.policies.shown(), &mut String::new()) {
             let (column, _) = self.policies.sorting();
             self.policies.insert(slot, |a, b| facts.compare_policies(column, a, b));
         }
@@ -212,6 +239,7 @@ impl State {
         self.packets.policies_changed = true;
         if let Some((slot, _)) = self.facts.spd.remove(id) {
             self.policies.remove(slot);
+            self.policies.unmark(id);
         }
     }
 
@@ -242,8 +270,12 @@ impl State {
             Err(error) => self.on_silence(&error),
         }
         let (column, _) = self.sas.sorting();
-        if column.is_live() || column == SaColumn::Direction || self.sas.filter().is_some_and(RowFilter::is_live) {
+        let is_live = column.about().is_live || column == SaColumn::Direction;
+        if is_live || self.sas.filter().is_some_and(RowFilter::is_live) {
             self.rebuild_sas();
+        }
+        if self.policies.filter().is_some_and(RowFilter::is_live) {
+            self.rebuild_policies();
         }
     }
 
@@ -288,6 +320,10 @@ impl State {
 
     pub(super) fn on_outcome(&mut self, outcome: &Outcome, commands: &mut Vec<Command>) {
         self.on_done_here(&outcome.change, &outcome.result);
+        let what = outcome.change.operation().to_string();
+        if let Some(place) = self.waits.iter().position(|waits| *waits == what) {
+            self.waits.remove(place);
+        }
         match &outcome.result {
             Ok(spi) => {
                 let spi = spi.map(|spi| format!(": it is {spi} ({})", spi.0)).unwrap_or_default();
@@ -309,7 +345,11 @@ impl State {
                 self.layers.retain(|layer| !answered(layer));
             }
             Err(error) => {
-                let text = error.to_string();
+                let mut text = error.to_string();
+                let is_many = matches!(&*outcome.change, Change::DeleteSas(_) | Change::DeletePolicies(_));
+                if is_many && !matches!(error.operation, Operation::AddSa(_) | Operation::AddPolicy(_)) {
+                    text = format!("nothing has been deleted: {text}");
+                }
                 self.tell(Origin::Console, Weight::Warning, format!("refused: {text}"));
                 self.alarm(text);
                 for layer in &mut self.layers {

@@ -2,7 +2,7 @@
 
 use super::line::Purpose;
 use super::packets::{Named, PacketRow, Packets, has_text, layers};
-use super::{Choice, ChoicePurpose, Command, Layer, Screen, State};
+use super::{Choice, ChoiceOf, Command, Layer, Screen, State};
 use crate::console::action::Action;
 use crate::console::columns::packet::algorithms;
 use crate::evidence::Known;
@@ -47,8 +47,8 @@ impl State {
         } else {
             let sas = named.iter().map(|(_, known)| known.id).collect();
             let options = named.iter().map(|(_, known)| (known.id.to_string(), algorithms(known))).collect();
-            let (title, purpose) = ("Its SAs, the outermost first", ChoicePurpose::Sa(sas));
-            self.layers.push(Layer::Choice(Choice { title, options, cursor: 0, purpose }));
+            let (title, of) = ("Its SAs, the outermost first".to_owned(), ChoiceOf::Sa(sas));
+            self.layers.push(Layer::Choice(Choice { of, title, options, cursor: 0 }));
         }
     }
 

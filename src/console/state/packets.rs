@@ -7,8 +7,9 @@ use super::feed::Feed;
 use super::log::{Origin, Weight};
 use super::recording::Recording;
 use super::ring::{Ring, Weighed};
-use super::{Choice, ChoicePurpose, Command, Layer, Screen, State};
+use super::{Choice, ChoiceOf, Command, Layer, Screen, State};
 use crate::capture::{ANY, Batch, Frame, Interface, LinkState};
+use crate::console::columns::{Columns, PacketColumn};
 use crate::console::event::CaptureNews;
 use crate::evidence::{Evidence, Finding, Judge, Known, Looked, Policies, Reason, Sight, Verdict};
 use crate::model::Sa;
@@ -121,6 +122,8 @@ pub struct Packets {
     pub judge: Judge,
     /// The layer whose bytes are marked where a packet is seen whole, counted as [`layers`] does.
     pub chosen_layer: Option<usize>,
+    /// The columns that are shown, in their order.
+    pub columns: Vec<PacketColumn>,
     /// The packets that the user marked.
     pub marked: BTreeSet<u64>,
     /// The text that is looked for and marked.
@@ -149,6 +152,7 @@ impl Default for Packets {
             dropped: 0,
             judge: Judge::default(),
             chosen_layer: None,
+            columns: PacketColumn::USUAL.to_vec(),
             marked: BTreeSet::new(),
             sought: None,
             recording: None,
@@ -499,10 +503,10 @@ impl State {
         let options: Vec<_> = each.chain([(ANY.to_owned(), "all of them".to_owned())]).collect();
         let cursor = options.iter().position(|(name, _)| Some(name) == running).unwrap_or(0);
         self.layers.push(Layer::Choice(Choice {
-            title: "Take packets from",
+            of: ChoiceOf::Interface,
+            title: "Take packets from".to_owned(),
             options,
             cursor,
-            purpose: ChoicePurpose::Interface,
         }));
     }
 }

@@ -1,6 +1,7 @@
 //! "Are you sure?": the deed as data, and what exactly it would take away.
 
 use std::cmp::Ordering;
+use std::fmt;
 use std::ops::Range;
 
 use crate::console::columns::policy::templates;
@@ -24,26 +25,44 @@ pub enum Deed {
     DeleteSa(SaId),
     /// All SAs of a protocol go.
     FlushSas(IpsecProtocol),
-    /// The SAs that a filter showed go.
-    DeleteSas(Vec<SaId>),
+    /// These SAs go, in this order.
+    DeleteSas(Vec<SaId>, Chosen),
     /// One policy goes.
     DeletePolicy(PolicyId),
-    /// The policies that a filter showed go.
-    DeletePolicies(Vec<PolicyId>),
+    /// These policies go, in this order.
+    DeletePolicies(Vec<PolicyId>, Chosen),
     /// All policies of a kind go, but those of sockets.
     FlushPolicies(PolicyKind),
 }
 
-impl Deed {
-    /// The changes that a yes asks for.
-    pub fn changes(self) -> Vec<Change> {
+/// How several rows were chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Chosen {
+    /// They are marked.
+    Marked,
+    /// The filter shows them.
+    Filtered,
+}
+
+impl Chosen {
+    fn words(self) -> &'static str {
         match self {
-            Self::DeleteSa(id) => vec![Change::DeleteSa(id)],
-            Self::DeleteSas(ids) => ids.into_iter().map(Change::DeleteSa).collect(),
-            Self::FlushSas(protocol) => vec![Change::FlushSas(protocol)],
-            Self::DeletePolicy(id) => vec![Change::DeletePolicy(id)],
-            Self::DeletePolicies(ids) => ids.into_iter().map(Change::DeletePolicy).collect(),
-            Self::FlushPolicies(kind) => vec![Change::FlushPolicies(kind)],
+            Self::Marked => "what is marked",
+            Self::Filtered => "what the filter shows",
+        }
+    }
+}
+
+impl Deed {
+    /// The change that a yes asks for.
+    pub fn change(self) -> Change {
+        match self {
+            Self::DeleteSa(id) => Change::DeleteSa(id),
+            Self::DeleteSas(ids, _) => Change::DeleteSas(ids),
+            Self::FlushSas(protocol) => Change::FlushSas(protocol),
+            Self::DeletePolicy(id) => Change::DeletePolicy(id),
+            Self::DeletePolicies(ids, _) => Change::DeletePolicies(ids),
+            Self::FlushPolicies(kind) => Change::FlushPolicies(kind),
         }
     }
 
@@ -51,13 +70,17 @@ impl Deed {
     pub fn title(&self, count: usize) -> String {
         match self {
             Self::DeleteSa(_) => "Delete this SA?".to_owned(),
-            Self::DeleteSas(_) => format!("Delete what the filter shows? These {count} SAs go:"),
-            Self::FlushSas(IpsecProtocol::Any) => format!("Delete all SAs? These {count} go:"),
-            Self::FlushSas(protocol) => format!("Delete all {protocol} SAs? These {count} go:"),
+            Self::DeleteSas(_, chosen) => format!("Delete {}? {}", chosen.words(), these(count, "SA", "SAs")),
+            Self::FlushSas(IpsecProtocol::Any) => format!("Delete all SAs? {}", these(count, "SA", "SAs")),
+            Self::FlushSas(protocol) => format!("Delete all {protocol} SAs? {}", these(count, "SA", "SAs")),
             Self::DeletePolicy(_) => "Delete this policy?".to_owned(),
-            Self::DeletePolicies(_) => format!("Delete what the filter shows? These {count} policies go:"),
-            Self::FlushPolicies(PolicyKind::Main) => format!("Delete all policies? These {count} go:"),
-            Self::FlushPolicies(kind) => format!("Delete all {kind} policies? These {count} go:"),
+            Self::DeletePolicies(_, chosen) => {
+                format!("Delete {}? {}", chosen.words(), these(count, "policy", "policies"))
+            }
+            Self::FlushPolicies(PolicyKind::Main) => {
+                format!("Delete all policies? {}", these(count, "policy", "policies"))
+            }
+            Self::FlushPolicies(kind) => format!("Delete all {kind} policies? {}", these(count, "policy", "policies")),
         }
     }
 
@@ -65,27 +88,28 @@ impl Deed {
     pub fn consequence(&self) -> &'static str {
         match self {
             Self::DeleteSa(_) => "Packets that need it are lost until there is another.",
-            Self::DeleteSas(_) => "Packets that need them are lost until there are others.",
+            Self::DeleteSas(..) => "Packets that need them are lost until there are others. All go, or none.",
             Self::FlushSas(_) => "Packets that a policy protects are lost until there are new SAs.",
             Self::DeletePolicy(_) => "Packets that it protected may go out in clear, or be lost at the peer.",
-            Self::DeletePolicies(_) => "Packets that they protected may go out in clear, or be lost at the peer.",
+            Self::DeletePolicies(..) => {
+                "Packets that they protected may go out in clear, or be lost at the peer. All go, or none."
+            }
             Self::FlushPolicies(_) => "Packets that were protected go out in clear from then on.",
         }
     }
 
-    /// How many go, and a line for each of those in `window`, as the databases are now.
+    /// How many go, and a line for each of those in `window`, as the databases are now. Of a list that was chosen only
+    /// the window is looked at: it may be long.
     pub fn victims(&self, sad: &Sad, spd: &Spd, window: Range<usize>) -> (usize, Vec<String>) {
         match self {
             Self::DeleteSa(id) => lines(sad.get(id).into_iter().collect(), window, sa_order, sa_line),
-            Self::DeleteSas(ids) => lines(ids.iter().filter_map(|id| sad.get(id)).collect(), window, sa_order, sa_line),
+            Self::DeleteSas(ids, _) => (ids.len(), chosen(ids, window, |id| sad.get(id).map(sa_line))),
             Self::FlushSas(protocol) => {
                 let flushed = sad.iter().map(|(_, sa)| sa).filter(|sa| protocol.flushes(sa.protocol));
                 lines(flushed.collect(), window, sa_order, sa_line)
             }
             Self::DeletePolicy(id) => lines(spd.get(id).into_iter().collect(), window, matching_order, policy_line),
-            Self::DeletePolicies(ids) => {
-                lines(ids.iter().filter_map(|id| spd.get(id)).collect(), window, matching_order, policy_line)
-            }
+            Self::DeletePolicies(ids, _) => (ids.len(), chosen(ids, window, |id| spd.get(id).map(policy_line))),
             Self::FlushPolicies(kind) => {
                 let flushed = |policy: &&Policy| policy.kind == *kind && !policy.is_of_socket();
                 let flushed = spd.iter().map(|(_, policy)| policy).filter(flushed);
@@ -93,6 +117,15 @@ impl Deed {
             }
         }
     }
+}
+
+fn these(count: usize, one: &str, many: &str) -> String {
+    if count == 1 { format!("This {one} goes:") } else { format!("These {count} {many} go:") }
+}
+
+fn chosen<Id: fmt::Display>(ids: &[Id], window: Range<usize>, line: impl Fn(&Id) -> Option<String>) -> Vec<String> {
+    let shown = ids.iter().skip(window.start).take(window.len());
+    shown.map(|id| line(id).unwrap_or_else(|| format!("{id}: gone already"))).collect()
 }
 
 /// Longer lists stay in the database's order: sorting them for every frame would be felt.

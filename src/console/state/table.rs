@@ -1,10 +1,13 @@
-//! The order, the selection and the window of a table, whatever its rows are.
+//! The order, the selection, the marks, the columns and the window of a table, whatever its rows are.
 //!
 //! Rows are slots of a database that do not move, so a table of 100,000 rows is a sorted list of numbers, and one more
 //! row is put into its place without sorting again.
 
 use std::cmp::Ordering;
+use std::collections::HashSet;
+use std::hash::Hash;
 
+use crate::console::columns::Columns;
 use crate::model::RowFilter;
 use crate::model::expression::FilterError;
 use crate::model::row_filter::Rows;
@@ -21,24 +24,50 @@ pub enum Move {
     Last,
 }
 
-/// A table over the slots of a database, sorted by a column.
+impl Move {
+    /// The place in a list of this length that it leads to.
+    pub fn from(self, place: usize, length: usize) -> usize {
+        let last = length.saturating_sub(1);
+        match self {
+            Self::By(rows) => place.saturating_add_signed(rows).min(last),
+            Self::First => 0,
+            Self::Last => last,
+        }
+    }
+}
+
+/// A table over the slots of a database, sorted by a column. Rows are marked by their identity, so that a mark holds
+/// whatever becomes of slot, order and filter.
 #[derive(Clone, Debug)]
-pub struct Table<C> {
+pub struct Table<C, Id> {
     order: Vec<Slot>,
     /// The place of the selected row in `order`.
     cursor: usize,
     top: usize,
     column: C,
     backwards: bool,
+    /// The columns that are shown, in their order.
+    shown: Vec<C>,
+    marked: HashSet<Id>,
     /// The filter as it was typed.
     typed: String,
     filter: Option<RowFilter>,
 }
 
-impl<C: Copy + Eq + 'static> Table<C> {
+impl<C: Columns, Id: Copy + Eq + Hash> Table<C, Id> {
     /// An empty table sorted by `column`.
     pub fn by(column: C) -> Self {
-        Self { order: Vec::new(), cursor: 0, top: 0, column, backwards: false, typed: String::new(), filter: None }
+        Self {
+            order: Vec::new(),
+            cursor: 0,
+            top: 0,
+            column,
+            backwards: false,
+            shown: C::USUAL.to_vec(),
+            marked: HashSet::new(),
+            typed: String::new(),
+            filter: None,
+        }
     }
 
     /// The slots that pass the filter, in order.
@@ -66,10 +95,18 @@ impl<C: Copy + Eq + 'static> Table<C> {
         (self.column, self.backwards)
     }
 
-    /// Sorts by the column behind the present one. The caller must rebuild.
-    pub fn sort_by_next(&mut self, all: &[C]) {
-        let at = all.iter().position(|column| *column == self.column).unwrap_or(0);
-        if let Some(next) = all.get((at + 1) % all.len().max(1)) {
+    /// Sorts by a column, forwards; backwards if it is sorted so already. The caller must rebuild.
+    pub fn sort_by(&mut self, column: C) {
+        self.backwards = self.column == column && !self.backwards;
+        self.column = column;
+    }
+
+    /// Sorts by the shown column so many places to the right of the present one. The caller must rebuild.
+    pub fn sort_by_neighbour(&mut self, steps: isize) {
+        let here = self.shown.iter().position(|column| *column == self.column);
+        let count = self.shown.len().cast_signed().max(1);
+        let place = here.map_or(0, |here| (here.cast_signed() + steps).rem_euclid(count));
+        if let Some(next) = self.shown.get(place.cast_unsigned()) {
             (self.column, self.backwards) = (*next, false);
         }
     }
@@ -77,6 +114,38 @@ impl<C: Copy + Eq + 'static> Table<C> {
     /// Turns the order round. The caller must rebuild.
     pub fn turn_round(&mut self) {
         self.backwards = !self.backwards;
+    }
+
+    /// The columns that are shown, in their order.
+    pub fn shown(&self) -> &[C] {
+        &self.shown
+    }
+
+    /// Shows other columns.
+    pub fn show(&mut self, columns: Vec<C>) {
+        self.shown = columns;
+    }
+
+    /// The rows that are marked.
+    pub fn marked(&self) -> &HashSet<Id> {
+        &self.marked
+    }
+
+    /// Marks a row, or not any more.
+    pub fn turn_mark(&mut self, id: Id) {
+        if !self.marked.remove(&id) {
+            self.marked.insert(id);
+        }
+    }
+
+    /// Takes a row's mark away: it is gone.
+    pub fn unmark(&mut self, id: &Id) {
+        self.marked.remove(id);
+    }
+
+    /// Leaves only such rows marked.
+    pub fn retain_marks(&mut self, keep: impl Fn(&Id) -> bool) {
+        self.marked.retain(keep);
     }
 
     /// The filter as it was typed.
@@ -144,14 +213,19 @@ impl<C: Copy + Eq + 'static> Table<C> {
         }
     }
 
+    /// Takes many slots out with one look at each row.
+    pub fn remove_all(&mut self, gone: &HashSet<Slot>) {
+        let among = |rows: Option<&[Slot]>| rows.unwrap_or_default().iter().filter(|slot| gone.contains(slot)).count();
+        let (above_cursor, above_top) = (among(self.order.get(..self.cursor)), among(self.order.get(..self.top)));
+        self.order.retain(|slot| !gone.contains(slot));
+        self.cursor -= above_cursor;
+        self.top -= above_top;
+        self.keep_cursor_inside();
+    }
+
     /// Moves the selection in a window of `height` rows.
     pub fn go(&mut self, movement: Move, height: usize) {
-        let last = self.order.len().saturating_sub(1);
-        self.cursor = match movement {
-            Move::By(rows) => self.cursor.saturating_add_signed(rows).min(last),
-            Move::First => 0,
-            Move::Last => last,
-        };
+        self.cursor = movement.from(self.cursor, self.order.len());
         self.top = self.top_for(height);
     }
 
@@ -190,9 +264,10 @@ impl<C: Copy + Eq + 'static> Table<C> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::console::columns::PolicyColumn;
 
-    fn table(slots: &[Slot]) -> Table<char> {
-        let mut table = Table::by('x');
+    fn table(slots: &[Slot]) -> Table<PolicyColumn, Slot> {
+        let mut table = Table::by(PolicyColumn::Index);
         table.rebuild(slots.iter().copied(), |a, b| a.cmp(&b));
         table
     }
@@ -227,6 +302,41 @@ mod tests {
         assert_eq!((table.selected(), table.place()), (None, 0));
         table.go(Move::Last, 5);
         assert_eq!(table.window(5), (&[][..], None));
+    }
+
+    #[test]
+    fn many_rows_go_at_once_and_the_selection_stays_where_it_was() {
+        for cursor in 0..6 {
+            let mut table = table(&[10, 20, 30, 40, 50, 60]);
+            table.go(Move::By(cursor), 2);
+            let mut one_by_one = table.clone();
+            let gone = [60, 10, 30, 99];
+            for slot in gone {
+                one_by_one.remove(slot);
+            }
+            table.remove_all(&gone.into());
+            assert_eq!((table.order(), table.selected()), (&[20, 40, 50][..], one_by_one.selected()), "from {cursor}");
+        }
+    }
+
+    #[test]
+    fn sorting_by_a_column_twice_turns_round_and_neighbours_are_those_that_are_shown() {
+        use PolicyColumn::{Index, Mark, Source};
+        let mut table = table(&[]);
+        table.sort_by(Index);
+        assert_eq!(table.sorting(), (Index, true));
+        table.sort_by(Source);
+        assert_eq!(table.sorting(), (Source, false));
+        table.show(vec![Source, Mark]);
+        table.sort_by_neighbour(1);
+        assert_eq!(table.sorting(), (Mark, false));
+        table.sort_by_neighbour(1);
+        assert_eq!(table.sorting(), (Source, false));
+        table.sort_by_neighbour(-1);
+        assert_eq!(table.sorting(), (Mark, false));
+        table.sort_by(Index);
+        table.sort_by_neighbour(-1);
+        assert_eq!(table.sorting(), (Source, false), "from a column that is not shown to the first that is");
     }
 
     #[test]

@@ -10,6 +10,8 @@ use super::widget::{draw_lines, width_of, wrap};
 use crate::console::columns::SaRow;
 use crate::console::state::{Reading, Screen, State};
 use crate::console::theme::{Role, Theme};
+use crate::model::extras::Offload;
+use crate::model::text::harmless;
 
 pub(super) mod bytes;
 mod packet;
@@ -75,6 +77,21 @@ impl Facts {
     }
 }
 
+/// An interface as the kernel numbers it, with its name where there is one: `eth0 (number 2)`.
+fn interface_words(index: u32, state: &State) -> String {
+    match state.facts.interface_name(index) {
+        Some(name) => format!("{} (number {index})", harmless(name)),
+        None => format!("number {index}, which is not here"),
+    }
+}
+
+/// What a device does of IPsec.
+fn offload_words(offload: Offload, state: &State) -> String {
+    let kind = if offload.flags & Offload::PACKET == 0 { "cryptography" } else { "whole packets" };
+    let way = if offload.flags & Offload::INBOUND == 0 { "" } else { ", of those that arrive" };
+    format!("{kind}{way}, on interface {}; flags {:#x}", interface_words(offload.interface, state), offload.flags)
+}
+
 /// Draws the beginning of what there is to know about the selected row.
 pub fn draw_selected(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme) {
     if area.width == 0 || area.height < 2 {
@@ -133,11 +150,11 @@ fn selected(state: &State, theme: &Theme, cells: usize, chosen: Option<usize>) -
         Screen::Sas => {
             let row: SaRow<'_> = state.facts.sa_row(state.sas.selected()?)?;
             let reveal = state.reveals(&row.sa.id());
-            (format!("SA {}", row.sa.id()), sa::facts(&row, reveal, &state.clock).lines(theme, cells))
+            (format!("SA {}", row.sa.id()), sa::facts(&row, reveal, state).lines(theme, cells))
         }
         Screen::Policies => {
             let policy = state.facts.spd.at(state.policies.selected()?)?;
-            let facts = policy::facts(policy, state.facts.now.secs(), &state.clock);
+            let facts = policy::facts(policy, state);
             (format!("Policy {}", policy.id()), facts.lines(theme, cells))
         }
         Screen::Packets => {

@@ -41,6 +41,10 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme) {
 
 fn draw_notice(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme) {
     let Some(notice) = &state.notice else {
+        if let Some(waits) = state.waits.first() {
+            let text = cut(&format!("{waits}: waiting for the kernel"), usize::from(area.width).saturating_sub(2));
+            put(frame, area, 1, &text, theme.style(Role::Muted));
+        }
         return;
     };
     let (word, role) = match notice.weight {

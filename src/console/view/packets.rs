@@ -4,9 +4,9 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 
 use super::detail::bytes::row_width;
-use super::widget::{TableRow, draw_table, put, wrap};
+use super::widget::{TableHead, TableRow, draw_table, put, wrap};
 use super::{detail, draw_rule, split};
-use crate::console::columns::{Column, PacketColumn};
+use crate::console::columns::PacketColumn;
 use crate::console::state::State;
 use crate::console::state::packets::{CaptureState, PacketRow};
 use crate::console::theme::{Role, Theme};
@@ -26,18 +26,20 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme) -> 
     let room = usize::from(list.height.saturating_sub(1));
     let packets = &state.packets;
     let (numbers, selected) = packets.feed.window(room);
-    let rows: Vec<TableRow<PacketRow<'_>>> = numbers
+    let rows: Vec<TableRow<PacketRow<'_>, PacketColumn>> = numbers
         .enumerate()
         .filter_map(|(place, number)| {
             let row = state.packet_row(number)?;
-            let accent = accent(&row);
-            Some(TableRow { row, selected: Some(place) == selected, accent })
+            let accent = Some(accent(&row));
+            let marked = row.is_marked;
+            Some(TableRow { row, selected: Some(place) == selected, marked, accent })
         })
         .collect();
     if rows.is_empty() {
         draw_nothing(frame, list, state, theme);
     } else {
-        draw_table::<_, PacketColumn>(frame, list, theme, &rows, None);
+        let head = TableHead { columns: &packets.columns, sorted: None, has_marks: !packets.marked.is_empty() };
+        draw_table(frame, list, theme, &head, &rows);
     }
     detail::draw_selected(frame, below, state, theme);
     room
@@ -132,8 +134,7 @@ fn draw_nothing(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme)
     }
 }
 
-fn accent(row: &PacketRow<'_>) -> Option<(usize, Role)> {
-    let place = |wanted| <PacketColumn as Column<PacketRow<'_>>>::ALL.iter().position(|column| *column == wanted);
+fn accent(row: &PacketRow<'_>) -> (PacketColumn, Role) {
     let verdict = row.evidence.verdict;
     let role = match verdict {
         _ if verdict.is_alarm() => Role::Alarm,
@@ -141,5 +142,5 @@ fn accent(row: &PacketRow<'_>) -> Option<(usize, Role)> {
         Verdict::Clear | Verdict::Copy | Verdict::Ike | Verdict::Part | Verdict::Other => Role::Muted,
         _ => Role::Caution,
     };
-    Some((place(PacketColumn::Verdict)?, role))
+    (PacketColumn::Verdict, role)
 }

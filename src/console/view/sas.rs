@@ -3,9 +3,9 @@
 use ratatui::Frame;
 use ratatui::layout::Rect;
 
-use super::widget::{TableRow, draw_table};
-use super::{detail, draw_rule, split};
-use crate::console::columns::{Column, SaColumn, SaRow};
+use super::widget::{TableHead, TableRow};
+use super::{detail, draw_list, marked_words, split};
+use crate::console::columns::{SaColumn, SaRow};
 use crate::console::state::State;
 use crate::console::theme::{Role, Theme};
 use crate::model::lifetime::Nearness;
@@ -13,20 +13,20 @@ use crate::model::lifetime::Nearness;
 /// Draws it; returns how many rows there is room for.
 pub fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme) -> usize {
     let (table, below) = split(area);
-    let place = format!("{} of {}", state.sas.place(), state.sas.len());
-    let table = draw_rule(frame, table, theme, &title(state), &place);
-    let room = usize::from(table.height.saturating_sub(1));
-    let (slots, selected) = state.sas.window(room);
-    let rows: Vec<TableRow<SaRow<'_>>> = slots
+    let sas = &state.sas;
+    let room = usize::from(table.height.saturating_sub(2));
+    let (slots, selected) = sas.window(room);
+    let rows: Vec<TableRow<SaRow<'_>, SaColumn>> = slots
         .iter()
         .enumerate()
         .filter_map(|(place, slot)| {
             let row = state.facts.sa_row(*slot)?;
-            let accent = accent(&row);
-            Some(TableRow { row, selected: Some(place) == selected, accent })
+            let (marked, accent) = (sas.marked().contains(&row.sa.id()), accent(&row));
+            Some(TableRow { row, selected: Some(place) == selected, marked, accent })
         })
         .collect();
-    draw_table(frame, table, theme, &rows, Some(state.sas.sorting()));
+    let head = TableHead { columns: sas.shown(), sorted: Some(sas.sorting()), has_marks: !sas.marked().is_empty() };
+    draw_list(frame, table, theme, (&title(state), &format!("{} of {}", sas.place(), sas.len())), &head, &rows);
     detail::draw_selected(frame, below, state, theme);
     room
 }
@@ -36,19 +36,19 @@ fn title(state: &State) -> String {
         return "SAs: cannot be read".to_owned();
     }
     let all = state.facts.sad.len();
+    let marked = marked_words(state.sas.marked().len());
     match state.sas.typed_filter() {
-        "" => format!("SAs {all}"),
-        filter => format!("SAs {} of {all} with: {filter}", state.sas.len()),
+        "" => format!("SAs {all}{marked}"),
+        filter => format!("SAs {} of {all}{marked} with: {filter}", state.sas.len()),
     }
 }
 
-fn accent(row: &SaRow<'_>) -> Option<(usize, Role)> {
-    let column = <SaColumn as Column<SaRow<'_>>>::ALL.iter().position(|column| *column == SaColumn::State)?;
+fn accent(row: &SaRow<'_>) -> Option<(SaColumn, Role)> {
     let role = match (row.nearness(), row.sa.errors.total()) {
         (Nearness::Over, _) => Role::Alarm,
         (Nearness::Near, _) | (_, 1..) => Role::Caution,
         (Nearness::Far, 0) if row.sa.is_larval() => Role::Muted,
         (Nearness::Far, 0) => return None,
     };
-    Some((column, role))
+    Some((SaColumn::State, role))
 }

@@ -12,7 +12,7 @@ use crate::console::theme::{Role, Theme};
 
 mod table;
 
-pub use table::{TableRow, draw_table};
+pub use table::{TableHead, TableRow, draw_table, title};
 
 /// How many cells a text takes.
 pub fn width_of(text: &str) -> usize {
@@ -127,9 +127,9 @@ pub fn draw_input(frame: &mut Frame<'_>, area: Rect, text: &str, cursor_chars: u
 /// A list to choose from.
 pub fn draw_choice(frame: &mut Frame<'_>, area: Rect, theme: &Theme, choice: &Choice) {
     let widest = choice.options.iter().map(|(value, about)| width_of(value) + width_of(about) + 4).max().unwrap_or(0);
-    let width = u16::try_from(widest.max(width_of(choice.title) + 2) + 4).unwrap_or(u16::MAX);
+    let width = u16::try_from(widest.max(width_of(&choice.title) + 2) + 4).unwrap_or(u16::MAX);
     let height = u16::try_from(choice.options.len() + 2).unwrap_or(u16::MAX);
-    let inside = draw_popup(frame, area, theme, choice.title, width, height);
+    let inside = draw_popup(frame, area, theme, &choice.title, width, height);
     let lines: Vec<Line<'_>> = choice
         .options
         .iter()

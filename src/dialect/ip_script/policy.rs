@@ -300,8 +300,8 @@ fn list(mut reader: Reader<'_>, family: Family) -> Parsed<Option<RowFilter>> {
     let ends = [End::Source, End::Destination].into_iter().zip(selector.ends.asked());
     tests.extend(ends.filter_map(|(end, asked)| Some(is(RowTest::Net(end, asked?)))));
     tests.extend(selector.protocol.map(|protocol| is(RowTest::Upper(protocol))));
-    let ports = [(Quantity::SourcePort, selector.source_port), (Quantity::DestinationPort, selector.destination_port)];
-    tests.extend(ports.into_iter().filter_map(|(quantity, port)| Some(number(quantity, port?.value.into()))));
+    let ports = [(End::Source, selector.source_port), (End::Destination, selector.destination_port)];
+    tests.extend(ports.into_iter().filter_map(|(end, port)| Some(is(RowTest::Port(end, port?.value)))));
     tests.extend(selector.interface.map(|interface| number(Quantity::Interface, interface)));
     Ok(all_of(tests))
 }

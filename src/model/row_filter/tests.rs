@@ -1,10 +1,11 @@
 //! Filters over rows, read and held against SAs and policies.
 
 use super::*;
+use crate::model::extras::{ExtraFlags, SecurityContext};
 use crate::model::sa::SaErrors;
 use crate::model::{
-    AlgorithmName, IfId, Mark, PolicyAction, PolicyDirection, PolicySpec, ReqId, SaFlags, SaSpec, Secret, Selector,
-    Spi, Transform,
+    AlgorithmName, IfId, Limit, Mark, PolicyAction, PolicyDirection, PolicySpec, PortMatch, ReqId, SaDirection,
+    SaFlags, SaSpec, Secret, Selector, Spi, Template, Transform,
 };
 
 const NOW: u64 = 10_000;
@@ -105,6 +106,68 @@ fn sas_are_chosen_by_their_fields() {
 }
 
 #[test]
+fn sas_are_chosen_by_what_few_have_and_by_how_they_are() {
+    let mut sa = sa();
+    sa.limits.since_added_secs = Limit { soft: Some(7300), hard: Some(7300 + 3600) };
+    sa.last_used_at = Some(NOW - 90);
+    (sa.replay.window, sa.replay.sent, sa.replay.received) = (32, 5_000_000_000, 7);
+    (sa.errors.before_window, sa.errors.integrity_failed) = (1, 2);
+    sa.selector.source_port = PortMatch::exactly(500);
+    sa.selector.interface = 4;
+    sa.extras.encapsulation = Some(Encapsulation {
+        kind: Encapsulation::ESP_IN_UDP,
+        source_port: 4500,
+        destination_port: 31_000,
+        original: [0, 0, 0, 0].into(),
+    });
+    sa.extras.output_mark = Some(Mark { value: 9, mask: u32::MAX });
+    sa.extras.extra_flags = ExtraFlags(1);
+    sa.extras.security = Some(SecurityContext::selinux("system_u:object_r:ipsec_spd_t:s0"));
+    sa.extras.cpu = Some(2);
+    let fitting = [
+        "state ok",
+        "idle 90",
+        "idle < 2m and idle > 1m",
+        "left = 3700s",
+        "renewal <= 100s",
+        "replayed 3 late 1 bad-icv > 1 errors 6",
+        "window 32",
+        "sent > 4G and received 7",
+        "encap udp and encap espinudp and encap any and encap 2",
+        "sport 4500 and sport 500 and dport 31000 and port 500",
+        "output-mark 9",
+        "flag dont-encap-dscp flags esn",
+        "label ipsec_spd",
+        "label SYSTEM_U",
+        "cpu 2",
+        "dev 4",
+    ];
+    let others = [
+        "state larval",
+        "state expired",
+        "idle > 2m",
+        "left > 2h",
+        "late 0",
+        "encap tcp",
+        "encap none",
+        "dport 500",
+        "sport 31000",
+        "output-mark 9/0xff",
+        "flag oseq-may-wrap",
+        "label nothing",
+        "cpu != 2",
+        "dev 5",
+    ];
+    check(Object::Sa(&sa, None), Rows::Sas, &fitting, &others);
+    sa.limits.since_added_secs = Limit { soft: Some(7000), hard: None };
+    check(Object::Sa(&sa, None), Rows::Sas, &["state expiring", "renewal 0", "not left < 9d"], &["left > 0"]);
+    sa.algorithms = crate::model::Algorithms::default();
+    (sa.extras, sa.last_used_at) = (crate::model::Extras::default(), None);
+    let nothing = ["encap any", "sport 4500", "output-mark 9", "cpu 2", "label s0", "idle >= 0"];
+    check(Object::Sa(&sa, None), Rows::Sas, &["state larval", "encap none"], &nothing);
+}
+
+#[test]
 fn policies_are_chosen_by_their_fields_and_those_of_their_templates() {
     let fitting = [
         "dir out",
@@ -122,6 +185,19 @@ fn policies_are_chosen_by_their_fields_and_those_of_their_templates() {
     let others =
         ["action block", "src 10.9.0.1", "src 10.9.0.0/26", "peer 10.9.0.1", "mark 0", "dir socket", "reqid 8"];
     check(Object::Policy(&policy()), Rows::Policies, &fitting, &others);
+    let mut policy = policy();
+    (policy.flags, policy.kind) = (1, PolicyKind::Sub);
+    policy.selector.destination_port = PortMatch { value: 4096, mask: 0xf000 };
+    policy.selector.interface = 3;
+    policy.security = Some(Box::new(SecurityContext::selinux("a:b")));
+    policy.used.used_at = Some(NOW - 5);
+    policy.limits.since_added_secs.hard = Some(61);
+    let fitting = [
+        "flag localok ptype sub",
+        "dport 4097 and port 5000",
+        "dev 3 and label a: and idle 5 and left 1s and state expiring and templates 1",
+    ];
+    check(Object::Policy(&policy), Rows::Policies, &fitting, &["flag icmp", "ptype main", "sport 4097", "templates 0"]);
 }
 
 #[test]
@@ -168,7 +244,15 @@ fn amounts_are_read_as_they_are_printed() {
 
 #[test]
 fn only_what_changes_by_itself_is_live() {
-    for (text, live) in [("esp", true), ("age > 5", true), ("not errors 0", true), ("spi 5 or dir in", false)] {
+    for (text, live) in [
+        ("esp", true),
+        ("age > 5", true),
+        ("not errors 0", true),
+        ("state ok", true),
+        ("left < 1m", true),
+        ("window 32", false),
+        ("spi 5 or dir in", false),
+    ] {
         assert_eq!(RowFilter::parse(text, Rows::Sas).unwrap().unwrap().is_live(), live, "{text}");
     }
 }

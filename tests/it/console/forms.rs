@@ -120,7 +120,7 @@ fn thresholds_and_spis_have_forms() {
 fn a_flush_may_be_of_a_protocol_or_of_sub_policies_and_asks() {
     let mut bench = article();
     bench.keys(":flush<enter><tab><right><right>").sees("ah").keys("<ctrl-s>");
-    bench.sees("Delete all ah SAs? These 2 go:").misses("│ esp 0x").keys("n").sees("SAs 4");
+    bench.sees("Delete all ah SAs? These 2 SAs go:").misses("│ esp 0x").keys("n").sees("SAs 4");
     bench.keys(":flush<enter><tab><right><right><ctrl-s>y").sees("SAs 2").sees("flushed all ah SAs");
     bench.keys("2:flush<enter><tab><right><ctrl-s>").sees("there is nothing to flush");
 }

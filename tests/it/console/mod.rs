@@ -1,6 +1,7 @@
 //! The console without a terminal: keys in, a scripted kernel behind it, pictures and commands out.
 
 mod forms;
+mod lists;
 mod packets;
 mod screens;
 mod stories;

@@ -6,10 +6,15 @@ use espial::console::theme::{Role, Theme};
 use espial::model::KernelEvent;
 
 /// What is on each picture: its name, the keys that lead there.
-const PICTURES: [(&str, &str); 20] = [
+const PICTURES: [(&str, &str); 25] = [
     ("sas", ""),
     ("sas_whole", "<enter>"),
     ("sas_filtered", "/esp<enter>"),
+    ("sas_sorting", "s"),
+    ("sas_marked", " j ssjjj<enter>"),
+    ("sas_columns", "CjjJ"),
+    ("delete_marked_question", "  jj d"),
+    ("policies_columns", "2:columns dir,src,dst,mark,if_id,limits,idle,ptype<enter>"),
     ("sa_form", "a<tab><tab>10.9.0<tab><tab>7"),
     ("flush_question", "F"),
     ("policies", "2"),

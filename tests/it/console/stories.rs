@@ -6,7 +6,6 @@ use espial::console::event::Event;
 use espial::kernel::{Cause, Kernel, KernelError, Operation};
 use espial::model::{IpsecProtocol, KernelEvent, Sa, SaSpec, Spi, XfrmStatistics};
 
-/// The article's listing, which has some traffic.
 pub fn article() -> Bench {
     Bench::with(
         |kernel| {
@@ -110,7 +109,7 @@ fn deleting_shows_what_goes_and_only_yes_deletes() {
 #[test]
 fn flushing_lists_everything_that_goes_and_asks() {
     let mut bench = article();
-    bench.keys("F").sees("Delete all SAs? These 4 go:").sees("3des-cbc hmac-sha1-96");
+    bench.keys("F").sees("Delete all SAs? These 4 SAs go:").sees("3des-cbc hmac-sha1-96");
     bench.keys("n").sees("SAs 4");
     bench.keys("Fy").sees("SAs 0").sees("flushed all SAs");
     bench.keys("2Fy").sees("Policies 0");
@@ -120,7 +119,7 @@ fn flushing_lists_everything_that_goes_and_asks() {
 #[test]
 fn a_flush_of_policies_spares_those_of_sockets_and_says_so_by_not_listing_them() {
     let mut bench = Bench::with(busy_kernel, |_| {});
-    bench.keys("2F").sees("These 5 go:").misses("│ socket in");
+    bench.keys("2F").sees("These 5 policies go:").misses("│ socket in");
     bench.keys("y").sees("Policies 1").sees("socket in");
     bench.keys("d").sees("only that program can remove it").misses("Delete this policy?");
 }
@@ -221,12 +220,12 @@ fn screens_change_by_tab_and_digits() {
 #[test]
 fn sorting_goes_from_column_to_column_and_turns_round() {
     let mut bench = Bench::with(busy_kernel, |_| {});
-    bench.sees("Source▲").keys("s").sees("Destination▲").keys("S").sees("Destination▼");
+    bench.sees("Source▲").keys(">").sees("Destination▲").keys("<").sees("Source▲").keys(">S").sees("Destination▼");
     assert!(bench.line(">").contains("10.9.0.1"), "the selected row stays selected");
     bench.keys("g");
     assert!(bench.line(">").contains("fd00:9::2"));
     for _ in 0..10 {
-        bench.keys("s");
+        bench.keys(">");
     }
     bench.sees("State▲").keys("g");
     assert!(bench.line(">").contains("expiring"), "the most urgent state comes first");
@@ -442,7 +441,7 @@ fn an_sa_is_edited_and_what_the_form_does_not_say_stays() {
 fn with_a_filter_only_what_it_shows_is_flushed() {
     let mut bench = article();
     bench.keys("/proto ah and dst 10.9.0.2<enter>").sees("SAs 1 of 4");
-    bench.keys("F").sees("Delete what the filter shows? These 1 SAs go:").keys("y");
+    bench.keys("F").sees("Delete what the filter shows? This SA goes:").keys("y");
     let left = bench.kernel.sas().unwrap();
     assert_eq!(left.len(), 3);
     assert!(!bench.kernel.done().iter().any(|done| matches!(done, Operation::FlushSas(_))));

@@ -1,16 +1,17 @@
 //! Everything about a policy.
 
-use super::Facts;
 use super::sa::{say_limits, say_unknown};
-use crate::console::clock::Clock;
+use super::{Facts, interface_words, offload_words};
 use crate::console::columns::policy::upper;
+use crate::console::state::State;
 use crate::console::theme::Role;
 use crate::model::template::AlgorithmMasks;
 use crate::model::text::duration;
 use crate::model::{Level, Policy, PolicyAction, PolicyDirection, PolicyKind, Template};
 
 /// The facts.
-pub(super) fn facts(policy: &Policy, now: u64, clock: &Clock) -> Facts {
+pub(super) fn facts(policy: &Policy, state: &State) -> Facts {
+    let now = state.facts.now.secs();
     let mut facts = Facts::default();
     let selector = &policy.selector;
     let way = match policy.direction {
@@ -23,7 +24,8 @@ pub(super) fn facts(policy: &Policy, now: u64, clock: &Clock) -> Facts {
     if selector.any_family {
         facts.and("of either address family", Role::Text);
     }
-    facts.say_some("interface", Some(selector.interface).filter(|i| *i != 0).map(|i| format!("only number {i}")));
+    let interface = Some(selector.interface).filter(|index| *index != 0);
+    facts.say_some("interface", interface.map(|index| format!("only {}", interface_words(index, state))));
     facts.say_some("user", Some(selector.user).filter(|user| *user != 0).map(|user| user.to_string()));
     let (fate, role) = match (policy.action, policy.templates.len()) {
         (PolicyAction::Allow, 0) => ("they pass in clear".to_owned(), Role::Text),
@@ -41,21 +43,17 @@ pub(super) fn facts(policy: &Policy, now: u64, clock: &Clock) -> Facts {
     facts.say("priority", format!("{} ({:#x}); the lowest number is asked first", policy.priority, policy.priority));
     let kind = if policy.kind == PolicyKind::Main { String::new() } else { format!(", type {}", policy.kind) };
     facts.say("index", format!("{}{kind}", policy.index));
-    let ago = |at: u64| format!("{} ({} ago)", clock.date(at), duration(now.saturating_sub(at)));
+    let ago = |at: u64| format!("{} ({} ago)", state.clock.date(at), duration(now.saturating_sub(at)));
     facts.say("added", ago(policy.used.added_at));
     let used = policy.used.used_at.map_or("never".to_owned(), ago);
     facts.say("last used", format!("{used}, when it was last read (Ctrl-L reads again)"));
     say_limits(&mut facts, &policy.limits, &policy.used, now);
-    let flags: Vec<String> = [(1, "localok"), (2, "icmp")]
-        .iter()
-        .filter(|(bit, _)| policy.flags & bit != 0)
-        .map(|(_, word)| (*word).to_owned())
-        .chain((policy.flags & !3 != 0).then(|| format!("{:#x}", policy.flags & !3)))
-        .collect();
-    facts.say_some("flags", Some(flags.join(" ")).filter(|flags| !flags.is_empty()));
+    facts.say_some("flags", Some(policy.flag_words().join(" ")).filter(|flags| !flags.is_empty()));
     facts.say_some("share", Some(policy.share).filter(|share| *share != 0).map(|share| share.to_string()));
     facts.say_some("mark", policy.mark.map(|mark| mark.to_string()));
     facts.say_some("xfrm interface", policy.if_id.map(|id| format!("if_id {id}")));
+    facts.say_some("security label", policy.security.as_ref().map(ToString::to_string));
+    facts.say_some("offload", policy.offload.map(|offload| offload_words(offload, state)));
     // A policy has no keys: what is unknown about it may be shown.
     say_unknown(&mut facts, &policy.unknown, true);
     facts

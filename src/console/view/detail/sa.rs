@@ -1,8 +1,9 @@
 //! Everything about an SA.
 
-use super::Facts;
+use super::{Facts, interface_words, offload_words};
 use crate::console::clock::Clock;
 use crate::console::columns::SaRow;
+use crate::console::state::State;
 use crate::console::theme::Role;
 use crate::model::extras::{Iptfs, SaExtras, UnknownAttribute};
 use crate::model::lifetime::Nearness;
@@ -10,7 +11,7 @@ use crate::model::text::{duration, quantity};
 use crate::model::{LifetimeLimits, LifetimeUsed, Sa, Secret, Transform};
 
 /// The facts; keys in clear only while `reveal` counts the seconds that are left.
-pub(super) fn facts(row: &SaRow<'_>, reveal: Option<u64>, clock: &Clock) -> Facts {
+pub(super) fn facts(row: &SaRow<'_>, reveal: Option<u64>, state: &State) -> Facts {
     let sa = row.sa;
     let mut facts = Facts::default();
     let way = row.direction.map_or_else(String::new, |direction| format!(" {direction}bound,"));
@@ -20,7 +21,7 @@ pub(super) fn facts(row: &SaRow<'_>, reveal: Option<u64>, clock: &Clock) -> Fact
     say_traffic(&mut facts, row);
     say_algorithms(&mut facts, sa, reveal);
     say_limits(&mut facts, &sa.limits, &sa.used, row.now);
-    say_use(&mut facts, row, clock);
+    say_use(&mut facts, row, &state.clock);
     say_replay(&mut facts, sa);
     let errors = sa.errors;
     let role = if errors.total() == 0 { Role::Text } else { Role::Caution };
@@ -31,11 +32,14 @@ pub(super) fn facts(row: &SaRow<'_>, reveal: Option<u64>, clock: &Clock) -> Fact
     facts.say_as("errors", text, role);
     let selector = if sa.selector.is_everything() { "every packet".to_owned() } else { sa.selector.to_string() };
     facts.say("may be used for", selector);
+    let interface = Some(sa.selector.interface).filter(|index| *index != 0);
+    facts.say_some("interface", interface.map(|index| format!("only {}", interface_words(index, state))));
+    facts.say_some("user", Some(sa.selector.user).filter(|user| *user != 0).map(|user| user.to_string()));
     facts.say_some("mark", sa.mark.map(|mark| mark.to_string()));
     facts.say_some("xfrm interface", sa.if_id.map(|id| format!("if_id {id}")));
     facts.say_some("flags", Some(sa.flags.to_string()).filter(|flags| !flags.is_empty()));
     facts.say_some("answers acquire", Some(sa.acquire_sequence).filter(|n| *n != 0).map(|n| n.to_string()));
-    say_extras(&mut facts, &sa.extras, reveal);
+    say_extras(&mut facts, &sa.extras, reveal, state);
     facts
 }
 
@@ -155,7 +159,7 @@ fn say_replay(facts: &mut Facts, sa: &Sa) {
     facts.say("sequence", format!("sent {}, received {}; {window}", replay.sent, replay.received));
 }
 
-fn say_extras(facts: &mut Facts, extras: &SaExtras, reveal: Option<u64>) {
+fn say_extras(facts: &mut Facts, extras: &SaExtras, reveal: Option<u64>, state: &State) {
     facts.say_some(
         "encapsulation",
         extras.encapsulation.map(|e| {
@@ -170,11 +174,7 @@ fn say_extras(facts: &mut Facts, extras: &SaExtras, reveal: Option<u64>) {
     );
     facts.say_some("output mark", extras.output_mark.map(|mark| mark.to_string()));
     facts.say_some("TFC padding", extras.tfc_padding.map(|bytes| format!("to {bytes} bytes")));
-    let offload = |o: crate::model::extras::Offload| {
-        let kind = if o.flags & 4 == 0 { "cryptography" } else { "whole packets" };
-        format!("{kind} on interface {}, flags {:#x}", o.interface, o.flags)
-    };
-    facts.say_some("offload", extras.offload.map(offload));
+    facts.say_some("offload", extras.offload.map(|offload| offload_words(offload, state)));
     facts.say_some("care-of address", extras.care_of.map(|address| address.to_string()));
     facts.say_some("security label", extras.security.as_ref().map(ToString::to_string));
     facts.say_some("extra flags", Some(extras.extra_flags.to_string()).filter(|words| !words.is_empty()));

@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use crate::dialect::Keys;
+use super::Keys;
 use crate::model::extras::{Iptfs, Offload, SecurityContext, UnknownAttribute};
 use crate::model::{
     LifetimeLimits, LifetimeUsed, Limit, Mark, Policy, PolicyAction, PolicyDefaults, Sa, SaDirection, Secret, Selector,
