@@ -177,7 +177,7 @@ pub struct Sa {
     pub limits: LifetimeLimits,
     /// What it has done.
     pub used: LifetimeUsed,
-    /// When it was last used, seconds since the epoch.
+    /// When it was last used, seconds since the epoch; many kernels do not tell.
     pub last_used_at: Option<u64>,
     /// The packets that it may be used for.
     pub selector: Selector,
@@ -216,11 +216,6 @@ impl Sa {
             selector: Some(self.selector).filter(|selector| !selector.is_default_of(self.destination, self.flags)),
             extras: self.extras.clone(),
         }
-    }
-
-    /// When it was last used, or else first, in seconds since the epoch.
-    pub fn last_used(&self) -> Option<u64> {
-        self.last_used_at.max(self.used.used_at)
     }
 
     /// Whether it is a mere reservation of an SPI, waiting for its keys.

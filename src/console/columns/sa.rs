@@ -31,7 +31,7 @@ impl SaRow<'_> {
 
     /// Seconds since its last use, as far as the kernel says.
     pub fn idle(&self) -> Option<u64> {
-        self.sa.last_used().map(|at| self.now.saturating_sub(at))
+        self.sa.last_used_at.map(|at| self.now.saturating_sub(at))
     }
 
     fn left(&self) -> Option<u64> {
@@ -165,7 +165,9 @@ impl Columns for SaColumn {
             Self::Selector => About::new("selector", "Used for", "the packets that it may be used for").cut_to(18),
             Self::Packets => About::new("packets", "Packets", "packets so far").number().live(),
             Self::Bytes => About::new("bytes", "Bytes", "payload bytes so far").number().live(),
-            Self::LastUse => About::new("idle", "Idle", "time since its last use").number().live(),
+            Self::LastUse => {
+                About::new("idle", "Idle", "time since its last use, where the kernel tells").number().live()
+            }
             Self::Left => About::new("left", "Ends in", "time until it is removed").number().live(),
             Self::Renewal => About::new("renewal", "Due in", "time until renewal is due").number().live(),
             Self::Window => About::new("window", "Window", "its replay window, in packets").number(),
@@ -214,7 +216,8 @@ impl Column<SaRow<'_>> for SaColumn {
             Self::Selector => sa.selector.to_string().into(),
             Self::Packets => quantity(sa.used.packets).into(),
             Self::Bytes => quantity(sa.used.bytes).into(),
-            Self::LastUse => row.idle().map_or("never used".into(), |secs| duration(secs).into()),
+            Self::LastUse if sa.used.used_at.is_none() => "never used".into(),
+            Self::LastUse => said(row.idle().map(duration)),
             Self::Left => said(row.left().map(duration)),
             Self::Renewal => said(row.renewal().map(duration)),
             Self::Window => sa.replay.window.to_string().into(),

@@ -1,6 +1,5 @@
 //! What the kernel says: snapshots, events, counters, outcomes.
 
-use std::collections::HashSet;
 use std::net::IpAddr;
 
 use super::{Command, KernelEvent, Layer, Origin, Outcome, Polled, Sa, SaColumn, SaId, Slot, Snapshot, State, Weight};
@@ -65,17 +64,15 @@ impl State {
     }
 
     fn take_sas(&mut self, ids: &[SaId]) {
-        let mut slots = HashSet::with_capacity(ids.len());
+        let mut slots = Vec::with_capacity(ids.len());
         for id in ids {
             if let Some((slot, _)) = self.facts.sad.remove(id) {
                 self.forget_sa(slot, id);
-                slots.insert(slot);
+                slots.push(slot);
             }
             self.tell(Origin::Kernel, Weight::Note, format!("SA deleted: {id}"));
         }
-        if !slots.is_empty() {
-            self.sas.remove_all(&slots);
-        }
+        self.sas.remove_all(&slots);
     }
 
     fn on_kernel(&mut self, event: KernelEvent) {

@@ -78,7 +78,7 @@ fn number_of_sa(sa: &Sa, quantity: Quantity, now: u64) -> Option<u64> {
         Quantity::Late => Some(sa.errors.before_window.into()),
         Quantity::BadIcv => Some(sa.errors.integrity_failed.into()),
         Quantity::Age => Some(now.saturating_sub(sa.used.added_at)),
-        Quantity::Idle => sa.last_used().map(|at| now.saturating_sub(at)),
+        Quantity::Idle => sa.last_used_at.map(|at| now.saturating_sub(at)),
         Quantity::Left => sa.limits.seconds_left(&sa.used, now),
         Quantity::Renewal => sa.limits.seconds_to_renewal(&sa.used, now),
         Quantity::Bytes => Some(sa.used.bytes),
