@@ -24,7 +24,7 @@ test: packages
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --quiet
-	$(CARGO) test --locked
+	$(CARGO) test --locked --no-fail-fast
 
 packages:
 	@$(if $(MISSING),command -v apt-get >/dev/null || { echo "$(NO_APT)" >&2; exit 1; },:)

@@ -89,7 +89,14 @@ const PICTURES: &[Picture] = &[
         name: "check",
         size: (120, 32),
         arguments: &["--profile", "article"],
-        steps: &[Sees("0x000007d1"), Press("c"), Sees("10.9.0.2 encrypted?"), Wait(Duration::from_secs(11))],
+        steps: &[
+            Sees("0x000007d1"),
+            Press("c"),
+            Sees("[ Watch ]"),
+            Press("\r"),
+            Sees("10.9.0.2 encrypted?"),
+            Wait(Duration::from_secs(11)),
+        ],
     },
     Picture {
         name: "events",

@@ -4,7 +4,7 @@
 //! [`LiveCapture`] receives with pnet, on sockets that are opened and prepared here. Both wait in the calling thread and
 //! in no other; a frame carries all that is known of it, so that whoever looks at it needs to ask nothing more.
 //! [`FileCapture`] reads frames from a file, [`ReadAhead`] does it in a thread of its own, [`Recorder`] writes them to
-//! one. What a frame means is not known here.
+//! one. A [`Prober`] sends something that can be captured. What a frame means is not known here.
 
 use std::io;
 use std::net::IpAddr;
@@ -23,12 +23,14 @@ mod ahead;
 pub mod file;
 mod if_ids;
 mod live;
+mod probe;
 pub mod recorder;
 mod ring;
 
 pub use ahead::ReadAhead;
 pub use file::FileCapture;
 pub use live::LiveCapture;
+pub use probe::{PROBE_TEXT, Probe, Prober};
 pub use recorder::{KeyTable, Recorder};
 pub use ring::RingCapture;
 

@@ -17,15 +17,17 @@ use crate::settings::{Environment, Flags, Settings};
 pub mod apply;
 mod check;
 mod console;
+pub mod filled;
+pub mod forms;
 mod json;
 mod lab;
 mod list;
+mod names;
 mod observer;
 mod packets;
 pub mod pair;
 pub mod policy;
 pub mod print;
-mod probe;
 pub mod sa;
 
 /// See and change the Linux kernel's IPsec: SAs, policies and live packets.
@@ -125,6 +127,17 @@ enum Command {
     Sa(sa::Arguments),
     Policy(policy::Arguments),
     Apply(apply::Arguments),
+    /// Add an SA or a policy
+    #[command(subcommand)]
+    Add(forms::Add),
+    /// Set what becomes of packets without a policy, or which policies are found by hash
+    #[command(subcommand)]
+    Set(forms::Set),
+    /// Let the kernel reserve a free SPI, and print it
+    Allocspi(forms::AllocateSpi),
+    /// Delete all SAs of a protocol, or all policies of a set
+    #[command(subcommand)]
+    Flush(forms::Flush),
     Pair(pair::Arguments),
     Packets(packets::Arguments),
     Check(check::Arguments),
@@ -182,6 +195,10 @@ fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
             may_change("apply", arguments.only_says(), &common)?;
             apply::run(&arguments)
         }
+        Some(Command::Add(what)) => forms::add(&what, &common),
+        Some(Command::Set(what)) => forms::set(&what, &common),
+        Some(Command::Allocspi(form)) => forms::allocate_spi(&form, &common),
+        Some(Command::Flush(what)) => forms::flush(&what, &common),
         Some(Command::Pair(arguments)) => {
             may_change("pair", arguments.only_says(), &common)?;
             pair::run(&arguments)

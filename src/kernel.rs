@@ -92,6 +92,12 @@ pub trait Kernel: Send {
     /// Removes one policy.
     fn delete_policy(&mut self, id: &PolicyId) -> Result<()>;
 
+    /// Removes a policy that was listed: also one with a label of the security module's, which has no other name than its
+    /// number.
+    fn delete_listed_policy(&mut self, policy: &Policy) -> Result<()> {
+        self.delete_policy(&policy.id())
+    }
+
     /// Removes every policy of a kind, but those of sockets.
     fn flush_policies(&mut self, kind: PolicyKind) -> Result<()>;
 

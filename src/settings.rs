@@ -25,6 +25,8 @@ pub struct Settings {
     pub interface: Option<String>,
     /// How packets are taken from it.
     pub capture: Method,
+    /// Whether the console takes packets from its start.
+    pub capture_at_start: bool,
     /// The folder of the user's own themes, where there is one.
     pub theme_folder: Option<PathBuf>,
     /// Whether colours were asked for in spite of `NO_COLOR`.
@@ -102,6 +104,7 @@ struct File {
     read_only: Option<bool>,
     interface: Option<String>,
     capture: Option<Method>,
+    capture_at_start: Option<bool>,
 }
 
 /// The theme that holds where nobody asks for one.
@@ -139,6 +142,7 @@ impl Settings {
             read_only: flags.read_only || file.read_only.unwrap_or(false),
             interface: flags.interface.clone().or(file.interface),
             capture: flags.capture.or(file.capture).unwrap_or_default(),
+            capture_at_start: file.capture_at_start.unwrap_or(false),
             theme_folder: environment.folder.as_ref().map(|folder| folder.join("themes")),
             force_colour: no_colour && theme != MONO_THEME,
             theme,
@@ -193,7 +197,8 @@ mod tests {
 
     #[test]
     fn the_last_that_says_something_wins() {
-        let (_folder, mut environment) = folder_with("theme = \"light\"\nread-only = true\ninterface = \"eth1\"\n");
+        let (_folder, mut environment) =
+            folder_with("theme = \"light\"\nread-only = true\ncapture-at-start = true\ninterface = \"eth1\"\n");
         let mut flags = Flags::default();
         let theme = |flags: &Flags, environment: &Environment| Settings::gather(flags, environment).unwrap().theme;
         assert_eq!(theme(&flags, &environment), "light");
@@ -204,7 +209,7 @@ mod tests {
         flags.theme = Some("high-contrast".to_owned());
         let settings = Settings::gather(&flags, &environment).unwrap();
         assert_eq!((settings.theme.as_str(), settings.force_colour), ("high-contrast", true));
-        assert!(settings.read_only);
+        assert!(settings.read_only && settings.capture_at_start);
         assert_eq!(settings.interface.as_deref(), Some("eth1"));
         environment.no_colour = Some(OsString::new());
         flags.theme = None;

@@ -10,13 +10,16 @@ use anyhow::{Context, bail};
 use clap::Args;
 use zeroize::Zeroizing;
 
-use crate::dialect::deed::{Deed, Statement};
+use super::names::SystemNames;
+use crate::dialect::deed::{Deed, Script, Statement};
 use crate::dialect::report::{excerpt, place_of};
+use crate::dialect::setkey::Reading;
 use crate::dialect::{Keys, ip_script, iproute2, setkey};
-use crate::kernel::namespace::local_addresses;
+use crate::kernel::namespace::{interface_number, local_addresses};
 use crate::kernel::preview::{Fate, Preview, preview};
 use crate::kernel::together::{self, Answer, Step};
 use crate::kernel::{Kernel, KernelError, XfrmKernel};
+use crate::model::question::Question;
 use crate::model::{Counts, IpsecProtocol, PolicyDefaults, PolicyKind, PolicySpec, SaSpec};
 
 /// Carry out a script of setkey statements or of `ip xfrm` commands
@@ -24,6 +27,10 @@ use crate::model::{Counts, IpsecProtocol, PolicyDefaults, PolicyKind, PolicySpec
 /// The whole script is read and checked first: an error names file, line and column, and nothing has been done. Then
 /// the statements are carried out in order. If the kernel refuses one, those before it are taken back, and what was
 /// deleted is there again with its counters and sequence numbers.
+///
+/// Of setkey's language everything is understood: add, update, getspi, get, delete, deleteall, flush, dump, spdadd,
+/// spdupdate, spddelete, spdflush, spddump and quit. Host names are looked up before anything is done, honouring -4, -6
+/// and -n; what Linux cannot do (esp-old, tcp, tagged, keyed-md5, ...) is refused by name.
 #[derive(Clone, Debug, Args)]
 pub struct Arguments {
     /// The script; - is standard input
@@ -32,6 +39,12 @@ pub struct Arguments {
     /// Change nothing: only say what would come, go, change and stay
     #[arg(long)]
     dry_run: bool,
+    /// In a script of setkey's, add no policy for packets passed on (fwd) to each one of direction in
+    ///
+    /// setkey on Linux adds them, unless it is started with -k. Where the script itself has one for the same packets,
+    /// that one is taken.
+    #[arg(long)]
+    no_forward: bool,
 }
 
 impl Arguments {
@@ -52,9 +65,10 @@ const MOST_BYTES: usize = 64 * 1024 * 1024;
 /// When the file cannot be read.
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let (name, source) = read(&arguments.file)?;
+    let reading = Reading { names: &SystemNames, forward_twins: !arguments.no_forward };
     let (mut out, mut complaints) = (io::stdout().lock(), io::stderr().lock());
     if !arguments.dry_run {
-        return apply(&name, &source, Way::Do(&mut XfrmKernel::open()?), &mut out, &mut complaints);
+        return apply(&name, &source, reading, Way::Do(&mut XfrmKernel::open()?), &mut out, &mut complaints);
     }
     // Whoever may not look can still read what is asked for.
     let mut kernel = XfrmKernel::open().and_then(|mut kernel| kernel.counts().map(|_| kernel));
@@ -62,7 +76,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         writeln!(complaints, "espial: compared with nothing, because the kernel cannot be read: {error}")?;
     }
     let kernel = kernel.as_mut().ok().map(|kernel| kernel as &mut dyn Kernel);
-    apply(&name, &source, Way::Say(kernel), &mut out, &mut complaints)
+    apply(&name, &source, reading, Way::Say(kernel), &mut out, &mut complaints)
 }
 
 /// A file's name for messages, and its text, which is wiped when it goes: it may hold keys.
@@ -90,7 +104,7 @@ fn read(path: &Path) -> anyhow::Result<(String, Zeroizing<String>)> {
 
 /// Everything that a reader gives, up to one byte more than a script may have. A vector that grew by itself would leave
 /// copies behind; here each buffer is wiped when a larger one takes its place.
-fn read_wiping(mut reader: impl Read) -> io::Result<Zeroizing<Vec<u8>>> {
+pub(super) fn read_wiping(mut reader: impl Read) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(vec![0; 64 * 1024]);
     let mut length = 0;
     while length <= MOST_BYTES {
@@ -127,76 +141,47 @@ pub enum Way<'k> {
 pub fn apply(
     name: &str,
     source: &str,
+    reading: Reading<'_>,
     way: Way<'_>,
     out: &mut dyn Write,
     complaints: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
-    let parsed = if ip_script::looks_like(source) { ip_script::parse(source) } else { setkey::parse(source) };
-    let script = match parsed {
-        Ok(script) => script,
-        Err(errors) => {
-            for error in &errors {
-                write!(complaints, "{}", error.render(name, source))?;
-            }
-            let count = if errors.len() == 1 { "1 error".to_owned() } else { format!("{} errors", errors.len()) };
-            writeln!(complaints, "espial: {count} in {name}: nothing has been applied")?;
-            return Ok(ExitCode::FAILURE);
-        }
+    let Some(script) = understood(name, source, reading, complaints)? else {
+        return Ok(ExitCode::FAILURE);
     };
-    for warning in script.warnings.iter().take(MOST_WARNINGS) {
-        let (line, column) = place_of(source, warning.span.start);
-        writeln!(complaints, "{name}:{line}:{column}: warning: {}", warning.sentence)?;
-    }
-    if let Some(more) = script.warnings.len().checked_sub(MOST_WARNINGS).filter(|more| *more > 0) {
-        writeln!(complaints, "{name}: and {more} more warnings")?;
-    }
     // A statement may be several steps: which of them belong to which.
     let (statements, steps): (Vec<&Statement>, Vec<Step<'_>>) = script
         .statements
         .iter()
         .flat_map(|statement| steps(&statement.deed).into_iter().map(move |step| (statement, step)))
         .unzip();
-    let mut refused = |place: usize, error: &KernelError| -> io::Result<()> {
-        let Some(statement) = statements.get(place) else {
-            return Ok(());
-        };
-        let (line, column) = place_of(source, statement.span.start);
-        writeln!(complaints, "{name}:{line}:{column}: {error}")?;
-        write!(complaints, "{}", excerpt(source, &statement.span))
+    let mut refused = |place: usize, error: &KernelError, outcome: &str| -> io::Result<()> {
+        if let Some(statement) = statements.get(place) {
+            let (line, column) = place_of(source, statement.span.start);
+            writeln!(complaints, "{name}:{line}:{column}: {error}")?;
+            write!(complaints, "{}", excerpt(source, &statement.span))?;
+        }
+        writeln!(complaints, "espial: {outcome}")
     };
     match way {
-        Way::Do(kernel) => {
-            let refusal = match together::carry_out(kernel, &steps) {
-                Ok(answers) => {
-                    for (_, answer) in &answers {
-                        tell(answer, out)?;
-                    }
-                    return Ok(ExitCode::SUCCESS);
-                }
-                Err(refusal) => refusal,
-            };
-            for (_, answer) in &refusal.answers {
-                tell(answer, out)?;
+        Way::Do(kernel) => match together::carry_out(kernel, &steps) {
+            Ok(answers) => {
+                tell_all(&answers, out)?;
+                Ok(ExitCode::SUCCESS)
             }
-            refused(refusal.step, &refusal.error)?;
-            if refusal.left.is_empty() {
-                writeln!(complaints, "espial: nothing of {name} has been applied")?;
-            } else {
-                writeln!(complaints, "espial: what had been applied before was taken back, but not all of it:")?;
-                for error in &refusal.left {
-                    writeln!(complaints, "    {error}")?;
-                }
+            Err(refusal) => {
+                tell_all(&refusal.answers, out)?;
+                refused(refusal.step, &refusal.error, &outcome(name, &refusal.left))?;
+                Ok(ExitCode::FAILURE)
             }
-            Ok(ExitCode::FAILURE)
-        }
+        },
         Way::Say(Some(kernel)) => match preview(&kernel.sas()?, &kernel.policies()?, &steps) {
             Ok(preview) => {
                 say_fates(&preview, out)?;
                 Ok(ExitCode::SUCCESS)
             }
             Err((place, error)) => {
-                refused(place, &error)?;
-                writeln!(complaints, "espial: so nothing of {name} would be applied")?;
+                refused(place, &error, &format!("so nothing of {name} would be applied"))?;
                 Ok(ExitCode::FAILURE)
             }
         },
@@ -207,6 +192,50 @@ pub fn apply(
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// What a script says, its warnings written; `None` after its errors.
+fn understood(
+    name: &str,
+    source: &str,
+    reading: Reading<'_>,
+    complaints: &mut dyn Write,
+) -> io::Result<Option<Script>> {
+    let is_of_ip = ip_script::looks_like(source);
+    let parsed =
+        if is_of_ip { ip_script::parse(source, &interface_number) } else { setkey::parse_with(source, reading) };
+    let script = match parsed {
+        Ok(script) => script,
+        Err(errors) => {
+            for error in &errors {
+                write!(complaints, "{}", error.render(name, source))?;
+            }
+            let count = if errors.len() == 1 { "1 error".to_owned() } else { format!("{} errors", errors.len()) };
+            writeln!(complaints, "espial: {count} in {name}: nothing has been applied")?;
+            return Ok(None);
+        }
+    };
+    for warning in script.warnings.iter().take(MOST_WARNINGS) {
+        let (line, column) = place_of(source, warning.span.start);
+        writeln!(complaints, "{name}:{line}:{column}: warning: {}", warning.sentence)?;
+    }
+    if let Some(more) = script.warnings.len().checked_sub(MOST_WARNINGS).filter(|more| *more > 0) {
+        writeln!(complaints, "{name}: and {more} more warnings")?;
+    }
+    Ok(Some(script))
+}
+
+/// What has become of a script that was refused: nothing, unless the kernel refused to take something back.
+fn outcome(name: &str, left: &[KernelError]) -> String {
+    if left.is_empty() {
+        return format!("nothing of {name} has been applied");
+    }
+    let lines: Vec<String> = left.iter().map(|error| format!("\n    {error}")).collect();
+    format!("what had been applied before was taken back, but not all of it:{}", lines.concat())
+}
+
+fn tell_all(answers: &[(usize, Answer)], out: &mut dyn Write) -> io::Result<()> {
+    answers.iter().try_for_each(|(_, answer)| tell(answer, out))
 }
 
 fn steps(deed: &Deed) -> Vec<Step<'_>> {
@@ -221,6 +250,7 @@ fn steps(deed: &Deed) -> Vec<Step<'_>> {
         Deed::DeleteSas(filter) => Step::DeleteSas(filter.as_ref()),
         Deed::AllocateSpi(wanted) => Step::AllocateSpi(wanted),
         Deed::DeletePolicy(id) => Step::DeletePolicy(**id),
+        Deed::DeletePolicyIfThere(id) => Step::DeletePolicyIfThere(**id),
         Deed::DeletePolicyAt(place) => Step::DeletePolicyAt(*place),
         Deed::DeletePolicies(filter) => Step::DeletePolicies(filter.as_ref()),
         Deed::SetDefaults(change) => Step::SetDefaults(*change),
@@ -235,6 +265,9 @@ fn say_fates(preview: &Preview, out: &mut dyn Write) -> io::Result<()> {
     let mut counts = [0; 4];
     for fate in &preview.sas {
         let line = |spec: &SaSpec| {
+            if spec.algorithms.is_none() {
+                return "a reserved SPI, without keys".to_owned();
+            }
             let text = setkey::print::sa(spec, Keys::Hide);
             // What setkey cannot say, `ip` can.
             if text.starts_with('#') { iproute2::sa(spec, Keys::Hide).to_string() } else { text.to_string() }
@@ -299,7 +332,7 @@ fn say_fate<T: PartialEq>(
 fn describe(deed: &Deed, out: &mut dyn Write) -> io::Result<()> {
     let line = |spec: &SaSpec| setkey::print::sa(spec, Keys::Hide);
     match deed {
-        Deed::FlushSas(IpsecProtocol::Any) => writeln!(out, "delete all SAs"),
+        Deed::FlushSas(IpsecProtocol::Any | IpsecProtocol::Other(0)) => writeln!(out, "delete all SAs"),
         Deed::FlushSas(protocol) => writeln!(out, "delete all {protocol} SAs"),
         Deed::FlushPolicies(PolicyKind::Main) => writeln!(out, "delete all policies"),
         Deed::FlushPolicies(kind) => writeln!(out, "delete all {kind} policies"),
@@ -318,12 +351,29 @@ fn describe(deed: &Deed, out: &mut dyn Write) -> io::Result<()> {
             Ok(())
         }
         Deed::DeletePolicy(id) => writeln!(out, "delete policy {id}"),
+        Deed::DeletePolicyIfThere(id) => writeln!(out, "delete policy {id}, if it is there (setkey's own)"),
         Deed::DeletePolicyAt(place) => writeln!(out, "delete the policy with index {}", place.index),
         Deed::DeletePolicies(None) => writeln!(out, "delete all policies, one by one"),
         Deed::DeletePolicies(Some(_)) => writeln!(out, "delete all policies that fit"),
         Deed::SetDefaults(change) => writeln!(out, "packets without a policy: {change}"),
         Deed::SetThresholds(change) => writeln!(out, "hash thresholds: {change}"),
-        Deed::Show(_) => Ok(()),
+        Deed::Show(question) => writeln!(out, "show {}", subject(question)),
+    }
+}
+
+/// What a question is about.
+fn subject(question: &Question) -> String {
+    match question {
+        Question::Sa(id) => format!("SA {id}"),
+        Question::Sas(None) => "all SAs".to_owned(),
+        Question::Sas(Some(_)) => "all SAs that fit".to_owned(),
+        Question::Policy(id) => format!("policy {id}"),
+        Question::PolicyAt(place) => format!("the policy with index {}", place.index),
+        Question::Policies(None) => "all policies".to_owned(),
+        Question::Policies(Some(_)) => "all policies that fit".to_owned(),
+        Question::CountSas => "how many SAs there are".to_owned(),
+        Question::CountPolicies => "how many policies there are".to_owned(),
+        Question::Defaults => "what becomes of packets without a policy".to_owned(),
     }
 }
 

@@ -9,7 +9,8 @@ use anyhow::Context;
 use clap::Args;
 
 use super::observer::{Observer, Place};
-use super::probe::{Probe, Sender};
+use crate::capture::{PROBE_TEXT, Probe, Prober};
+use crate::console::clock::Clock;
 use crate::evidence::check::{Answer, Check};
 use crate::model::Prefix;
 use crate::packet::filter::{End, Filter, Test};
@@ -32,9 +33,6 @@ pub struct Arguments {
     probe: Option<Probe>,
 }
 
-/// What is sent where no text was given.
-const PROBE_TEXT: &str = "espial probe: if you can read this on the wire, it is not encrypted";
-
 /// Watches and answers.
 ///
 /// # Errors
@@ -48,14 +46,15 @@ pub fn run(arguments: &Arguments, place: &Place) -> anyhow::Result<ExitCode> {
     }
     let text = arguments.text.as_deref().or_else(|| arguments.probe.map(|_| PROBE_TEXT));
     let mut check = Check::new(arguments.peer, text);
-    let sender = arguments.probe.map(|probe| Sender::open(arguments.peer, probe)).transpose()?;
+    let prober = arguments.probe.map(|probe| Prober::open(arguments.peer, probe)).transpose();
+    let prober = prober.with_context(|| format!("opening a socket to {}", arguments.peer))?;
     let end = Instant::now() + Duration::from_secs(arguments.seconds);
     let mut next_probe = Instant::now();
     while Instant::now() < end {
-        if let Some(sender) = &sender
+        if let Some(prober) = &prober
             && Instant::now() >= next_probe
         {
-            sender.send(text.unwrap_or(PROBE_TEXT)).context("sending the probe")?;
+            prober.send(text.unwrap_or(PROBE_TEXT)).context("sending the probe")?;
             next_probe += Duration::from_secs(1);
         }
         for dissected in observer.next(Duration::from_millis(100))? {
@@ -66,7 +65,8 @@ pub fn run(arguments: &Arguments, place: &Place) -> anyhow::Result<ExitCode> {
             writeln!(err, "espial: {words}")?;
         }
     }
-    let (sentence, next) = check.sentence();
+    let clock = Clock::local();
+    let (sentence, next) = check.sentence(|at_ns| clock.time_of_day_ms(at_ns / 1_000_000));
     let mut out = io::stdout().lock();
     writeln!(out, "{sentence}")?;
     if observer.dropped > 0 {

@@ -43,6 +43,7 @@ pub fn run(common: &Common) -> anyhow::Result<ExitCode> {
         other_host: other_kernel.is_some().then_some(other_host).flatten(),
         themes: theme::names(settings.theme_folder.as_deref()),
         interface: settings.interface,
+        capture_at_start: settings.capture_at_start,
         complaints,
     };
     let options = Options {

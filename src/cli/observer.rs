@@ -1,5 +1,6 @@
 //! Frames as they come, judged by the kernel's own SAs and policies: what `packets` and `check` watch with.
 
+use std::io;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -121,8 +122,13 @@ impl Observer {
 
     /// Begins to read a file. Which policies held where it was recorded nobody knows.
     pub(super) fn read(path: &Path) -> anyhow::Result<Self> {
+        let file = if path.as_os_str() == "-" {
+            FileCapture::from_reader("standard input".to_owned(), Box::new(io::stdin()))?
+        } else {
+            FileCapture::open(path)?
+        };
         Ok(Self {
-            source: Source::File(ReadAhead::begin(FileCapture::open(path)?, Dissected::of)?),
+            source: Source::File(ReadAhead::begin(file, Dissected::of)?),
             wanted: None,
             ports: Vec::new(),
             follower: None,

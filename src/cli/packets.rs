@@ -29,7 +29,7 @@ use crate::packet::{Endpoint, Filter, Header, Summary};
 #[derive(Clone, Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct Arguments {
-    /// Read a pcap or pcapng file instead of an interface
+    /// Read a pcap or pcapng file instead of an interface; - reads standard input
     #[arg(short, long, value_name = "FILE")]
     read: Option<PathBuf>,
     /// Keys beside the kernel's: a setkey script, the output of `ip xfrm state`, or Wireshark's table of ESP SAs
@@ -42,19 +42,27 @@ pub struct Arguments {
     #[arg(long, requires = "write")]
     write_keys: bool,
     /// Stop after so many packets
-    #[arg(short, long, value_name = "N")]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
     /// One JSON object for each packet
     #[arg(long)]
     json: bool,
     /// Only packets that fit, in tcpdump's words: esp, host 10.9.0.2, udp port 4500, and, or, not; and spi 0x1001,
     /// verdict clear!, text "hello world"
-    #[arg(value_name = "FILTER", trailing_var_arg = true)]
+    #[arg(value_name = "FILTER")]
     filter: Vec<String>,
 }
 
 const HELP: &str = "\
-Verdicts: ESP ok, AH ok, ESP+AH ok (authentic), BAD ICV, NO SA, NO KEY, UNPROVEN, REPLAY, OLD, GAP n, PART (of a packet, judged with the frame that completes it), WEAK \
+Filter words: esp, ah, ipcomp, ipsec (any of these), ike, tcp, udp, sctp, icmp, icmp6, arp, ip, ip6, gre; host, net, \
+port, portrange, each behind src, dst, src or dst, src and dst, or none of these; net 10.9.0 and net 10.9.0.0 mask \
+255.255.255.0; port http; proto N, ip proto N, ip6 proto N; broadcast, multicast, ip multicast; ether host MAC; vlan \
+[N], less N, greater N, in, out, fragment; spi N, peer ADDRESS, verdict WORD (ok, bad, nosa, nokey, unproven, replay, \
+old, gap, part, weak!, clear!, clear, copy, ike, other), text WORDS (on the wire or decrypted). They are joined by and, or, \
+not and brackets (which a shell wants quoted), and looked for in every layer that can be read on the wire. Options may \
+stand behind them.\n\n\
+Verdicts: ESP ok, AH ok, ESP+AH ok (authentic), BAD ICV, NO SA, NO KEY, UNPROVEN, REPLAY, OLD, GAP n, PART \
+(of a packet, judged with the frame that completes it), WEAK \
 ! (a policy demands more protection), CLEAR ! (a policy demands protection), CLEAR (allowed), COPY (the kernel shows a tunnel's packet again after \
 decryption), IKE, OTHER.\n\n\
 JSON, an object in a line: schema (1), no, time (seconds since the Unix epoch), interface, direction (in, \
@@ -70,8 +78,8 @@ const SCHEMA: u32 = 1;
 /// # Errors
 /// When the filter cannot be understood, or nothing can be captured.
 pub fn run(arguments: &Arguments, place: &Place) -> anyhow::Result<ExitCode> {
-    let text = arguments.filter.join(" ");
-    let filter = Filter::parse(&text).with_context(|| format!("the filter {text:?}"))?;
+    let words: Vec<&str> = arguments.filter.iter().map(String::as_str).collect();
+    let filter = Filter::parse_arguments(&words).with_context(|| format!("the filter {:?}", words.join(" ")))?;
     let keys = arguments.keys.as_deref().map(read_keys).transpose()?;
     let mut observer = if let Some(path) = &arguments.read {
         Observer::read(path)?

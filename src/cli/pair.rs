@@ -78,6 +78,8 @@ enum Protect {
     /// Both
     #[value(name = "esp+ah")]
     EspAh,
+    /// Neither: packets are only made smaller
+    Ipcomp,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -107,6 +109,7 @@ impl Arguments {
                 Protect::Esp => Protection::Esp,
                 Protect::Ah => Protection::Ah,
                 Protect::EspAh => Protection::EspAh,
+                Protect::Ipcomp => Protection::Nothing,
             },
             compress: self.compress,
             suite: self.suite,
@@ -158,8 +161,8 @@ pub fn pair(
     };
     let halves = plan.make(free_spi).context("random numbers")?;
     refuse_problems(&plan, &halves)?;
-    if plan.suite.legacy {
-        writeln!(complaints, "espial: {} is too weak for today (RFC 8221)", plan.suite.name)?;
+    for (_, warning) in plan.warnings() {
+        writeln!(complaints, "espial: warning: {warning}")?;
     }
     let language = match arguments.language {
         Language::Ip => script::Language::Ip,

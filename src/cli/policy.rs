@@ -1,5 +1,6 @@
 //! `espial policy`: the SPD without a screen.
 
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -13,7 +14,7 @@ use crate::dialect::{iproute2, left_out_of_policy, setkey};
 use crate::kernel::{Kernel, XfrmKernel};
 use crate::model::row_filter::{FilteredRow, Object, Rows};
 use crate::model::spd::matching_order;
-use crate::model::{Policy, PolicySpec};
+use crate::model::{Policy, PolicyDirection, PolicyId, PolicySpec};
 
 /// List the policies in the order in which the kernel asks them
 #[derive(Clone, Debug, Args)]
@@ -53,6 +54,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 pub fn print(arguments: &Arguments, kernel: &mut dyn Kernel, now: u64, out: &mut dyn Write) -> anyhow::Result<()> {
     let filter = arguments.filter.read(Rows::Policies)?;
     let mut policies = kernel.policies()?;
+    let twinless = twinless(&policies);
     policies.sort_by(matching_order);
     if let Some(filter) = filter {
         let mut scratch = String::new();
@@ -66,10 +68,7 @@ pub fn print(arguments: &Arguments, kernel: &mut dyn Kernel, now: u64, out: &mut
         serde_json::to_writer_pretty(&mut *out, &list).map_err(io::Error::from)?;
         writeln!(out)?;
     } else if arguments.form.setkey {
-        let twins = twins(&policies);
-        for policy in policies.iter().filter(|policy| !twins.contains(&policy.to_spec())) {
-            write_line(policy, setkey::print::policy, out)?;
-        }
+        write_setkey(&policies, &twinless, out)?;
     } else if arguments.form.ip {
         for policy in &policies {
             write_line(policy, iproute2::policy, out)?;
@@ -93,14 +92,43 @@ fn write_line(policy: &Policy, words: fn(&PolicySpec) -> String, out: &mut dyn W
         return writeln!(out, "# a policy of a program's socket, which only the program can make ({})", policy.id());
     }
     let left_out = left_out_of_policy(policy).join(", ");
-    if !left_out.is_empty() {
+    let line = words(&policy.to_spec());
+    // A statement of setkey's says all: what it cannot say is no statement.
+    if !left_out.is_empty() && !line.starts_with("spdadd ") {
         writeln!(out, "# {}: what follows leaves out its {left_out}", policy.id())?;
     }
-    writeln!(out, "{}", words(&policy.to_spec()))
+    writeln!(out, "{line}")
 }
 
-/// The policies that the statements for others make as well: Linux's setkey adds one for forwarding to each of
-/// direction in.
-fn twins(policies: &[Policy]) -> Vec<PolicySpec> {
-    policies.iter().filter_map(|policy| setkey::forward_twin(&policy.to_spec())).collect()
+/// Policies as statements that make them and no others: Linux's setkey adds one for packets passed on to each of
+/// direction in, unless it is told not to.
+fn write_setkey(policies: &[Policy], twinless: &HashSet<PolicyId>, out: &mut dyn Write) -> io::Result<()> {
+    let mut made_anyway = HashSet::new();
+    if policies.iter().any(|policy| twinless.contains(&policy.id())) {
+        writeln!(out, "# to be loaded with espial apply --no-forward, or setkey -k: not every policy of direction in")?;
+        writeln!(out, "# has the one for packets passed on that would be added to it otherwise")?;
+    } else {
+        made_anyway = policies.iter().filter_map(made_by_setkey).map(|twin| twin.id()).collect();
+    }
+    for policy in policies.iter().filter(|policy| !made_anyway.contains(&policy.id())) {
+        write_line(policy, setkey::print::policy, out)?;
+    }
+    Ok(())
+}
+
+/// The policies of direction in for which setkey's policy for packets passed on is not there as it would make it.
+fn twinless(policies: &[Policy]) -> HashSet<PolicyId> {
+    let others: HashMap<PolicyId, PolicySpec> = policies
+        .iter()
+        .filter(|policy| policy.direction == PolicyDirection::Forward)
+        .map(|policy| (policy.id(), policy.to_spec()))
+        .collect();
+    let lacks_it = |policy: &&Policy| made_by_setkey(policy).is_some_and(|twin| others.get(&twin.id()) != Some(&twin));
+    policies.iter().filter(lacks_it).map(Policy::id).collect()
+}
+
+/// What the statement for a policy makes beside it, if there is a statement for it.
+fn made_by_setkey(policy: &Policy) -> Option<PolicySpec> {
+    let spec = policy.to_spec();
+    setkey::forward_twin(&spec).filter(|_| !setkey::print::policy(&spec).starts_with('#'))
 }

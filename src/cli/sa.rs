@@ -130,10 +130,11 @@ fn write_lines(sas: &[Sa], words: impl Fn(&SaSpec) -> Zeroizing<String>, out: &m
             writeln!(out, "# {} comes and goes with an IPComp SA: the kernel makes it", sa.id())?;
         } else {
             let left_out = left_out_of_sa(sa).join(", ");
-            if !left_out.is_empty() {
+            let line = words(&sa.to_spec());
+            // A statement of setkey's says all: what it cannot say is no statement.
+            if !left_out.is_empty() && !line.starts_with("add ") {
                 writeln!(out, "# {}: what follows leaves out its {left_out}", sa.id())?;
             }
-            let line = words(&sa.to_spec());
             // Without its keys it is nothing to be carried out.
             let mark = if line.contains(HIDDEN_KEY) && !line.starts_with('#') { "# " } else { "" };
             writeln!(out, "{mark}{}", *line)?;

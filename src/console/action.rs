@@ -51,7 +51,7 @@ pub enum Action {
     SortBackwards,
     /// Make an SA or a policy.
     Add,
-    /// Make the selected SA anew, with some of it changed.
+    /// Change the selected row.
     Edit,
     /// Plan what protects the traffic with another host.
     Pair,
@@ -91,6 +91,12 @@ pub enum Action {
     NextOfSa,
     /// To the packet before of the same SA.
     PreviousOfSa,
+    /// Look for a text in packets, on the wire and decrypted.
+    Search,
+    /// To the next packet with the text.
+    NextMatch,
+    /// To the packet before with the text.
+    PreviousMatch,
     /// Mark a packet, or not any more.
     Mark,
     /// To the next marked packet.
@@ -109,6 +115,12 @@ pub enum Action {
     NextChoice,
     /// The choice before.
     PreviousChoice,
+    /// Another small form in a list.
+    AddItem,
+    /// One less.
+    RemoveItem,
+    /// Before the one before it.
+    MoveItemUp,
     /// Make up a key or a number.
     Generate,
     /// Send what the form says.
@@ -161,7 +173,7 @@ impl Action {
             Self::Sort => "sort by the next column",
             Self::SortBackwards => "turn the order round",
             Self::Add => "add",
-            Self::Edit => "edit: make the SA anew, changed",
+            Self::Edit => "edit: change the row",
             Self::Pair => "pair: protect the traffic with another host",
             Self::Delete => "delete the row (asks first)",
             Self::Flush => "flush: delete all that is listed (asks first)",
@@ -181,6 +193,9 @@ impl Action {
             Self::PreviousPacket => "packet before",
             Self::NextOfSa => "next packet of the same SA",
             Self::PreviousOfSa => "packet before of the same SA",
+            Self::Search => "text: find it on the wire and decrypted, and mark it",
+            Self::NextMatch => "next packet with the text",
+            Self::PreviousMatch => "packet before with the text",
             Self::Mark => "mark the packet, or not any more",
             Self::NextMarked => "to the next marked packet",
             Self::Record => "record the listed packets in a file; end it",
@@ -190,6 +205,9 @@ impl Action {
             Self::PreviousField => "field before",
             Self::NextChoice => "next choice",
             Self::PreviousChoice => "choice before",
+            Self::AddItem => "another transform",
+            Self::RemoveItem => "remove the transform",
+            Self::MoveItemUp => "move the transform up",
             Self::Generate => "make up a random key or a free SPI",
             Self::Submit => "send the form",
             Self::MakeHere => "yes: make this host's half",
@@ -224,10 +242,14 @@ impl Action {
             Self::NextLayer => "layer",
             Self::NextPacket => "next",
             Self::NextOfSa => "same SA",
+            Self::Search => "text",
             Self::GoToPolicy => "its policy",
             Self::ItsPackets => "packets",
             Self::Record => "record",
             Self::Peers => "peers",
+            Self::AddItem => "another",
+            Self::RemoveItem => "remove",
+            Self::MoveItemUp => "up",
             Self::Generate => "random",
             Self::Submit => "send",
             Self::Edit => "edit",
@@ -254,7 +276,6 @@ impl Action {
                 | Self::Pair
                 | Self::Delete
                 | Self::Flush
-                | Self::Submit
                 | Self::Confirm
                 | Self::MakeHere
                 | Self::MakeThere

@@ -1,11 +1,15 @@
 //! What the console asks of the world, and the world's answers.
 
 use std::fmt;
+use std::net::IpAddr;
 
-use crate::capture::Frame;
-use crate::kernel::{KernelError, Operation};
+use crate::capture::{Frame, Probe};
+use crate::kernel::together::{self, Answer, Step};
+use crate::kernel::{Kernel, KernelError, Operation};
 use crate::model::pair::Half;
-use crate::model::{IpsecProtocol, PolicyId, PolicyKind, PolicySpec, SaId, SaSpec, Secret};
+use crate::model::policy::{DefaultsChange, ThresholdsChange};
+use crate::model::sa::SpiRequest;
+use crate::model::{IpsecProtocol, PolicyId, PolicyKind, PolicySpec, SaId, SaSpec, Secret, Spi};
 use crate::packet::Filter;
 
 /// Something to be done outside of the state.
@@ -28,6 +32,15 @@ pub enum Command {
     },
     /// Write packets into a file.
     Record(Record),
+    /// Send this to a peer, once.
+    Probe {
+        /// The peer.
+        peer: IpAddr,
+        /// How.
+        probe: Probe,
+        /// What.
+        text: String,
+    },
     /// Make this on the lab's other host.
     AddThere(Box<Half>),
     /// Put this into the clipboard of the user's terminal.
@@ -101,12 +114,27 @@ pub enum Change {
     FlushSas(IpsecProtocol),
     /// Make a policy.
     AddPolicy(PolicySpec),
+    /// Change a policy that stays where it is.
+    UpdatePolicy(PolicySpec),
+    /// Remove a policy and make another one, both or neither.
+    ReplacePolicy {
+        /// As it is.
+        id: Box<PolicyId>,
+        /// As it is to be.
+        spec: Box<PolicySpec>,
+    },
     /// Remove a policy.
     DeletePolicy(PolicyId),
     /// Remove all policies of a kind.
     FlushPolicies(PolicyKind),
     /// Make these SAs and policies, all or none.
     AddHalf(Box<Half>),
+    /// Decide what becomes of packets without a policy.
+    SetDefaults(DefaultsChange),
+    /// Decide from which prefix lengths on policies are found by hash.
+    SetThresholds(ThresholdsChange),
+    /// Reserve an SPI.
+    AllocateSpi(Box<SpiRequest>),
 }
 
 impl Change {
@@ -118,9 +146,45 @@ impl Change {
             Self::DeleteSa(id) => Operation::DeleteSa(*id),
             Self::FlushSas(protocol) => Operation::FlushSas(*protocol),
             Self::AddPolicy(spec) => Operation::AddPolicy(Box::new(spec.id())),
+            Self::UpdatePolicy(spec) => Operation::UpdatePolicy(Box::new(spec.id())),
+            Self::ReplacePolicy { spec, .. } => Operation::AddPolicy(Box::new(spec.id())),
             Self::DeletePolicy(id) => Operation::DeletePolicy(Box::new(*id)),
             Self::FlushPolicies(kind) => Operation::FlushPolicies(*kind),
             Self::AddHalf(half) => Operation::AddTogether(half.size()),
+            Self::SetDefaults(_) => Operation::SetDefaults,
+            Self::SetThresholds(_) => Operation::SetThresholds,
+            Self::AllocateSpi(wanted) => Operation::AllocateSpi(wanted.clone()),
+        }
+    }
+
+    /// Carries it out. Returns the SPI that was reserved, where one was asked for.
+    ///
+    /// # Errors
+    /// The kernel's refusal; then nothing has changed.
+    pub fn carry_out(&self, kernel: &mut dyn Kernel) -> Result<Option<Spi>, KernelError> {
+        let mut step = |step| together::carry_out(kernel, &[step]).map_err(|refusal| refusal.error);
+        match self {
+            Self::SetDefaults(change) => step(Step::SetDefaults(*change)).map(|_| None),
+            Self::SetThresholds(change) => step(Step::SetThresholds(*change)).map(|_| None),
+            Self::AllocateSpi(wanted) => step(Step::AllocateSpi(wanted)).map(|answers| {
+                answers.into_iter().find_map(|(_, answer)| match answer {
+                    Answer::Allocated(sa) => Some(sa.spi),
+                    _ => None,
+                })
+            }),
+            Self::ReplacePolicy { id, spec } => {
+                let steps = [Step::DeletePolicy(**id), Step::AddPolicy(spec)];
+                together::carry_out(kernel, &steps).map(|_| None).map_err(|refusal| refusal.error)
+            }
+            Self::AddSa(spec) => kernel.add_sa(spec).map(|()| None),
+            Self::ReplaceSa { id, spec } => together::replace_sa(kernel, id, spec).map(|()| None),
+            Self::DeleteSa(id) => kernel.delete_sa(id).map(|()| None),
+            Self::FlushSas(protocol) => kernel.flush_sas(*protocol).map(|()| None),
+            Self::AddPolicy(spec) => kernel.add_policy(spec).map(|()| None),
+            Self::UpdatePolicy(spec) => kernel.update_policy(spec).map(|()| None),
+            Self::DeletePolicy(id) => kernel.delete_policy(id).map(|()| None),
+            Self::FlushPolicies(kind) => kernel.flush_policies(*kind).map(|()| None),
+            Self::AddHalf(half) => together::add(kernel, half).map(|()| None),
         }
     }
 }
@@ -135,6 +199,8 @@ impl fmt::Display for Change {
             Self::FlushSas(IpsecProtocol::Any) => f.write_str("flushed all SAs"),
             Self::FlushSas(protocol) => write!(f, "flushed all {protocol} SAs"),
             Self::AddPolicy(spec) => write!(f, "added policy {}", spec.id()),
+            Self::UpdatePolicy(spec) => write!(f, "changed policy {}", spec.id()),
+            Self::ReplacePolicy { id, spec } => write!(f, "made policy {} of {id}", spec.id()),
             Self::DeletePolicy(id) => write!(f, "deleted policy {id}"),
             Self::FlushPolicies(PolicyKind::Main) => f.write_str("flushed all policies"),
             Self::FlushPolicies(kind) => write!(f, "flushed all {kind} policies"),
@@ -142,6 +208,9 @@ impl fmt::Display for Change {
                 write!(f, "added {}", half.size())?;
                 half.sas.first().map_or(Ok(()), |sa| write!(f, " for {} and {}", sa.source, sa.destination))
             }
+            Self::SetDefaults(change) => write!(f, "packets without a policy are now: {change}"),
+            Self::SetThresholds(change) => write!(f, "policies are found by hash from {change} on"),
+            Self::AllocateSpi(wanted) => write!(f, "reserved {wanted}"),
         }
     }
 }
@@ -151,6 +220,6 @@ impl fmt::Display for Change {
 pub struct Outcome {
     /// What was asked.
     pub change: Box<Change>,
-    /// What the kernel answered.
-    pub result: Result<(), KernelError>,
+    /// What the kernel answered; the SPI, where one was asked for.
+    pub result: Result<Option<Spi>, KernelError>,
 }

@@ -72,6 +72,8 @@ pub enum Event {
     },
     /// The recording has come on, or ended.
     Recorder(RecorderNews),
+    /// What was to be sent to a peer could not be, and why.
+    ProbeFailed(String),
     /// The theme that was asked for cannot be used, and why.
     ThemeRefused(String),
     /// A second has passed.

@@ -1,92 +1,37 @@
-//! Forms: a list of fields, described once. The description drives drawing, keys, checking and help.
+//! Forms: a list of fields, described once. The description drives drawing, keys, checking, help and the command line.
 //!
 //! A form holds text being typed and choices being made; what comes out is a checked spec. It must not know how it is
 //! drawn, nor who sends the spec.
-
-use crossterm::event::KeyEvent;
 
 use super::command::Change;
 use super::text_field::TextField;
 use crate::kernel::KernelError;
 use crate::model::check::Severity;
 use crate::model::pair::PairPlan;
-use crate::model::{Sa, Sad, Spd};
+use crate::model::{IpsecProtocol, Policy, Sa, Sad, Secret, Spd, Spi, Template};
 
+pub mod check;
+pub mod defaults;
+mod field;
+mod filling;
+pub mod flush;
 pub mod pair;
 pub mod policy;
 mod reading;
 pub mod sa;
+pub mod said;
+pub mod spi;
+pub mod thresholds;
 
-/// A field, by what it stands for; both forms share the names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs, reason = "each is labelled and explained in the description of its form")]
-pub enum FieldId {
-    Protocol,
-    Mode,
-    Source,
-    Destination,
-    Spi,
-    Encryption,
-    EncryptionKey,
-    Authentication,
-    AuthenticationKey,
-    Compression,
-    ReqId,
-    ReplayWindow,
-    Direction,
-    Upper,
-    SourcePort,
-    DestinationPort,
-    Action,
-    Transforms,
-    TunnelSource,
-    TunnelDestination,
-    Level,
-    Priority,
-    Make,
-    OwnNetwork,
-    FarNetwork,
-    Protection,
-    Suite,
-    Lifetime,
-    More,
-    Mark,
-    IfId,
-    LongNumbers,
-    Encapsulation,
-    Set,
-}
-
-/// How a field is filled in.
-#[derive(Clone, Copy)]
-pub enum Kind {
-    /// By typing.
-    Text,
-    /// By typing or making up a key; never shown unless asked.
-    Key,
-    /// By choosing one of these.
-    Choice(fn(&Form) -> Vec<String>),
-}
-
-/// What a field is.
-pub struct Description {
-    /// Its name.
-    pub id: FieldId,
-    /// What stands before it.
-    pub label: &'static str,
-    /// What it means and what it takes, in a sentence.
-    pub help: &'static str,
-    /// How it is filled in.
-    pub kind: Kind,
-    /// What it holds at first; for a choice, the option chosen.
-    pub initial: &'static str,
-    /// Whether it means anything in view of the others.
-    pub applies: fn(&Form) -> bool,
-}
+use check::CheckPlan;
+use field::SHOWN;
+pub use field::{Description, FieldId, Kind, List, Place};
 
 /// What is wrong with a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Complaint {
+    /// Which of the small forms in it the field is of.
+    pub item: Option<usize>,
     /// Which field.
     pub field: FieldId,
     /// How bad.
@@ -98,7 +43,16 @@ pub struct Complaint {
 impl Complaint {
     /// A complaint that stops the form.
     pub fn error(field: FieldId, sentence: impl Into<String>) -> Self {
-        Self { field, severity: Severity::Error, sentence: sentence.into() }
+        Self { item: None, field, severity: Severity::Error, sentence: sentence.into() }
+    }
+
+    /// A complaint that is to be read before the form goes.
+    pub fn warning(field: FieldId, sentence: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, ..Self::error(field, sentence) }
+    }
+
+    fn of(self, item: Option<usize>) -> Self {
+        Self { item, ..self }
     }
 }
 
@@ -108,8 +62,8 @@ pub struct Plan {
     pub title: &'static str,
     /// What its button does.
     pub button: &'static str,
-    /// Its fields from top to bottom.
-    pub fields: &'static [Description],
+    /// Its fields from top to bottom, in groups.
+    pub fields: &'static [&'static [Description]],
     /// Everything wrong with what it holds.
     check: fn(&Form) -> Vec<Complaint>,
     /// What is wrong with it beside what is there already.
@@ -120,13 +74,33 @@ pub struct Plan {
     blame: fn(&KernelError) -> Option<FieldId>,
 }
 
+impl Plan {
+    /// Its fields from top to bottom.
+    pub fn all(&self) -> impl Iterator<Item = &'static Description> + use<> {
+        self.fields.iter().flat_map(|group| group.iter())
+    }
+}
+
 /// What a form asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Made {
-    /// A change, to be carried out at once.
+    /// A change, to be carried out when it has been looked at.
     Change(Box<Change>),
     /// A plan for two hosts, to be looked at first.
     Pair(Box<PairPlan>),
+    /// A look at the traffic with a peer, which changes nothing.
+    Check(Box<CheckPlan>),
+}
+
+impl Made {
+    /// Whether it needs no last step of the form: a pair is shown with both its halves, a flush with all that goes, and a
+    /// check changes nothing.
+    fn is_shown_elsewhere(&self) -> bool {
+        match self {
+            Self::Pair(_) | Self::Check(_) => true,
+            Self::Change(change) => matches!(**change, Change::FlushSas(_) | Change::FlushPolicies(_)),
+        }
+    }
 }
 
 /// One field's content.
@@ -148,14 +122,12 @@ pub enum Progress {
     Pending,
 }
 
-/// The options of a choice.
-fn words(words: &[&str]) -> Vec<String> {
-    words.iter().map(|word| (*word).to_owned()).collect()
-}
-
-/// Whether the fields that are most often not needed are shown.
-fn shows_more(form: &Form) -> bool {
-    form.value(FieldId::More) == "shown"
+/// What a form was filled in with, to be made anew or changed.
+#[derive(Clone)]
+enum Edited {
+    Sa(Box<Sa>),
+    Policy(Box<Policy>),
+    Template(Box<Template>),
 }
 
 /// A form being filled in.
@@ -163,10 +135,13 @@ fn shows_more(form: &Form) -> bool {
 pub struct Form {
     plan: &'static Plan,
     contents: Vec<Content>,
+    /// The small forms in it.
+    items: Vec<Form>,
     focus: usize,
     progress: Progress,
-    /// The SA that it makes anew.
-    edited: Option<Box<Sa>>,
+    edited: Option<Edited>,
+    /// The names and numbers of this host's interfaces.
+    interfaces: Vec<(String, u32)>,
     /// What was wrong beside what was there when it was last to be sent.
     clashes: Vec<Complaint>,
     refusal: Option<(Option<FieldId>, String)>,
@@ -186,15 +161,17 @@ impl Form {
     /// A form with its initial contents.
     pub fn new(plan: &'static Plan) -> Self {
         let content = |field: &Description| match field.kind {
-            Kind::Choice(_) => Content::Choice(field.initial.to_owned()),
+            Kind::Choice(_) | Kind::Fold | Kind::List(_) => Content::Choice(field.initial.to_owned()),
             Kind::Text | Kind::Key => Content::Text(TextField::with(field.initial)),
         };
         Self {
             plan,
-            contents: plan.fields.iter().map(content).collect(),
+            contents: plan.all().map(content).collect(),
+            items: Vec::new(),
             focus: 0,
             progress: Progress::Editing,
             edited: None,
+            interfaces: Vec::new(),
             clashes: Vec::new(),
             refusal: None,
             revealed_until: None,
@@ -204,7 +181,25 @@ impl Form {
 
     /// The SA that it makes anew, as it was when the form was opened.
     pub fn edited_sa(&self) -> Option<&Sa> {
-        self.edited.as_deref()
+        match &self.edited {
+            Some(Edited::Sa(sa)) => Some(sa),
+            _ => None,
+        }
+    }
+
+    /// The policy that it changes, as it was when the form was opened.
+    pub fn edited_policy(&self) -> Option<&Policy> {
+        match &self.edited {
+            Some(Edited::Policy(policy)) => Some(policy),
+            _ => None,
+        }
+    }
+
+    fn edited_template(&self) -> Option<&Template> {
+        match &self.edited {
+            Some(Edited::Template(template)) => Some(template),
+            _ => None,
+        }
     }
 
     /// What it makes.
@@ -217,14 +212,60 @@ impl Form {
         self.plan.button
     }
 
-    /// The fields that mean something now, from top to bottom.
+    /// Tells it the names and numbers of this host's interfaces.
+    pub fn know_interfaces(&mut self, interfaces: impl IntoIterator<Item = (String, u32)>) {
+        self.interfaces = interfaces.into_iter().collect();
+    }
+
+    /// What it is for, and its fields.
+    pub fn plan(&self) -> &'static Plan {
+        self.plan
+    }
+
+    /// The fields of the large form that mean something now and are shown, from top to bottom.
     pub fn fields(&self) -> impl Iterator<Item = &'static Description> {
-        self.plan.fields.iter().filter(|field| (field.applies)(self))
+        self.plan.all().filter(|field| (field.applies)(self) && !self.is_folded(field))
+    }
+
+    fn is_folded(&self, field: &Description) -> bool {
+        field.fold.is_some_and(|fold| !self.folds_out(fold))
+    }
+
+    /// Every field that means something now and is shown, those of the small forms behind the list that they are in.
+    pub fn places(&self) -> Vec<Place> {
+        let mut places = Vec::new();
+        for field in self.fields() {
+            places.push(Place { item: None, field });
+            if matches!(field.kind, Kind::List(_)) {
+                let of = |(place, item): (usize, &Self)| -> Vec<Place> {
+                    item.fields().map(|field| Place { item: Some(place), field }).collect()
+                };
+                places.extend(self.items.iter().enumerate().flat_map(of));
+            }
+        }
+        places
     }
 
     /// The field that keys go to; `None` on the button below them all.
-    pub fn focused(&self) -> Option<&'static Description> {
-        self.fields().nth(self.focus)
+    pub fn focused(&self) -> Option<Place> {
+        self.places().get(self.focus).copied()
+    }
+
+    /// The form that a place is of.
+    pub fn part(&self, item: Option<usize>) -> &Self {
+        item.and_then(|item| self.items.get(item)).unwrap_or(self)
+    }
+
+    fn part_mut(&mut self, item: Option<usize>) -> &mut Self {
+        match item.filter(|item| *item < self.items.len()) {
+            Some(item) => &mut self.items[item],
+            None => self,
+        }
+    }
+
+    /// The small forms in it.
+    pub fn items(&self) -> &[Self] {
+        &self.items
     }
 
     /// Where it stands.
@@ -249,7 +290,12 @@ impl Form {
 
     /// Whether keys that mean characters go into text.
     pub fn text_is_focused(&self) -> bool {
-        self.focused().is_some_and(|field| matches!(field.kind, Kind::Text | Kind::Key))
+        self.focused().is_some_and(|place| matches!(place.field.kind, Kind::Text | Kind::Key))
+    }
+
+    /// Whether the focus is on a list of small forms or in one of them.
+    pub fn list_is_focused(&self) -> bool {
+        self.focused().is_some_and(|place| place.item.is_some() || matches!(place.field.kind, Kind::List(_)))
     }
 
     /// The kernel's refusal, with the field it is about.
@@ -268,12 +314,12 @@ impl Form {
     }
 
     fn content(&self, id: FieldId) -> Option<&Content> {
-        let place = self.plan.fields.iter().position(|field| field.id == id)?;
+        let place = self.plan.all().position(|field| field.id == id)?;
         self.contents.get(place)
     }
 
     fn content_mut(&mut self, id: FieldId) -> Option<&mut Content> {
-        let place = self.plan.fields.iter().position(|field| field.id == id)?;
+        let place = self.plan.all().position(|field| field.id == id)?;
         self.contents.get_mut(place)
     }
 
@@ -301,18 +347,54 @@ impl Form {
             Some(Content::Choice(option)) => value.clone_into(option),
             None => {}
         }
-        self.edited();
+        self.touched();
     }
 
-    /// Whether a field means something in view of the others.
+    /// What can be chosen in a field; nothing where it is typed.
+    pub fn options(&self, id: FieldId) -> Vec<String> {
+        match self.plan.all().find(|field| field.id == id).map(|field| field.kind) {
+            Some(Kind::Choice(options)) => options(self),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether a field means something in view of the others, be it shown or folded away.
     pub fn applies(&self, id: FieldId) -> bool {
-        self.fields().any(|field| field.id == id)
+        self.plan.all().any(|field| field.id == id && (field.applies)(self))
     }
 
-    /// What is wrong with a field and may be said by now: while it is filled in, an empty field is not wrong.
-    pub fn complaint(&self, id: FieldId) -> Option<Complaint> {
-        let quiet = !self.strict && self.value(id).is_empty();
-        self.complaints().into_iter().filter(|complaint| complaint.field == id && !quiet).max_by_key(|c| c.severity)
+    /// Whether what is under a fold is shown.
+    pub fn folds_out(&self, fold: FieldId) -> bool {
+        self.value(fold) == SHOWN
+    }
+
+    /// How many fields under a fold are not as they were at first.
+    pub fn filled_in_under(&self, fold: FieldId) -> usize {
+        let under = self.plan.all().filter(|field| field.fold == Some(fold) && (field.applies)(self));
+        under.filter(|field| self.value(field.id) != field.initial).count()
+    }
+
+    /// Shows what is under folds that hold something.
+    fn unfold_what_is_filled_in(&mut self) {
+        for field in self.plan.all().filter(|field| matches!(field.kind, Kind::Fold)) {
+            if self.filled_in_under(field.id) > 0 {
+                self.set(field.id, SHOWN);
+            }
+        }
+    }
+
+    /// What is wrong with a field, among all [`Form::complaints`], and may be said by now: while it is filled in, an empty
+    /// field is not wrong. A fold says what is wrong with what it hides.
+    pub fn complaint<'c>(&self, complaints: &'c [Complaint], place: Place) -> Option<&'c Complaint> {
+        let part = self.part(place.item);
+        let hides = matches!(place.field.kind, Kind::Fold) && !part.folds_out(place.field.id);
+        let is_of = |field: FieldId| {
+            let under = || self.plan.all().any(|f| f.id == field && f.fold == Some(place.field.id));
+            field == place.field.id || hides && under()
+        };
+        let is_typed = matches!(place.field.kind, Kind::Text | Kind::Key);
+        let quiet = !self.strict && is_typed && part.value(place.field.id).is_empty();
+        complaints.iter().filter(|c| c.item == place.item && is_of(c.field) && !quiet).max_by_key(|c| c.severity)
     }
 
     /// Everything wrong, in no order.
@@ -326,94 +408,43 @@ impl Form {
     pub fn warnings(&self) -> Vec<Complaint> {
         let mut warnings = self.complaints();
         warnings.retain(|complaint| complaint.severity == Severity::Warning);
-        warnings.sort_by_key(|complaint| self.fields().position(|field| field.id == complaint.field));
+        let place = |complaint: &Complaint| {
+            let id = |field: &Description| field.id == complaint.field;
+            let list = |field: &Description| matches!(field.kind, Kind::List(_));
+            let within = complaint.item.map_or(0, |item| item + 1);
+            (self.plan.all().position(|f| if within > 0 { list(f) } else { id(f) }), within)
+        };
+        warnings.sort_by_key(place);
         warnings
     }
 
-    /// To the next field; behind the last one stands the button.
-    pub fn next_field(&mut self) {
-        self.focus = (self.focus + 1) % (self.fields().count() + 1);
-        self.mark_focused();
-    }
-
-    /// As everywhere else, a field that is come to is replaced by what is typed.
-    fn mark_focused(&mut self) {
-        if let Some(id) = self.focused().map(|field| field.id)
-            && let Some(Content::Text(field)) = self.content_mut(id)
-        {
-            field.mark();
+    /// Makes up a random key or a free SPI for a field; `false` if neither belongs there.
+    ///
+    /// # Errors
+    /// When the system gives no random numbers.
+    pub fn make_up(&mut self, id: FieldId, sad: &Sad) -> Result<bool, getrandom::Error> {
+        let is_key = self.plan.all().any(|field| field.id == id && matches!(field.kind, Kind::Key));
+        if is_key {
+            let key = Secret::random(sa::key_bytes(self, id).unwrap_or(0))?;
+            self.set(id, &zeroize::Zeroizing::new(format!("0x{}", *key.reveal_hex())));
+        } else if id == FieldId::Spi {
+            let is_comp = self.value(FieldId::Protocol) == "ipcomp";
+            let protocol = if is_comp { IpsecProtocol::Comp } else { IpsecProtocol::Esp };
+            let spi = Spi::random(protocol, |spi| sad.has_spi(spi))?;
+            self.set(id, &format!("{spi:#}"));
+        } else {
+            return Ok(false);
         }
+        Ok(true)
     }
 
-    /// To the field before; from the last step back into the form.
-    pub fn previous_field(&mut self) {
-        self.leave_review();
-        let places = self.fields().count() + 1;
-        self.focus = (self.focus + places - 1) % places;
-        self.mark_focused();
+    /// To the button: what the form holds is likely to be what is wanted.
+    pub fn focus_on_button(&mut self) {
+        self.focus = self.places().len();
     }
 
-    fn focus_on(&mut self, id: FieldId) {
-        let place = self.fields().position(|field| field.id == id);
-        self.focus = place.unwrap_or(self.focus);
-    }
-
-    /// Chooses `steps` options further in the focused field; `false` if it has none to choose.
-    pub fn choose(&mut self, steps: isize) -> bool {
-        let Some((id, Kind::Choice(options))) = self.focused().map(|field| (field.id, field.kind)) else {
-            return false;
-        };
-        let options = options(self);
-        let at = options.iter().position(|option| option == self.value(id)).unwrap_or(0);
-        let next = at.cast_signed().saturating_add(steps).rem_euclid(options.len().max(1).cast_signed());
-        if let Some(option) = options.get(next.cast_unsigned()) {
-            self.set(id, option);
-        }
-        self.keep_choices_valid();
-        true
-    }
-
-    /// One choice may take options away from another.
-    fn keep_choices_valid(&mut self) {
-        for field in self.plan.fields {
-            if let Kind::Choice(options) = field.kind {
-                let options = options(self);
-                if !options.iter().any(|option| option == self.value(field.id))
-                    && let Some(first) = options.first()
-                {
-                    self.set(field.id, first);
-                }
-            }
-        }
-        self.focus = self.focus.min(self.fields().count());
-    }
-
-    /// Gives a key to the focused field; `false` if it means nothing there.
-    pub fn on_key(&mut self, key: KeyEvent) -> bool {
-        let Some(id) = self.focused().map(|field| field.id).filter(|_| !self.is_pending()) else {
-            return false;
-        };
-        let taken = match self.content_mut(id) {
-            Some(Content::Text(field)) => field.on_key(key),
-            _ => false,
-        };
-        if taken {
-            self.edited();
-        }
-        taken
-    }
-
-    /// Gives pasted text to the focused field.
-    pub fn paste(&mut self, text: &str) {
-        if let Some(id) = self.focused().map(|field| field.id).filter(|_| !self.is_pending())
-            && let Some(Content::Text(field)) = self.content_mut(id)
-        {
-            field.paste(text);
-            self.edited();
-        }
-    }
-
-    fn edited(&mut self) {
+    /// Something of it is another thing now.
+    fn touched(&mut self) {
         self.refusal = None;
         self.clashes.clear();
         self.leave_review();
@@ -428,29 +459,35 @@ impl Form {
         was_there
     }
 
+    /// Everything wrong with it, also with what is left empty and beside what is there already.
+    pub fn judge(&mut self, sad: &Sad, spd: &Spd) -> Vec<Complaint> {
+        self.strict = true;
+        self.clashes = (self.plan.beside)(self, sad, spd);
+        self.complaints()
+    }
+
     /// The user wants it sent. `true` if it may be: it had been shown what will be sent. Otherwise that is the next
     /// step, or the first error's field gets the focus.
     pub fn submit(&mut self, sad: &Sad, spd: &Spd) -> bool {
         if self.is_pending() {
             return false;
         }
-        self.strict = true;
-        self.clashes = (self.plan.beside)(self, sad, spd);
-        let complaints = self.complaints();
-        let has_error = |id| complaints.iter().any(|c| c.severity == Severity::Error && c.field == id);
-        if complaints.iter().any(|complaint| complaint.severity == Severity::Error) {
+        let complaints = self.judge(sad, spd);
+        let mut errors = complaints.iter().filter(|complaint| complaint.severity == Severity::Error);
+        let shown = self.places();
+        let place = |c: &&Complaint| shown.iter().position(|place| place.is_at(c.item, c.field)).unwrap_or(shown.len());
+        let first = errors.clone().min_by_key(place).or_else(|| errors.next());
+        if let Some(Complaint { item, field, .. }) = first {
             self.leave_review();
-            let place = self.fields().position(|field| has_error(field.id));
-            self.focus = place.unwrap_or(self.focus);
+            self.focus_on(*item, *field);
             return false;
         }
-        // A pair is shown whole, with both its halves, before it is made.
-        let is_shown_later = complaints.is_empty() && matches!(self.made(), Some(Made::Pair(_)));
+        let is_shown_later = complaints.is_empty() && self.made().is_some_and(|made| made.is_shown_elsewhere());
         if self.progress == Progress::Review || is_shown_later {
             return true;
         }
         self.progress = Progress::Review;
-        self.focus = self.fields().count();
+        self.focus = self.places().len();
         false
     }
 
@@ -465,7 +502,7 @@ impl Form {
         self.progress = Progress::Editing;
         let field = (self.plan.blame)(error).filter(|field| self.applies(*field));
         if let Some(field) = field {
-            self.focus_on(field);
+            self.focus_on(None, field);
         }
         self.refusal = Some((field, error.reason()));
     }

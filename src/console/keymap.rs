@@ -27,10 +27,14 @@ pub enum Context {
     Whole,
     /// The keys of a packet that is seen whole.
     Frame,
+    /// The keys among the sums of each peer.
+    Peers,
     /// A question.
     Question,
     /// A form.
     Form,
+    /// A list of small forms within a form.
+    List,
     /// What is to protect the traffic with another host.
     Proposal,
     /// A list to choose from.
@@ -135,6 +139,7 @@ pub static BINDINGS: &[Binding] = {
         hint(C::Policies, &[key(K::Enter)], A::Open),
         hint(C::Policies, &[char('a')], A::Add),
         hint(C::Policies, &[char('A')], A::Pair),
+        bind(C::Policies, &[char('e')], A::Edit),
         hint(C::Policies, &[char('d'), key(K::Delete)], A::Delete),
         hint(C::Policies, &[char('F')], A::Flush),
         hint(C::Policies, &[char('c')], A::Check),
@@ -151,6 +156,9 @@ pub static BINDINGS: &[Binding] = {
         bind(C::Packets, &[char('=')], A::OnlyThisSa),
         bind(C::Packets, &[char('>')], A::NextOfSa),
         bind(C::Packets, &[char('<')], A::PreviousOfSa),
+        hint(C::Packets, &[char('t')], A::Search),
+        bind(C::Packets, &[char(']')], A::NextMatch),
+        bind(C::Packets, &[char('[')], A::PreviousMatch),
         bind(C::Packets, &[char('m')], A::Mark),
         bind(C::Packets, &[char('M')], A::NextMarked),
         hint(C::Packets, &[char('w')], A::Record),
@@ -186,7 +194,11 @@ pub static BINDINGS: &[Binding] = {
         bind(C::Frame, &[char('<')], A::PreviousOfSa),
         hint(C::Frame, &[char('s')], A::GoToSa),
         bind(C::Frame, &[char('p')], A::GoToPolicy),
+        hint(C::Frame, &[char('t')], A::Search),
+        bind(C::Frame, &[char(']')], A::NextMatch),
+        bind(C::Frame, &[char('[')], A::PreviousMatch),
         bind(C::Frame, &[char('m')], A::Mark),
+        hint(C::Peers, &[char('c')], A::Check),
         hint(C::Reading, &[char('j'), key(K::Down)], A::Down),
         hint(C::Reading, &[char('k'), key(K::Up)], A::Up),
         bind(C::Reading, &[key(K::PageUp), ctrl('b'), ctrl('u')], A::PageUp),
@@ -200,7 +212,11 @@ pub static BINDINGS: &[Binding] = {
         bind(C::Question, &[char('k'), key(K::Up)], A::Up),
         bind(C::Question, &[key(K::PageUp)], A::PageUp),
         bind(C::Question, &[key(K::PageDown)], A::PageDown),
-        hint(C::Form, &[key(K::Tab), key(K::Down), key(K::Enter)], A::NextField),
+        hint(C::List, &[ctrl('n')], A::AddItem),
+        hint(C::List, &[ctrl('x')], A::RemoveItem),
+        hint(C::List, &[ctrl('t')], A::MoveItemUp),
+        hint(C::Form, &[key(K::Tab), key(K::Down)], A::NextField),
+        bind(C::Form, &[key(K::Enter)], A::Accept),
         bind(C::Form, &[key(K::BackTab), key(K::Up)], A::PreviousField),
         hint(C::Form, &[key(K::Right), char(' ')], A::NextChoice),
         bind(C::Form, &[key(K::Left)], A::PreviousChoice),
@@ -255,7 +271,7 @@ mod tests {
             }
         }
         // Contexts that hold at the same time.
-        for special in [Context::Whole, Context::Frame] {
+        for special in [Context::Whole, Context::Frame, Context::Peers] {
             for binding in BINDINGS.iter().filter(|binding| binding.context == special) {
                 for key in binding.keys {
                     assert!(!seen.contains(&(Context::Reading, *key)), "{key} in {special:?} hides a reader's key");

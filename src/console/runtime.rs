@@ -12,6 +12,7 @@
 //! | `signals` | ends the program when the loop cannot |
 //! | `capture` | frames, from the moment on that somebody wants to see them |
 //! | `record` | a recording into a file, while there is one |
+//! | `probe` | what a check sends to a peer |
 //!
 //! Frames have a channel of their own, so that no flood of them can hold up the kernel's events; what finds it full is
 //! dropped and counted.
@@ -19,6 +20,7 @@
 //! A thread that ends by itself becomes [`Event::ThreadLost`]: the console lives on and says so.
 
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -43,11 +45,11 @@ use super::state::{Setting, State};
 use super::terminal::TakenTerminal;
 use super::theme::Theme;
 use super::view;
-use crate::capture::{self, Method};
+use crate::capture::{self, Method, Probe, Prober};
 use crate::kernel::follow::{Follower, Resync};
 use crate::kernel::{Kernel, KernelError, Support, XfrmKernel, together};
-use crate::model::Secret;
 use crate::model::pair::Half;
+use crate::model::{Secret, Spi};
 use crate::packet::Filter;
 use crate::privilege::write_private;
 
@@ -267,6 +269,7 @@ impl World {
             }
             Command::Capture { interface, filter, generation } => self.capture(interface, filter.as_ref(), generation),
             Command::Record(record) => self.record(record),
+            Command::Probe { peer, probe, text } => self.probe(peer, probe, text),
             Command::UseTheme(name) => match Theme::load(&name, self.theme_folder.as_deref()) {
                 Ok(theme) => self.theme = theme,
                 Err(error) => {
@@ -279,6 +282,18 @@ impl World {
             }
             Command::Save { path, text } => self.save(path, text),
             Command::Redraw | Command::Copy(_) | Command::Quit => {}
+        }
+    }
+
+    /// Nobody knows how long the kernel takes over a packet for which it has no SA.
+    fn probe(&self, peer: IpAddr, probe: Probe, text: String) {
+        let body = move |sender: &mpsc::Sender<Event>| {
+            if let Err(error) = Prober::open(peer, probe).and_then(|prober| prober.send(&text)) {
+                let _ = sender.blocking_send(Event::ProbeFailed(error.to_string()));
+            }
+        };
+        if let Err(error) = spawn_mortal("probe", &self.sender, body) {
+            let _ = self.sender.try_send(Event::ProbeFailed(error.to_string()));
         }
     }
 
@@ -453,21 +468,12 @@ fn add_there(mut kernel: XfrmKernel, sender: &mpsc::Sender<Event>, wanted: &bloc
     }
 }
 
-fn carry_out(kernel: &mut Option<XfrmKernel>, change: &Change) -> Result<(), KernelError> {
+fn carry_out(kernel: &mut Option<XfrmKernel>, change: &Change) -> Result<Option<Spi>, KernelError> {
     let kernel = match kernel {
         Some(kernel) => kernel,
         None => kernel.insert(XfrmKernel::open()?),
     };
-    match change {
-        Change::AddSa(spec) => kernel.add_sa(spec),
-        Change::ReplaceSa { id, spec } => together::replace_sa(kernel, id, spec),
-        Change::DeleteSa(id) => kernel.delete_sa(id),
-        Change::FlushSas(protocol) => kernel.flush_sas(*protocol),
-        Change::AddPolicy(spec) => kernel.add_policy(spec),
-        Change::DeletePolicy(id) => kernel.delete_policy(id),
-        Change::FlushPolicies(kind) => kernel.flush_policies(*kind),
-        Change::AddHalf(half) => together::add(kernel, half),
-    }
+    change.carry_out(kernel)
 }
 
 fn poll(sender: &mpsc::Sender<Event>, wanted: &blocking::Receiver<Wanted>) {

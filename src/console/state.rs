@@ -4,6 +4,8 @@
 //! [`State::update`] is the only way in. The screens keep their own state; what stands before them (help, a form, a
 //! question) is a stack of [`Layer`]s, and keys go to the uppermost.
 
+use std::net::IpAddr;
+
 use crossterm::event::KeyEvent;
 
 use super::action::Action;
@@ -11,18 +13,21 @@ use super::clock::Clock;
 use super::columns::{PolicyColumn, SaColumn, SaRow};
 use super::command::{Command, Outcome, Wanted};
 use super::event::{Event, Now, Polled};
-use super::form::Form;
+use super::form::check::CheckPlan;
+use super::form::{Form, Progress};
 use super::keymap::{self, Context, Key};
 use crate::kernel::Update;
 use crate::kernel::follow::Snapshot;
 use crate::model::slots::Slot;
 use crate::model::{Counts, KernelEvent, PolicyId, Sa, SaId};
 
+pub mod checking;
 mod facts;
 pub mod feed;
 pub mod line;
 pub mod log;
 mod on_action;
+mod on_form;
 mod on_kernel;
 mod on_packet;
 pub mod packets;
@@ -36,11 +41,12 @@ pub mod table;
 pub use facts::Facts;
 pub(crate) use on_kernel::defaults_words;
 
+use checking::Checking;
 use feed::Feed;
 use line::Line;
 use log::{Entry, Log, Origin, Weight};
 use on_action::{movement, scrolled};
-use packets::{Checking, Packets};
+use packets::Packets;
 use proposal::Proposal;
 use question::Question;
 use table::Table;
@@ -105,10 +111,10 @@ pub enum Layer {
     Proposal(Box<Proposal>),
     /// A list to choose from.
     Choice(Choice),
-    /// The sums of each peer, scrolled so far.
+    /// The sums of each peer.
     Peers {
-        /// Lines above the window.
-        scroll: usize,
+        /// The peer that keys go to; the first one where `None`.
+        selected: Option<IpAddr>,
     },
     /// Is the traffic with a peer encrypted?
     Check(Box<Checking>),
@@ -125,6 +131,17 @@ pub struct Choice {
     pub options: Vec<(String, String)>,
     /// The option that keys go to.
     pub cursor: usize,
+    /// What becomes of the one that is taken.
+    pub purpose: ChoicePurpose,
+}
+
+/// What a list is to choose from for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChoicePurpose {
+    /// Packets are taken from this interface.
+    Interface,
+    /// One of these SAs is shown.
+    Sa(Vec<SaId>),
 }
 
 /// A short message at the foot of the screen.
@@ -153,6 +170,8 @@ pub struct Setting {
     pub other_host: Option<String>,
     /// The interface that packets are to be taken from, if one was named.
     pub interface: Option<String>,
+    /// Whether packets are taken from the start, and not only when somebody wants to see them.
+    pub capture_at_start: bool,
     /// What is missing from the start, in sentences: rights, parts of the kernel.
     pub complaints: Vec<String>,
 }
@@ -227,6 +246,8 @@ pub struct State {
     repeated: Option<(u64, &'static str, u32)>,
     /// Whether the user came here from a packet, to which one step back leads.
     came_from_packet: bool,
+    /// What was checked last: the next check is likely to be like it.
+    checked: Option<CheckPlan>,
     /// The threads that have ended and should not have.
     pub lost_threads: Vec<&'static str>,
 }
@@ -254,6 +275,7 @@ impl State {
             wanted_policy: None,
             repeated: None,
             came_from_packet: false,
+            checked: None,
             lost_threads: Vec::new(),
             setting,
         };
@@ -279,7 +301,7 @@ impl State {
             Event::KernelSilent(error) => self.on_silence(&error),
             Event::Polled(polled) => self.on_polled(*polled, commands),
             Event::Supported(support) => self.on_support(support),
-            Event::Done(outcome) => self.on_outcome(&outcome),
+            Event::Done(outcome) => self.on_outcome(&outcome, commands),
             Event::DoneThere(result) => self.on_done_there(result),
             Event::Saved { path, result } => self.on_saved(&path, result),
             Event::Frames { generation, batch } => {
@@ -289,6 +311,7 @@ impl State {
             Event::Capture { generation, news } => self.on_capture_news(generation, news),
             Event::Recorder(news) => self.on_recorder(news, commands),
             Event::Tick => self.on_tick(commands),
+            Event::ProbeFailed(reason) => self.on_probe_failed(reason),
             Event::ThemeRefused(reason) => self.alarm(reason),
             Event::ThreadLost { name, reason } => {
                 self.lost_threads.push(name);
@@ -313,10 +336,14 @@ impl State {
             Some(Layer::Whole { .. }) if self.screen == Screen::Packets => {
                 vec![Context::Frame, Context::Reading, Context::Always]
             }
-            Some(Layer::Help { .. } | Layer::Whole { .. } | Layer::Peers { .. } | Layer::Check(_)) => {
+            Some(Layer::Peers { .. }) => vec![Context::Peers, Context::Reading, Context::Always],
+            Some(Layer::Help { .. } | Layer::Whole { .. } | Layer::Check(_)) => {
                 vec![Context::Reading, Context::Always]
             }
             Some(Layer::Question(_)) => vec![Context::Question, Context::Always],
+            Some(Layer::Form(form)) if form.list_is_focused() && form.progress() == &Progress::Editing => {
+                vec![Context::List, Context::Form, Context::Always]
+            }
             Some(Layer::Form(_)) => vec![Context::Form, Context::Always],
             Some(Layer::Proposal(_)) => vec![Context::Proposal, Context::Always],
             Some(Layer::Choice(_)) => vec![Context::Choice, Context::Always],
@@ -344,11 +371,15 @@ impl State {
             // A blank and the arrows choose among options, but in a field of text they are for the text.
             (Some(_), Some((true, true))) | (None, Some((true, _))) => self.on_typed(key),
             (Some(action), _) if self.setting.read_only && action.is_dangerous() => {
-                self.warn("espial was started read-only: nothing can be changed here".to_owned());
+                self.refuse_to_change();
             }
             (Some(action), _) => self.on_action(action, commands),
             (None, _) => {}
         }
+    }
+
+    fn refuse_to_change(&mut self) {
+        self.warn("espial was started read-only: nothing can be changed here".to_owned());
     }
 
     /// Whether the keys of this SA are to be shown now, and for how many more seconds.
@@ -439,7 +470,11 @@ impl State {
     }
 
     fn on_tick(&mut self, commands: &mut Vec<Command>) {
+        if self.setting.capture_at_start {
+            self.begin_capture(commands);
+        }
         self.tell_of_packets();
+        self.send_probe(commands);
         self.go_on_recording(commands);
         commands.push(Command::Poll(self.wanted()));
     }

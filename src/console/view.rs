@@ -74,8 +74,8 @@ pub fn draw(frame: &mut Frame<'_>, state: &State, theme: &Theme) -> Drawn {
         Some(Layer::Form(form)) => form::draw(frame, middle, state, theme, form),
         Some(Layer::Proposal(proposal)) => drawn.reading = proposal::draw(frame, middle, state, theme, proposal),
         Some(Layer::Choice(choice)) => widget::draw_choice(frame, middle, theme, choice),
-        Some(Layer::Peers { scroll }) => drawn.reading = check::draw_peers(frame, middle, state, theme, *scroll),
-        Some(Layer::Check(checking)) => check::draw(frame, middle, state, theme, checking),
+        Some(Layer::Peers { selected }) => drawn.reading = check::draw_peers(frame, middle, state, theme, *selected),
+        Some(Layer::Check(checking)) => drawn.reading = check::draw(frame, middle, state, theme, checking),
         Some(Layer::Whole { .. } | Layer::Line(_)) | None => {}
     }
     foot::draw(frame, foot, state, theme);

@@ -30,6 +30,8 @@ pub enum Deed {
     UpdatePolicies(Vec<PolicySpec>),
     /// A policy shall go.
     DeletePolicy(Box<PolicyId>),
+    /// A policy shall go if it is there.
+    DeletePolicyIfThere(Box<PolicyId>),
     /// The policy of this number shall go.
     DeletePolicyAt(PolicyPlace),
     /// All policies that fit shall go, but none of a socket; all of them where nothing is said.

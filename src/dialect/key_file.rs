@@ -3,10 +3,9 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use super::deed::Deed;
+use super::deed::{Deed, Statement};
 use super::report::{SyntaxError, place_of};
-use super::setkey;
-use super::{esp_sa, xfrm_state};
+use super::{Interfaces, esp_sa, ip_script, setkey, xfrm_state};
 use crate::model::{Algorithms, IpsecProtocol, Sa, Spi};
 
 /// What a file says about one SA.
@@ -103,9 +102,12 @@ fn rows(text: &str) -> Result<Vec<KeyRow>, Vec<SyntaxError>> {
         let rows = esp_sa::parse(text)?;
         return Ok(rows.into_iter().map(|row| KeyRow::Pattern(Box::new(row))).collect());
     }
-    if content.split_whitespace().next().is_some_and(xfrm_state::begins_sa) {
-        let sas = xfrm_state::parse(text)?;
+    if content.split_whitespace().next().is_some_and(xfrm_state::looks_like) {
+        let sas = xfrm_state::parse(text, ANY_INTERFACE)?;
         return Ok(sas.into_iter().map(|sa| KeyRow::Sa(Box::new(sa))).collect());
+    }
+    if ip_script::looks_like(text) {
+        return Ok(added(ip_script::read(text, ANY_INTERFACE, &mut |_, _| Vec::new())?));
     }
     let script = setkey::parse(text).map_err(|mut errors| {
         // A first word that setkey does not know is of no language at all.
@@ -115,12 +117,20 @@ fn rows(text: &str) -> Result<Vec<KeyRow>, Vec<SyntaxError>> {
         }
         errors
     })?;
-    let added = script.statements.into_iter().filter_map(|statement| match statement.deed {
-        Deed::AddSa(spec) => Some(KeyRow::Sa(Box::new(Sa::from_spec(&spec, 0)))),
+    Ok(added(script.statements))
+}
+
+/// The SAs that a script makes.
+fn added(statements: Vec<Statement>) -> Vec<KeyRow> {
+    let added = statements.into_iter().filter_map(|statement| match statement.deed {
+        Deed::AddSa(spec) | Deed::UpdateSa(spec) => Some(KeyRow::Sa(Box::new(Sa::from_spec(&spec, 0)))),
         _ => None,
     });
-    Ok(added.collect())
+    added.collect()
 }
+
+/// A file may be of another host, whose interfaces are not known here: an SA of one is taken for one of all.
+const ANY_INTERFACE: Interfaces<'_> = &|_| Some(0);
 
 fn placed(text: &str, error: SyntaxError) -> KeyFileError {
     let (line, column) = place_of(text, error.span.start);
@@ -153,6 +163,8 @@ mod tests {
             labels(SETKEY),
             ["- hmac-md5-96", "- hmac-md5-96", "3des-cbc hmac-sha1-96", "3des-cbc hmac-sha1-96"]
         );
+        // Keys that come to a reserved SPI are keys too.
+        assert_eq!(labels(&SETKEY.replace("\nadd ", "\nupdate ")), labels(SETKEY));
         assert_eq!(labels(&format!("\u{feff}# exported\r\n\r\n{ESP_SA}")), labels(ESP_SA));
     }
 
@@ -203,7 +215,7 @@ mod tests {
         );
         check(
             "add x ::1 esp 9;",
-            "line 1, column 5: \"x\" is not understood here; expected an IPv4 or IPv6 address; host names are not looked up",
+            "line 1, column 5: \"x\": host names are not looked up here; expected an IPv4 or IPv6 address",
         );
         assert_eq!(key_file(&"\"\n".repeat(100)).unwrap_err().len(), MOST_ERRORS);
     }

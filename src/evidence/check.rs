@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::{Evidence, Finding, Judge, Looked, Reason, Sight, Verdict};
 use crate::packet::filter::contains;
-use crate::packet::{Dissection, Header, Summary};
+use crate::packet::{Dissection, Endpoint, Header, Summary};
 
 /// Frames with a peer, summed up.
 #[derive(Clone, Debug)]
@@ -20,13 +20,37 @@ pub struct Check {
     clear: u64,
     /// Nothing can be said of them.
     undecided: u64,
-    first_readable: Option<String>,
-    first_undecided: Option<String>,
+    first_readable: Option<First>,
+    first_undecided: Option<First>,
     /// How many frames carry the text in clear, and how many carry it encrypted.
     text_on_wire: u64,
     text_inside: u64,
     /// Whether the kernel's SAs would have told more.
     needs_rights: bool,
+}
+
+/// A frame that shows something, for the sentence.
+#[derive(Clone, Debug)]
+struct First {
+    at_ns: u64,
+    words: String,
+}
+
+/// What a frame shows of the traffic with a peer; what tells more is greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Proof {
+    /// Nothing that is certain.
+    Undecided,
+    /// It is encrypted and authentic, and cannot be opened here.
+    Encrypted,
+    /// It is encrypted and authentic, and this is what was inside.
+    Opened,
+    /// The text was inside.
+    TextInside,
+    /// It can be read on the wire.
+    Readable,
+    /// The text can be read on the wire.
+    TextOnWire,
 }
 
 /// The answer.
@@ -73,8 +97,14 @@ impl Check {
 
     /// Takes a judged frame in. Those that are not with the peer are passed over, also neighbour discovery, what is no IP
     /// and key exchange: they carry nobody's data. Key exchange with the text in it is none. A packet that came in parts
-    /// is taken with the frame that completes it.
-    pub fn take(&mut self, judge: &Judge, sight: Sight<'_>, dissection: &Dissection, evidence: &Evidence) {
+    /// is taken with the frame that completes it. What the others show is returned.
+    pub fn take(
+        &mut self,
+        judge: &Judge,
+        sight: Sight<'_>,
+        dissection: &Dissection,
+        evidence: &Evidence,
+    ) -> Option<Proof> {
         let verdict = evidence.verdict;
         let bytes = evidence.whole.as_deref().unwrap_or(sight.bytes);
         let is_data = match verdict {
@@ -83,42 +113,48 @@ impl Check {
             _ => !is_neighbour_discovery(dissection),
         };
         if !is_data {
-            return;
+            return None;
         }
         let looked = judge.look_into(sight, dissection, evidence);
         if !is_with(self.peer, dissection)
             && !looked.insides.iter().any(|inside| is_with(self.peer, &inside.dissection))
         {
-            return;
+            return None;
         }
-        let words = || format!("{}: {}", verdict, first_words(dissection, evidence));
+        let first = || First { at_ns: sight.at_ns, words: first_words(dissection, evidence) };
+        let mut proof = Proof::Readable;
         if evidence.is_encrypted() {
             self.encrypted += 1;
+            proof = if looked.insides.is_empty() { Proof::Encrypted } else { Proof::Opened };
         } else if verdict.is_authentic() {
             self.readable += 1;
-            self.first_readable.get_or_insert_with(words);
+            self.first_readable.get_or_insert_with(first);
         } else if matches!(verdict, Verdict::Clear | Verdict::ClearForbidden | Verdict::Ike) {
             self.clear += 1;
-            self.first_readable.get_or_insert_with(words);
+            self.first_readable.get_or_insert_with(first);
         } else {
             self.undecided += 1;
             let needs_rights =
                 |reason: &Reason| matches!(reason, Reason::Header { finding: Finding::SasUnreadable, .. });
             self.needs_rights |= evidence.reasons.iter().any(needs_rights);
-            self.first_undecided.get_or_insert_with(words);
+            proof = Proof::Undecided;
+            self.first_undecided.get_or_insert_with(first);
         }
-        self.look_for_text(bytes, &looked, words);
+        Some(self.look_for_text(bytes, &looked, first).map_or(proof, |found| found.max(proof)))
     }
 
-    fn look_for_text(&mut self, bytes: &[u8], looked: &Looked, words: impl Fn() -> String) {
+    fn look_for_text(&mut self, bytes: &[u8], looked: &Looked, first: impl Fn() -> First) -> Option<Proof> {
         if self.text.is_empty() {
-            return;
+            return None;
         }
+        let is_inside = looked.insides.iter().any(|inside| contains(&inside.plaintext, &self.text));
+        self.text_inside += u64::from(is_inside);
         if contains(bytes, &self.text) {
             self.text_on_wire += 1;
-            self.first_readable.get_or_insert_with(words);
+            self.first_readable.get_or_insert_with(first);
+            return Some(Proof::TextOnWire);
         }
-        self.text_inside += u64::from(looked.insides.iter().any(|inside| contains(&inside.plaintext, &self.text)));
+        is_inside.then_some(Proof::TextInside)
     }
 
     /// How many frames with the peer were seen.
@@ -139,12 +175,15 @@ impl Check {
         }
     }
 
-    /// The answer in a sentence, and what to do next if there is something.
-    pub fn sentence(&self) -> (String, Option<&'static str>) {
+    /// The answer in a sentence, and what to do next if there is something; `time` words a frame's nanoseconds since
+    /// the epoch.
+    pub fn sentence(&self, time: impl Fn(u64) -> String) -> (String, Option<&'static str>) {
         let (peer, text) = (self.peer, String::from_utf8_lossy(&self.text));
         let frames = |count: u64| if count == 1 { "1 frame".to_owned() } else { format!("{count} frames") };
-        let first =
-            |words: &Option<String>| words.as_ref().map_or(String::new(), |words| format!("; the first: {words}"));
+        let first = |first: &Option<First>| {
+            let words = |first: &First| format!("; the first: {} {}", time(first.at_ns), first.words);
+            first.as_ref().map_or_else(String::new, words)
+        };
         let answer = self.answer();
         let (words, next) = match answer {
             Answer::Encrypted => {
@@ -207,5 +246,7 @@ fn first_words(dissection: &Dissection, evidence: &Evidence) -> String {
     let summary = Summary::of(dissection);
     let reason = evidence.reasons.first().map_or(String::new(), |reason| format!(" ({reason})"));
     let info = if summary.info.is_empty() { String::new() } else { format!(" {}", summary.info) };
-    format!("{}{info}{reason}", summary.protocol)
+    let end = |end: Option<Endpoint>| end.map_or_else(|| "-".to_owned(), |end| end.to_string());
+    let (source, destination, verdict) = (end(summary.source), end(summary.destination), evidence.verdict);
+    format!("{source} > {destination} {verdict} {}{info}{reason}", summary.protocol)
 }

@@ -380,6 +380,11 @@ impl SaMemory {
         self.known.get(&serial)
     }
 
+    /// The newest SA that a header of a packet of this time can name.
+    pub fn of_header(&self, header: &IpsecHeader, at_ns: u64) -> Option<&Known> {
+        self.of_packet(header.destination, header.protocol, header.spi, at_ns).next()
+    }
+
     /// The SAs that a packet of this time can belong to, the newest first.
     pub(super) fn of_packet(
         &self,

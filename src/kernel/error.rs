@@ -71,7 +71,7 @@ impl fmt::Display for Operation {
             Self::UpdateSa(id) => write!(f, "updating SA {id}"),
             Self::AllocateSpi(wanted) => write!(f, "allocating {wanted}"),
             Self::DeleteSa(id) => write!(f, "deleting SA {id}"),
-            Self::FlushSas(IpsecProtocol::Any) => f.write_str("flushing SAs"),
+            Self::FlushSas(IpsecProtocol::Any | IpsecProtocol::Other(0)) => f.write_str("flushing SAs"),
             Self::FlushSas(protocol) => write!(f, "flushing {protocol} SAs"),
             Self::ListPolicies => f.write_str("listing policies"),
             Self::ReadPolicy(id) => write!(f, "reading policy {id}"),

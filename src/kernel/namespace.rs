@@ -132,6 +132,12 @@ pub fn local_addresses() -> Vec<IpAddr> {
     interfaces.flat_map(|interface| interface.ips.into_iter().map(|network| network.ip())).collect()
 }
 
+/// The number of an interface of the calling thread's namespace.
+pub fn interface_number(name: &str) -> Option<u32> {
+    let mut interfaces = pnet::datalink::interfaces().into_iter();
+    interfaces.find(|interface| interface.name == name).map(|interface| interface.index)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

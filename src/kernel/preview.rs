@@ -7,6 +7,7 @@ use std::hash::Hash;
 use super::together::{Step, kept_by_update};
 use super::{KernelError, Operation, Result};
 use crate::kernel::Cause;
+use crate::model::sa::SpiRequest;
 use crate::model::{Policy, PolicyId, PolicySpec, Sa, SaId, SaSpec};
 
 /// What becomes of the objects that steps touch.
@@ -79,6 +80,11 @@ impl<Id: Eq + Hash, T: Clone> Trial<Id, T> {
         self.places.get(id).and_then(|place| self.fates.get(*place))?.after.as_ref()
     }
 
+    /// As it was before all steps.
+    fn before(&self, id: &Id) -> Option<&T> {
+        self.places.get(id).and_then(|place| self.fates.get(*place))?.before.as_ref()
+    }
+
     /// Puts it in the place of what is there; `false` if nothing is.
     fn update(&mut self, id: &Id, row: T) -> bool {
         match self.places.get(id).and_then(|place| self.fates.get_mut(*place)) {
@@ -88,6 +94,11 @@ impl<Id: Eq + Hash, T: Clone> Trial<Id, T> {
             }
             _ => false,
         }
+    }
+
+    /// Puts it there, whether it is there or not.
+    fn put(&mut self, id: Id, row: &T) {
+        let _ = self.update(&id, row.clone()) || self.add(id, row.clone());
     }
 
     fn flush(&mut self, is_flushed: impl Fn(&T) -> bool) {
@@ -167,13 +178,15 @@ impl Bench {
                 refused_unless(self.policies.add(spec.id(), (*spec).clone()), operation, libc::EEXIST)
             }
             Step::UpdatePolicy(spec) => {
-                // What is not there is made.
-                let _ =
-                    self.policies.update(&spec.id(), (*spec).clone()) || self.policies.add(spec.id(), (*spec).clone());
+                self.policies.put(spec.id(), spec);
                 Ok(())
             }
             Step::DeletePolicy(id) => {
                 refused_unless(self.policies.delete(id), Operation::DeletePolicy(Box::new(*id)), libc::ENOENT)
+            }
+            Step::DeletePolicyIfThere(id) => {
+                self.policies.delete(id);
+                Ok(())
             }
             Step::DeletePolicyAt(place) => {
                 let id = self.places.get(&place.index);
@@ -191,10 +204,7 @@ impl Bench {
                 self.policies.flush(|policy| policy.kind == *kind);
                 Ok(())
             }
-            Step::AllocateSpi(wanted) => {
-                self.others.push(format!("{wanted} is reserved"));
-                Ok(())
-            }
+            Step::AllocateSpi(wanted) => self.allocate(wanted),
             Step::SetDefaults(change) => {
                 self.others.push(format!("packets without a policy: {change}"));
                 Ok(())
@@ -205,6 +215,23 @@ impl Bench {
             }
             Step::Show(_) => Ok(()),
         }
+    }
+
+    fn allocate(&mut self, wanted: &SpiRequest) -> Result<()> {
+        // Which one it is only the kernel knows, unless it is the only one that will do.
+        if wanted.least != wanted.greatest {
+            self.others.push(format!("{wanted} is reserved"));
+            return Ok(());
+        }
+        let (mode, reqid, mark) = (wanted.mode, wanted.reqid, wanted.mark);
+        let named = SaSpec::new(wanted.source, wanted.destination, wanted.protocol, wanted.least);
+        let spec = SaSpec { mode, reqid, mark, ..named };
+        // One that was there before is the same for all that can be foreseen: the kernel adds limits of its own.
+        let is_like = |before: &&SaSpec| before.algorithms.is_none() && (before.mode, before.reqid) == (mode, reqid);
+        let spec = self.sas.before(&spec.id()).filter(is_like).cloned().unwrap_or(spec);
+        self.larval.insert(spec.id());
+        let operation = Operation::AllocateSpi(Box::new(*wanted));
+        refused_unless(self.sas.add(spec.id(), spec), operation, libc::ENOENT)
     }
 
     fn update_sa(&mut self, spec: &SaSpec) -> Result<()> {
@@ -253,6 +280,34 @@ mod tests {
         ];
         assert_eq!(fates, expected);
         assert_eq!((preview.policies.len(), preview.untouched), (0, 1));
+    }
+
+    #[test]
+    fn a_reserved_spi_is_there_for_the_steps_behind_it() {
+        let mut wanted = SpiRequest::any([10, 9, 0, 1].into(), [10, 9, 0, 2].into(), IpsecProtocol::Esp);
+        let any = Step::AllocateSpi(&wanted);
+        assert_eq!(preview(&[], &[], &[any]).unwrap().others.len(), 1);
+        (wanted.least, wanted.greatest) = (Spi(0x1001), Spi(0x1001));
+        let (reserve, full) = (Step::AllocateSpi(&wanted), spec(0x1001));
+        let update = Step::UpdateSa(&full);
+        let outcome = preview(&[], &[], &[reserve.clone(), update.clone()]).unwrap();
+        assert_eq!((outcome.sas[0].before.as_ref(), outcome.sas[0].after.as_ref()), (None, Some(&full)));
+        let (place, error) = preview(&[], &[], &[reserve.clone(), reserve.clone()]).unwrap_err();
+        assert_eq!((place, error.errno()), (1, Some(libc::ENOENT)));
+        // Reserved again after a flush it is as it was.
+        let mut larval = Sa::from_spec(&spec(0x1001), 0);
+        larval.limits.since_added_secs.hard = Some(30);
+        let outcome = preview(&[larval], &[], &[Step::FlushSas(IpsecProtocol::Any), reserve]).unwrap();
+        assert_eq!(outcome.sas[0].before, outcome.sas[0].after);
+    }
+
+    #[test]
+    fn a_policy_that_need_not_be_there_is_not_missed() {
+        let select = Selector::between(Prefix::ANY_V4, Prefix::ANY_V4);
+        let policy = Policy::from_spec(&PolicySpec::new(PolicyDirection::Forward, select), 2, 0);
+        let gone = Step::DeletePolicyIfThere(policy.id());
+        let outcome = preview(&[], &[policy], &[gone.clone(), gone]).unwrap();
+        assert_eq!((outcome.policies.len(), outcome.policies[0].after.as_ref()), (1, None));
     }
 
     #[test]

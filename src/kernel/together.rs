@@ -26,6 +26,8 @@ pub enum Step<'a> {
     AddPolicy(&'a PolicySpec),
     /// Remove a policy.
     DeletePolicy(PolicyId),
+    /// Remove a policy if it is there.
+    DeletePolicyIfThere(PolicyId),
     /// Remove all policies of a kind.
     FlushPolicies(PolicyKind),
     /// Change an SA, or give a larval one its keys.
@@ -81,7 +83,9 @@ pub struct Refusal {
 /// What takes a step back.
 enum Undo {
     DeleteSa(SaId),
-    DeletePolicy(PolicyId),
+    /// It may have gone by itself, or with what came after it.
+    FreeSpi(SaId),
+    DeletePolicy(Box<PolicySpec>),
     ResumeSa(Box<Sa>),
     AddPolicy(Box<PolicySpec>),
     UpdateSa(Box<SaSpec>),
@@ -189,22 +193,16 @@ fn take(kernel: &mut dyn Kernel, step: &Step<'_>, undos: &mut Vec<Undo>) -> Resu
         }
         Step::AddPolicy(spec) => {
             kernel.add_policy(spec)?;
-            undos.push(Undo::DeletePolicy(spec.id()));
+            undos.push(Undo::DeletePolicy(Box::new((*spec).clone())));
         }
         Step::DeleteSa(id) => delete_sa(kernel, id, undos)?,
         Step::DeletePolicy(id) => delete_policy(kernel, id, undos)?,
-        Step::FlushSas(protocol) => {
-            let is_flushed = |sa: &Sa| protocol.flushes(sa.protocol) && !sa.is_made_by_kernel() && !sa.is_larval();
-            let flushed: Vec<Sa> = kernel.sas()?.into_iter().filter(is_flushed).collect();
-            kernel.flush_sas(*protocol)?;
-            undos.extend(flushed.into_iter().map(resume));
-        }
-        Step::FlushPolicies(kind) => {
-            let is_flushed = |policy: &Policy| policy.kind == *kind && !policy.is_of_socket();
-            let flushed: Vec<Policy> = kernel.policies()?.into_iter().filter(is_flushed).collect();
-            kernel.flush_policies(*kind)?;
-            undos.extend(flushed.iter().map(|policy| Undo::AddPolicy(Box::new(again(policy)))));
-        }
+        Step::DeletePolicyIfThere(id) => match delete_policy(kernel, id, undos) {
+            Err(error) if error.errno() == Some(libc::ENOENT) => {}
+            other => other?,
+        },
+        Step::FlushSas(protocol) => flush_sas(kernel, *protocol, undos)?,
+        Step::FlushPolicies(kind) => flush_policies(kernel, *kind, undos)?,
         Step::UpdateSa(spec) => update_sa(kernel, spec, undos)?,
         Step::DeleteSas(filter) => {
             // Those that the kernel made itself go with the ones that they belong to.
@@ -214,17 +212,17 @@ fn take(kernel: &mut dyn Kernel, step: &Step<'_>, undos: &mut Vec<Undo>) -> Resu
         }
         Step::AllocateSpi(wanted) => {
             let sa = kernel.allocate_spi(wanted)?;
-            undos.push(Undo::DeleteSa(sa.id()));
+            undos.push(Undo::FreeSpi(sa.id()));
             return Ok(Some(Answer::Allocated(Box::new(sa))));
         }
         Step::UpdatePolicy(spec) => update_policy(kernel, spec, undos)?,
         Step::DeletePolicyAt(place) => {
-            let id = policy_at(kernel, *place)?.id();
-            delete_policy(kernel, &id, undos)?;
+            let policy = policy_at(kernel, *place)?;
+            delete_listed(kernel, &policy, undos)?;
         }
         Step::DeletePolicies(filter) => {
             for policy in fitting_policies(kernel, *filter)? {
-                delete_policy(kernel, &policy.id(), undos)?;
+                delete_listed(kernel, &policy, undos)?;
             }
         }
         Step::SetDefaults(change) => {
@@ -242,6 +240,22 @@ fn take(kernel: &mut dyn Kernel, step: &Step<'_>, undos: &mut Vec<Undo>) -> Resu
     Ok(None)
 }
 
+fn flush_sas(kernel: &mut dyn Kernel, protocol: IpsecProtocol, undos: &mut Vec<Undo>) -> Result<()> {
+    let is_flushed = |sa: &Sa| protocol.flushes(sa.protocol) && !sa.is_made_by_kernel() && !sa.is_larval();
+    let flushed: Vec<Sa> = kernel.sas()?.into_iter().filter(is_flushed).collect();
+    kernel.flush_sas(protocol)?;
+    undos.extend(flushed.into_iter().map(resume));
+    Ok(())
+}
+
+fn flush_policies(kernel: &mut dyn Kernel, kind: PolicyKind, undos: &mut Vec<Undo>) -> Result<()> {
+    let is_flushed = |policy: &Policy| policy.kind == kind && !policy.is_of_socket();
+    let flushed: Vec<Policy> = kernel.policies()?.into_iter().filter(is_flushed).collect();
+    kernel.flush_policies(kind)?;
+    undos.extend(flushed.iter().map(|policy| Undo::AddPolicy(Box::new(again(policy)))));
+    Ok(())
+}
+
 fn delete_sa(kernel: &mut dyn Kernel, id: &SaId, undos: &mut Vec<Undo>) -> Result<()> {
     let operation = || Operation::DeleteSa(*id);
     let sa = kernel.sa(id).map_err(|error| KernelError { operation: operation(), ..error })?;
@@ -257,6 +271,25 @@ fn delete_policy(kernel: &mut dyn Kernel, id: &PolicyId, undos: &mut Vec<Undo>) 
     kernel.delete_policy(id)?;
     undos.push(Undo::AddPolicy(Box::new(again(&policy))));
     Ok(())
+}
+
+fn delete_listed(kernel: &mut dyn Kernel, policy: &Policy, undos: &mut Vec<Undo>) -> Result<()> {
+    kernel.delete_listed_policy(policy)?;
+    undos.push(Undo::AddPolicy(Box::new(again(policy))));
+    Ok(())
+}
+
+/// The policy that is there in the place of another one: with the same name and the same label.
+fn policy_like(kernel: &mut dyn Kernel, spec: &PolicySpec) -> Result<Option<Policy>> {
+    if spec.security.is_some() {
+        let is_it = |policy: &Policy| policy.id() == spec.id() && policy.security == spec.security;
+        return Ok(kernel.policies()?.into_iter().find(is_it));
+    }
+    match kernel.policy(&spec.id()) {
+        Ok(policy) => Ok(Some(policy)),
+        Err(error) if error.errno() == Some(libc::ENOENT) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 fn update_sa(kernel: &mut dyn Kernel, spec: &SaSpec, undos: &mut Vec<Undo>) -> Result<()> {
@@ -306,15 +339,11 @@ pub fn kept_by_update(before: &SaSpec, after: &SaSpec) -> Vec<&'static str> {
 }
 
 fn update_policy(kernel: &mut dyn Kernel, spec: &PolicySpec, undos: &mut Vec<Undo>) -> Result<()> {
-    let before = match kernel.policy(&spec.id()) {
-        Ok(policy) => Some(policy),
-        Err(error) if error.errno() == Some(libc::ENOENT) => None,
-        Err(error) => return Err(error),
-    };
+    let before = policy_like(kernel, spec)?;
     kernel.update_policy(spec)?;
     undos.push(match before {
         Some(policy) => Undo::UpdatePolicy(Box::new(again(&policy))),
-        None => Undo::DeletePolicy(spec.id()),
+        None => Undo::DeletePolicy(Box::new(spec.clone())),
     });
     Ok(())
 }
@@ -381,7 +410,17 @@ fn ahead(sa: &Sa) -> Replay {
 fn take_back(kernel: &mut dyn Kernel, undo: Undo) -> Result<()> {
     match undo {
         Undo::DeleteSa(id) => kernel.delete_sa(&id),
-        Undo::DeletePolicy(id) => kernel.delete_policy(&id),
+        Undo::FreeSpi(id) => match kernel.delete_sa(&id) {
+            Err(error) if error.errno() == Some(libc::ESRCH) => Ok(()),
+            other => other,
+        },
+        Undo::DeletePolicy(spec) => match spec.security {
+            None => kernel.delete_policy(&spec.id()),
+            Some(_) => match policy_like(kernel, &spec)? {
+                Some(policy) => kernel.delete_listed_policy(&policy),
+                None => Ok(()),
+            },
+        },
         Undo::ResumeSa(sa) => kernel.resume_sa(&sa),
         Undo::AddPolicy(spec) => kernel.add_policy(&spec),
         Undo::UpdateSa(spec) => kernel.update_sa(&spec),

@@ -168,6 +168,14 @@ impl Kernel for XfrmKernel {
         self.tell(&operation, encode::policy_id(c::XFRM_MSG_DELPOLICY, id))
     }
 
+    fn delete_listed_policy(&mut self, policy: &Policy) -> Result<()> {
+        let id = policy.id();
+        self.tell(
+            &Operation::DeletePolicy(Box::new(id)),
+            encode::policy_place(c::XFRM_MSG_DELPOLICY, &id, policy.index),
+        )
+    }
+
     fn flush_policies(&mut self, kind: PolicyKind) -> Result<()> {
         let result = self.tell(&Operation::FlushPolicies(kind), encode::flush_policies(kind));
         nothing_to_flush_is_fine(result)

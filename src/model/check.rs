@@ -3,14 +3,17 @@
 
 use std::fmt;
 
+use super::extras::SecurityContext;
 use super::{LifetimeLimits, Mark, Prefix, Selector, UpperProtocol};
 
 mod beside;
 mod policy;
+mod rest;
 mod sa;
 
 pub use beside::{policy_beside, sa_beside};
 pub use policy::policy;
+pub use rest::{DefaultsField, ThresholdsField, defaults, spi_request, thresholds};
 pub use sa::{WIDEST_REPLAY_WINDOW, sa};
 
 /// How bad it is.
@@ -53,14 +56,38 @@ pub enum SaField {
     Direction,
     /// `SaFlags`
     Flags,
+    /// `ExtraFlags`
+    ExtraFlags,
+    /// Whether sequence numbers have 64 bits.
+    LongNumbers,
+    /// The length of an AEAD's ICV.
+    Icv,
     /// The mark that packets must bear.
     Mark,
     /// The UDP or TCP header around ESP.
     Encapsulation,
+    /// When a changed mapping is told.
+    MappingThreshold,
+    /// How often a mapping is kept alive.
+    Keepalive,
     /// When it ends.
     Limits,
     /// The packets it is for.
     Selector,
+    /// Where a mobile host is now.
+    CareOf,
+    /// What payloads are padded to.
+    Padding,
+    /// The device that does the work.
+    Offload,
+    /// The security module's label.
+    Security,
+    /// The CPU that alone uses it.
+    Cpu,
+    /// The xfrm interface.
+    IfId,
+    /// What belongs to mode iptfs.
+    Iptfs,
 }
 
 /// The part of a policy that a problem is about.
@@ -84,12 +111,33 @@ pub enum PolicyField {
     Priority,
     /// The list of transforms.
     Templates,
+    /// A part of one of them, which is counted from 0.
+    Template(usize, TemplateField),
+    /// The number that it asks for.
+    Index,
+    /// `XFRM_SHARE_*`
+    Share,
+    /// The security module's label.
+    Security,
     /// Main or sub.
     Kind,
     /// The mark that packets must bear.
     Mark,
     /// When it ends.
     Limits,
+}
+
+/// The part of a template that a problem is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TemplateField {
+    /// ESP, AH or IPComp.
+    Protocol,
+    /// Transport or tunnel.
+    Mode,
+    /// The tunnel's ends.
+    Ends,
+    /// Required or not.
+    Level,
 }
 
 /// One thing that is wrong.
@@ -144,9 +192,24 @@ impl<Field: Copy> Findings<Field> {
             );
         let ports = [(fields.source_port, selector.source_port), (fields.destination_port, selector.destination_port)];
         for (field, port) in ports {
-            if !port.is_any() && !may_have_ports {
+            if !port.is_any() && selector.protocol == UpperProtocol::ANY {
+                // `xfrm_selector_match` looks at ports whatever the protocol is.
+                let sentence =
+                    "without a protocol this is for whatever has such ports: TCP, UDP, and ICMP by its types";
+                self.warning(field, sentence);
+            } else if !port.is_any() && !may_have_ports {
                 self.error(field, format!("protocol {} has no ports: choose tcp or udp", selector.protocol));
             }
+        }
+    }
+
+    /// `security_xfrm_state_alloc` and its like read no more than a page.
+    fn security(&mut self, field: Field, security: Option<&SecurityContext>) {
+        const MOST: usize = 4000;
+        if let Some(security) = security
+            && !(1..=MOST).contains(&security.label.len())
+        {
+            self.error(field, format!("a security label has 1 to {MOST} bytes"));
         }
     }
 

@@ -66,6 +66,8 @@ pub trait Language {
     const SIGNS: &'static str = "";
     /// Whether two conditions with no word between them must both hold.
     const AND_MAY_BE_LEFT_OUT: bool = false;
+    /// The word behind which a whole piece is one word, whatever it holds.
+    const TAKES_WHOLE: Option<&'static str> = None;
 
     /// Reads a condition.
     ///
@@ -75,12 +77,19 @@ pub trait Language {
 }
 
 impl<Test> Expression<Test> {
-    /// Reads an expression. An empty one is `None`: everything fits.
+    /// Reads an expression that comes in pieces. An empty one is `None`: everything fits.
     ///
     /// # Errors
     /// The first thing that is wrong.
-    pub fn read<L: Language<Test = Test>>(text: &str, language: &mut L) -> Result<Option<Self>, FilterError> {
-        let mut words = Words { tokens: tokens(text, L::SIGNS), at: 0, end: text.chars().count() + 1, depth: 0 };
+    pub fn read<L: Language<Test = Test>>(pieces: &[&str], language: &mut L) -> Result<Option<Self>, FilterError> {
+        let mut words = Words { tokens: Vec::new(), at: 0, end: 0, depth: 0 };
+        for piece in pieces {
+            let is_whole = words.tokens.last().is_some_and(|(_, word)| L::TAKES_WHOLE == Some(word));
+            let tokens = if is_whole { vec![(1, *piece)] } else { tokens(piece, L::SIGNS) };
+            let before = words.end;
+            words.tokens.extend(tokens.into_iter().map(|(column, word)| (before + column, word)));
+            words.end += piece.chars().count() + 1;
+        }
         if words.tokens.is_empty() {
             return Ok(None);
         }

@@ -24,6 +24,20 @@ impl Encapsulation {
     pub const ESP_IN_UDP: u16 = 2;
     /// `TCP_ENCAP_ESPINTCP`: ESP in TCP (RFC 8229).
     pub const ESP_IN_TCP: u16 = 7;
+    /// The kinds that have a word in `ip xfrm`.
+    pub const NAMES: [(u16, &str); 3] =
+        [(1, "espinudp-nonike"), (Self::ESP_IN_UDP, "espinudp"), (Self::ESP_IN_TCP, "espintcp")];
+}
+
+impl fmt::Display for Encapsulation {
+    /// `espinudp 4500>4500`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match Self::NAMES.iter().find(|(kind, _)| *kind == self.kind) {
+            Some((_, name)) => f.write_str(name)?,
+            None => write!(f, "type {}", self.kind)?,
+        }
+        write!(f, " {}>{}", self.source_port, self.destination_port)
+    }
 }
 
 /// A device that does the transform (`xfrm_user_offload`).
@@ -150,7 +164,7 @@ pub struct SaExtras {
 
 impl SaExtras {
     /// What most SAs have.
-    const NONE: Self = Self {
+    pub const NONE: Self = Self {
         encapsulation: None,
         output_mark: None,
         tfc_padding: None,

@@ -92,6 +92,17 @@ pub enum Protection {
     Ah,
     /// Both: AH around ESP.
     EspAh,
+    /// None: packets are only compressed.
+    Nothing,
+}
+
+/// The part of a plan that a warning is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PairPart {
+    /// Its algorithms.
+    Suite,
+    /// Its protocols.
+    Protection,
 }
 
 /// What two hosts should have.
@@ -175,13 +186,13 @@ impl PairPlan {
     /// The transforms from the inside out, as policies list them, each with its mode.
     fn transforms(&self) -> Vec<(IpsecProtocol, Mode)> {
         let mut protocols = Vec::new();
-        if self.compress {
+        if self.compress || self.protection == Protection::Nothing {
             protocols.push(IpsecProtocol::Comp);
         }
-        if self.protection != Protection::Ah {
+        if matches!(self.protection, Protection::Esp | Protection::EspAh) {
             protocols.push(IpsecProtocol::Esp);
         }
-        if self.protection != Protection::Esp {
+        if matches!(self.protection, Protection::Ah | Protection::EspAh) {
             protocols.push(IpsecProtocol::Ah);
         }
         // The innermost makes the tunnel; the others are about the packet that it made.
@@ -298,6 +309,25 @@ impl PairPlan {
         self.networks.unwrap_or([self.here, self.there].map(Prefix::host))
     }
 
+    /// What may be a mistake.
+    pub fn warnings(&self) -> Vec<(PairPart, String)> {
+        let mut warnings = Vec::new();
+        if self.suite.legacy && self.protection != Protection::Nothing {
+            warnings.push((PairPart::Suite, format!("{} is too weak for today (RFC 8221)", self.suite.name)));
+        }
+        match self.protection {
+            Protection::Esp | Protection::EspAh => {}
+            Protection::Ah => {
+                warnings.push((PairPart::Protection, "everybody on the way can read the packets".to_owned()));
+            }
+            Protection::Nothing => {
+                let words = "everybody on the way can read the packets and alter them".to_owned();
+                warnings.push((PairPart::Protection, words));
+            }
+        }
+        warnings
+    }
+
     /// What cannot be right about it, in sentences; what is wrong with an SA or policy itself is found when it is made.
     pub fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
@@ -347,7 +377,7 @@ mod tests {
     #[test]
     fn every_plan_is_sound() {
         for suite in &SUITES {
-            for protection in [Protection::Esp, Protection::Ah, Protection::EspAh] {
+            for protection in [Protection::Esp, Protection::Ah, Protection::EspAh, Protection::Nothing] {
                 for (networks, compress) in [(false, false), (true, false), (false, true), (true, true)] {
                     let plan = PairPlan { protection, compress, suite, ..plan(networks) };
                     assert_eq!(plan.problems(), [] as [&str; 0]);

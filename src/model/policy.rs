@@ -209,6 +209,9 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// The flags that have a word in `ip xfrm`.
+    pub const FLAGS: [(u8, &str); 2] = [(1, "localok"), (2, "icmp")];
+
     /// What names it to the kernel.
     pub fn id(&self) -> PolicyId {
         PolicyId {
@@ -246,6 +249,13 @@ impl Policy {
     /// Whether it belongs to one socket: neither listed nor removed by a flush, and not to be edited from outside.
     pub fn is_of_socket(&self) -> bool {
         matches!(self.direction, PolicyDirection::Socket(_))
+    }
+
+    /// The words of `ip xfrm` for the flags that are set, and the number of those that have none.
+    pub fn flag_words(&self) -> Vec<String> {
+        let named = Self::FLAGS.iter().filter(|(bit, _)| self.flags & bit != 0).map(|(_, word)| (*word).to_owned());
+        let rest = Self::FLAGS.iter().fold(self.flags, |rest, (bit, _)| rest & !bit);
+        named.chain((rest != 0).then(|| format!("{rest:#x}"))).collect()
     }
 
     /// In words: `allow`, `block`, or `protect` for an allow that demands transforms.

@@ -176,6 +176,8 @@ impl UpperProtocol {
     pub const GRE: Self = Self(47);
     /// ICMP for IPv6.
     pub const ICMPV6: Self = Self(58);
+    /// Stream Control Transmission Protocol.
+    pub const SCTP: Self = Self(132);
     /// Mobile IPv6's mobility header.
     pub const MH: Self = Self(135);
 

@@ -14,7 +14,7 @@ use std::net::IpAddr;
 use super::expression::{End, Expression, FilterError, Language, Words};
 use super::lifetime::parse_seconds;
 use super::number::parse_u32;
-use super::{IpsecProtocol, Mode, Policy, Prefix, Sa, SaDirection, Template, UpperProtocol};
+use super::{IpsecProtocol, Mode, Policy, PolicyKind, Prefix, Sa, SaDirection, Selector, Template, UpperProtocol};
 
 /// What a row fits, or does not.
 pub type RowFilter = Expression<RowTest>;
@@ -53,6 +53,8 @@ pub enum RowTest {
     Action(&'static str),
     /// A flag, as `ip xfrm` calls it.
     Flag(Box<str>),
+    /// Main or sub.
+    Kind(PolicyKind),
     /// A mark; every mask will do where none is said.
     Mark(u32, Option<u32>),
     /// How a number compares.
@@ -74,6 +76,11 @@ pub enum Quantity {
     Packets,
     Priority,
     Index,
+    /// Of the selector, as is the next one; 0 where every port will do.
+    SourcePort,
+    DestinationPort,
+    /// The number of the selector's interface; 0 where every one will do.
+    Interface,
 }
 
 /// How a number must compare with the one that is said.
@@ -164,12 +171,15 @@ pub static FIELDS: &[Field] = {
         number(&["errors"], Some(Sas), AMOUNT, Quantity::Errors, amount),
         number(&["bytes"], Some(Sas), AMOUNT, Quantity::Bytes, amount),
         number(&["packets"], Some(Sas), AMOUNT, Quantity::Packets, amount),
-        whole(&["flag"], Some(Sas), "a flag, as esn or noecn", |text| label(text).map(RowTest::Flag)),
+        whole(&["flag"], None, "a flag, as esn, noecn or localok", |text| label(text).map(RowTest::Flag)),
         number(&["age"], None, "a time, as 90s, 15m, 8h or 1d", Quantity::Age, seconds),
         whole(&["mark"], None, "a mark, as 0x5 or 0x5/0xff", mark),
         number(&["if_id"], None, "an interface id, as 0x2a or 42", Quantity::IfId, plain),
         number(&["reqid"], None, "a number", Quantity::ReqId, plain),
         whole(&["upper"], None, "a protocol's name or number", |text| UpperProtocol::parse(text).map(RowTest::Upper)),
+        number(&["sport"], None, "a port", Quantity::SourcePort, plain),
+        number(&["dport"], None, "a port", Quantity::DestinationPort, plain),
+        whole(&["ptype"], Some(Policies), "main or sub", |text| kind(text).map(RowTest::Kind)),
         whole(&["action"], Some(Policies), "allow, protect or block", |text| one_of(VERBS, text).map(RowTest::Action)),
         number(&["priority"], Some(Policies), "a number", Quantity::Priority, plain),
         number(&["index"], Some(Policies), "a number", Quantity::Index, plain),
@@ -201,6 +211,10 @@ fn protocol(text: &str) -> Option<IpsecProtocol> {
 fn mode(text: &str) -> Option<Mode> {
     let known = [Mode::Transport, Mode::Tunnel, Mode::Beet, Mode::RouteOptimization, Mode::InTrigger, Mode::Iptfs];
     known.into_iter().find(|mode| mode.to_string() == text)
+}
+
+fn kind(text: &str) -> Option<PolicyKind> {
+    [PolicyKind::Main, PolicyKind::Sub].into_iter().find(|kind| kind.to_string() == text)
 }
 
 fn label(text: &str) -> Option<Box<str>> {
@@ -242,7 +256,7 @@ impl RowFilter {
     /// # Errors
     /// The first thing that is wrong.
     pub fn parse(text: &str, rows: Rows) -> Result<Option<Self>, FilterError> {
-        Self::read(text, &mut Conditions { rows })
+        Self::read(&[text], &mut Conditions { rows })
     }
 
     /// Whether a row fits; `contains` tells whether its text has a word in small letters.
@@ -387,10 +401,11 @@ fn sa_fits(sa: &Sa, way: Option<SaDirection>, now: u64, test: &RowTest) -> bool 
                 Quantity::Bytes => Some(sa.used.bytes),
                 Quantity::Packets => Some(sa.used.packets),
                 Quantity::Priority | Quantity::Index => None,
+                Quantity::SourcePort | Quantity::DestinationPort | Quantity::Interface => of(&sa.selector, *quantity),
             };
             value.is_some_and(|value| relation.holds(value, *wanted))
         }
-        RowTest::Text(_) | RowTest::Action(_) => false,
+        RowTest::Text(_) | RowTest::Action(_) | RowTest::Kind(_) => false,
     }
 }
 
@@ -421,11 +436,23 @@ fn policy_fits(policy: &Policy, now: u64, test: &RowTest) -> bool {
                 Quantity::Age => Some(now.saturating_sub(policy.used.added_at)),
                 Quantity::Priority => Some(policy.priority.into()),
                 Quantity::Index => Some(policy.index.into()),
-                _ => None,
+                other => of(&policy.selector, *other),
             };
             value.is_some_and(|value| relation.holds(value, *wanted))
         }
-        RowTest::Text(_) | RowTest::Encryption(_) | RowTest::Authentication(_) | RowTest::Flag(_) => false,
+        RowTest::Flag(name) => policy.flag_words().iter().any(|flag| **flag == **name),
+        RowTest::Kind(kind) => policy.kind == *kind,
+        RowTest::Text(_) | RowTest::Encryption(_) | RowTest::Authentication(_) => false,
+    }
+}
+
+/// A number of a selector.
+fn of(selector: &Selector, quantity: Quantity) -> Option<u64> {
+    match quantity {
+        Quantity::SourcePort => Some(selector.source_port.value.into()),
+        Quantity::DestinationPort => Some(selector.destination_port.value.into()),
+        Quantity::Interface => Some(selector.interface.into()),
+        _ => None,
     }
 }
 

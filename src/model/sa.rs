@@ -194,7 +194,7 @@ impl Sa {
     }
 
     /// What would make it again, with its sequence numbers at the start and everything else as the kernel told it, also
-    /// what espial has no name for. The selector of everything, which the kernel fills in by itself, is left out.
+    /// what espial has no name for. A selector that the kernel fills in by itself is left out.
     pub fn to_spec(&self) -> SaSpec {
         SaSpec {
             source: self.source,
@@ -213,7 +213,7 @@ impl Sa {
             received: 0,
             limits: self.limits,
             acquire_sequence: self.acquire_sequence,
-            selector: Some(self.selector).filter(|selector| !selector.is_everything()),
+            selector: Some(self.selector).filter(|selector| !selector.is_default_of(self.destination, self.flags)),
             extras: self.extras.clone(),
         }
     }
@@ -255,7 +255,7 @@ impl Sa {
             limits: spec.limits,
             used: LifetimeUsed { added_at: now, ..LifetimeUsed::default() },
             last_used_at: None,
-            selector: spec.selector.unwrap_or_else(|| Selector::everything_like(spec.destination)),
+            selector: spec.selector.unwrap_or_else(|| Selector::default_of(spec.destination, spec.flags)),
             extras: spec.extras.clone(),
         }
     }
@@ -268,7 +268,14 @@ pub struct SaFlags(pub u8);
 impl SaFlags {
     /// Extended sequence numbers, RFC 4303 section 2.2.1.
     pub const ESN: u8 = 128;
-    const NAMES: [&str; 8] = ["noecn", "decap-dscp", "nopmtudisc", "wildrecv", "icmp", "af-unspec", "align4", "esn"];
+    /// The words of `ip xfrm`, by bit; the last is [`SaFlags::ESN`].
+    pub const NAMES: [&str; 8] =
+        ["noecn", "decap-dscp", "nopmtudisc", "wildrecv", "icmp", "af-unspec", "align4", "esn"];
+
+    /// Whether an SA that names no packets is for those of both families.
+    pub fn any_family(self) -> bool {
+        self.0 & 32 != 0
+    }
 
     /// Whether sequence numbers have 64 bits.
     pub fn esn(self) -> bool {
@@ -388,6 +395,8 @@ pub struct SpiRequest {
     pub if_id: Option<IfId>,
     /// Its way; left to the kernel where `None`.
     pub direction: Option<SaDirection>,
+    /// The CPU that alone will use it.
+    pub cpu: Option<u32>,
 }
 
 impl SpiRequest {
@@ -406,6 +415,7 @@ impl SpiRequest {
             mark: None,
             if_id: None,
             direction: None,
+            cpu: None,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use super::{Prefix, UpperProtocol};
+use super::{Prefix, SaFlags, UpperProtocol};
 
 /// A port to compare with under a mask; the kernel matches when `port & mask == value`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -85,6 +85,21 @@ impl Selector {
     pub fn everything_like(address: IpAddr) -> Self {
         let any = if address.is_ipv4() { Prefix::ANY_V4 } else { Prefix::ANY_V6 };
         Self::between(any, any)
+    }
+
+    /// The selector that the kernel gives to an SA for which nobody asks for one (`copy_from_user_state`,
+    /// `net/xfrm/xfrm_user.c`).
+    pub fn default_of(destination: IpAddr, flags: SaFlags) -> Self {
+        if flags.any_family() {
+            return Self { any_family: true, ..Self::between(Prefix::ANY_V4, Prefix::ANY_V4) };
+        }
+        Self::everything_like(destination)
+    }
+
+    /// Whether the kernel gives such a selector to an SA by itself.
+    pub fn is_default_of(&self, destination: IpAddr, flags: SaFlags) -> bool {
+        let is_of_its_family = self.destination.address.is_ipv4() == destination.is_ipv4();
+        self.is_everything() && self.any_family == flags.any_family() && (self.any_family || is_of_its_family)
     }
 
     /// Whether it matches every packet of its family.

@@ -51,6 +51,8 @@ pub struct AlgorithmMasks {
 impl AlgorithmMasks {
     /// Every algorithm.
     pub const ALL: Self = Self { encryption: u32::MAX, authentication: u32::MAX, compression: u32::MAX };
+    /// No algorithm.
+    pub const NONE: Self = Self { encryption: 0, authentication: 0, compression: 0 };
 }
 
 impl Template {

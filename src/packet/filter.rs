@@ -4,22 +4,29 @@
 //! expression = term { "or" term }            "||" is "or"
 //! term       = factor { "and" factor }       "&&" is "and"
 //! factor     = "not" factor | "(" expression ")" | primitive     "!" is "not"
-//! primitive  = protocol [ address ] | address | "proto" N | "spi" N | "in" | "out" | "less" N | "greater" N
-//!            | "vlan" [ N ] | "fragment" | "verdict" WORD | "text" "\"...\""
-//! address    = [ "src" | "dst" ] [ "host" | "peer" | "net" | "port" ] value
-//! protocol   = "esp" | "ah" | "ipcomp" | "ipsec" | "ike" | "tcp" | "udp" | "icmp" | "icmp6" | "arp" | "ip" | "ip6"
-//!            | "gre"
+//! primitive  = protocol [ address ] | address | ( "ip" | "ip6" ) "proto" N | "proto" N | ( "ip" | "ip6" ) "multicast"
+//!            | "broadcast" | "multicast" | "ether" [ "src" | "dst" ] "host" MAC
+//!            | "spi" N | "in" | "out" | "less" N | "greater" N
+//!            | "vlan" [ N ] | "fragment" | "verdict" WORD | "text" ( WORD | "\"...\"" )
+//! address    = [ end ] [ "host" | "peer" | "net" | "port" | "portrange" ] value
+//! end        = "src" | "dst" | "src or dst" | "src and dst"
+//! protocol   = "esp" | "ah" | "ipcomp" | "ipsec" | "ike" | "tcp" | "udp" | "sctp" | "icmp" | "icmp6" | "arp" | "ip"
+//!            | "ip6" | "gre"
 //! ```
 //!
 //! As in tcpdump, `port 80 or 443` repeats the words before the value, and a bare address means `host`. Unlike there,
 //! a protocol or an address is looked for in every layer that can be read, tunnels included.
 
 mod kernel;
+mod words;
 
 use std::net::IpAddr;
+use std::ops::{Range, RangeInclusive};
 
-use super::{Direction, Dissection, Header};
-use crate::model::expression::{Expression, Language, Words};
+use pnet::util::MacAddr;
+
+use super::{Cooked, Direction, Dissection, Header, Layer, Protocol};
+use crate::model::expression::Expression;
 use crate::model::{Prefix, Spi, UpperProtocol};
 
 pub use crate::model::expression::{End, FilterError};
@@ -52,10 +59,16 @@ pub enum Test {
     Has(Word),
     /// An IP header (or ARP message) has this address, at this end.
     Net(End, Prefix),
-    /// A transport header has this port, at this end.
-    Port(End, u16),
-    /// An IP header announces this protocol.
-    Proto(UpperProtocol),
+    /// A transport header has one of these ports, at this end.
+    Port(End, RangeInclusive<u16>),
+    /// An IP header, of this version where one is said, announces this protocol.
+    Proto(Option<Word>, UpperProtocol),
+    /// An Ethernet header has this address, at this end.
+    Ether(End, MacAddr),
+    /// It goes to everybody on the link.
+    Broadcast,
+    /// It goes to several on the link, or to everybody.
+    Multicast,
     /// An IPsec header has this number.
     Spi(Spi),
     /// It went this way.
@@ -105,6 +118,7 @@ pub enum Word {
     Ike,
     Tcp,
     Udp,
+    Sctp,
     Icmp,
     Icmp6,
     Arp,
@@ -113,35 +127,28 @@ pub enum Word {
     Gre,
 }
 
-const WORDS: &[(&str, Word)] = &[
-    ("esp", Word::Esp),
-    ("ah", Word::Ah),
-    ("ipcomp", Word::IpComp),
-    ("ipsec", Word::Ipsec),
-    ("ike", Word::Ike),
-    ("tcp", Word::Tcp),
-    ("udp", Word::Udp),
-    ("icmp", Word::Icmp),
-    ("icmp6", Word::Icmp6),
-    ("arp", Word::Arp),
-    ("ip", Word::Ip),
-    ("ip6", Word::Ip6),
-    ("gre", Word::Gre),
-];
-
 impl Filter {
     /// Reads an expression. An empty one is `None`: every frame fits.
     ///
     /// # Errors
     /// The first thing that is wrong.
     pub fn parse(text: &str) -> Result<Option<Self>, FilterError> {
-        Self::read(text, &mut Conditions { last: None })
+        Self::parse_arguments(&[text])
+    }
+
+    /// Reads an expression that comes in pieces, as a shell hands it over: the one behind `text` is a text as it is.
+    ///
+    /// # Errors
+    /// The first thing that is wrong; columns are those of the pieces with blanks between them.
+    pub fn parse_arguments(arguments: &[&str]) -> Result<Option<Self>, FilterError> {
+        Self::read(arguments, &mut words::Conditions::default())
     }
 
     /// It, and beside it all that comes from or goes to these ports.
     #[must_use]
     pub fn or_ports(self, ports: &[u16]) -> Self {
-        let with = |filter, port: &u16| Self::Or(Box::new(Self::Is(Test::Port(End::Either, *port))), Box::new(filter));
+        let with =
+            |filter, port: &u16| Self::Or(Box::new(Self::Is(Test::Port(End::Either, *port..=*port))), Box::new(filter));
         ports.iter().fold(self, with)
     }
 
@@ -159,12 +166,30 @@ impl Test {
             Self::Net(end, prefix) => {
                 headers.filter_map(addresses).any(|addresses| end.find(addresses, |address| prefix.contains(address)))
             }
-            Self::Port(end, port) => {
-                headers.filter_map(Header::ports).any(|ports| end.find(ports, |other| other == port))
+            Self::Port(end, ref wanted) => {
+                let mut layers = subject.dissection.layers().iter();
+                let is_wanted = |ports| end.find(ports, |port| wanted.contains(&port));
+                layers.any(|layer| ports(layer, subject.bytes).is_some_and(is_wanted))
             }
-            Self::Proto(protocol) => headers.any(|header| match header {
-                Header::Ipv4(ip) => ip.protocol == protocol,
-                Header::Ipv6(ip) => ip.next_header == protocol,
+            Self::Proto(version, protocol) => headers.any(|header| match header {
+                Header::Ipv4(ip) => version != Some(Word::Ip6) && ip.protocol == protocol,
+                Header::Ipv6(ip) => version != Some(Word::Ip) && ip.next_header == protocol,
+                _ => false,
+            }),
+            Self::Ether(end, wanted) => headers.any(|header| match header {
+                Header::Ethernet(ether) => end.find((ether.source, ether.destination), |address| address == wanted),
+                _ => false,
+            }),
+            Self::Broadcast => headers.any(|header| match header {
+                Header::Ethernet(ether) => ether.destination.is_broadcast(),
+                Header::Cooked(Cooked { packet_type, .. }) => *packet_type == PACKET_BROADCAST,
+                _ => false,
+            }),
+            Self::Multicast => headers.any(|header| match header {
+                Header::Ethernet(ether) => ether.destination.is_multicast() || ether.destination.is_broadcast(),
+                Header::Cooked(Cooked { packet_type, .. }) => {
+                    [PACKET_BROADCAST, PACKET_MULTICAST].contains(packet_type)
+                }
                 _ => false,
             }),
             Self::Spi(spi) => subject.dissection.ipsec().any(|header| header.spi == spi),
@@ -190,7 +215,26 @@ impl Test {
 
 /// Whether some bytes stand among others.
 pub fn contains(bytes: &[u8], part: &[u8]) -> bool {
-    part.is_empty() || bytes.windows(part.len()).any(|window| window == part)
+    part.is_empty() || places_of(bytes, part).next().is_some()
+}
+
+/// Where some bytes stand among others; what is empty stands nowhere.
+pub fn places_of(bytes: &[u8], part: &[u8]) -> impl Iterator<Item = Range<usize>> {
+    let windows = bytes.windows(part.len().max(1)).enumerate();
+    windows.filter(move |(_, window)| *window == part).map(move |(at, _)| at..at + part.len())
+}
+
+/// `include/uapi/linux/if_packet.h`.
+const PACKET_BROADCAST: u16 = 1;
+const PACKET_MULTICAST: u16 = 2;
+
+/// Source and destination port. SCTP (RFC 9260 section 3.1) is not taken apart, but it begins with them.
+fn ports(layer: &Layer, bytes: &[u8]) -> Option<(u16, u16)> {
+    if !matches!(layer.header, Header::Opaque(Protocol::OtherAboveIp(UpperProtocol::SCTP))) {
+        return layer.header.ports();
+    }
+    let (source, rest) = bytes.get(layer.range.clone())?.split_first_chunk()?;
+    Some((u16::from_be_bytes(*source), u16::from_be_bytes(*rest.first_chunk()?)))
 }
 
 fn addresses(header: &Header) -> Option<(IpAddr, IpAddr)> {
@@ -210,6 +254,11 @@ impl Word {
             Self::Ike => matches!(header, Header::Ike(_)),
             Self::Tcp => matches!(header, Header::Tcp(_)),
             Self::Udp => matches!(header, Header::Udp(_)),
+            Self::Sctp => matches!(
+                header,
+                Header::Opaque(Protocol::OtherAboveIp(UpperProtocol::SCTP))
+                    | Header::FragmentTail(Protocol::OtherAboveIp(UpperProtocol::SCTP))
+            ),
             Self::Icmp => matches!(header, Header::Icmp(_)),
             Self::Icmp6 => matches!(header, Header::Icmpv6(_)),
             Self::Arp => matches!(header, Header::Arp(_)),
@@ -217,126 +266,6 @@ impl Word {
             Self::Ip6 => matches!(header, Header::Ipv6(_)),
             Self::Gre => matches!(header, Header::Gre(_)),
         }
-    }
-}
-
-fn verdicts() -> String {
-    let words: Vec<&str> = VERDICTS.iter().map(|(word, _)| *word).collect();
-    format!("one of {}", words.join(", "))
-}
-
-/// What stands before a value.
-#[derive(Clone, Copy)]
-struct Qualifier {
-    end: End,
-    what: What,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum What {
-    Host,
-    Net,
-    Port,
-}
-
-struct Conditions {
-    /// The words before the last value, for `port 80 or 443`.
-    last: Option<Qualifier>,
-}
-
-impl Language for Conditions {
-    type Test = Test;
-
-    fn condition(&mut self, words: &mut Words<'_>) -> Result<Filter, FilterError> {
-        let Some(word) = words.peek() else {
-            return Err(words.expected("a condition, as esp, host 10.9.0.2, port 500 or spi 0x1001"));
-        };
-        if let Some((_, protocol)) = WORDS.iter().find(|(name, _)| *name == word) {
-            words.advance();
-            let filter = Filter::Is(Test::Has(*protocol));
-            // `not udp port 53` means not (udp port 53): the words belong together.
-            let more =
-                words.peek().is_some_and(|next| matches!(next, "src" | "dst" | "host" | "peer" | "net" | "port"));
-            return if more { Ok(Filter::And(Box::new(filter), Box::new(self.address(words)?))) } else { Ok(filter) };
-        }
-        let test = match word {
-            "in" | "inbound" => Test::Went(Direction::In),
-            "out" | "outbound" => Test::Went(Direction::Out),
-            "fragment" | "fragments" => Test::Fragment,
-            "less" => Test::Less(words.argument("a number of bytes", |text| text.parse().ok())?),
-            "greater" => Test::Greater(words.argument("a number of bytes", |text| text.parse().ok())?),
-            "spi" => Test::Spi(words.argument("an SPI, as 0x1001 or 4097", |text| text.parse().ok())?),
-            "verdict" => Test::Verdict(words.argument(&verdicts(), |text| {
-                VERDICTS.iter().find(|(word, _)| *word == text).map(|(_, verdict)| *verdict)
-            })?),
-            "text" => Test::Text(words.argument("a text in \"quotes\"", |text| {
-                text.strip_prefix('"')?.strip_suffix('"').filter(|text| !text.is_empty()).map(Into::into)
-            })?),
-            "proto" => Test::Proto(words.argument("a protocol's name or number", UpperProtocol::parse)?),
-            "vlan" => {
-                let id = words.peek_behind().and_then(|word| word.parse().ok());
-                if id.is_some() {
-                    words.advance();
-                }
-                Test::Vlan(id)
-            }
-            _ => return self.address(words),
-        };
-        words.advance();
-        Ok(Filter::Is(test))
-    }
-}
-
-impl Conditions {
-    fn address(&mut self, words: &mut Words<'_>) -> Result<Filter, FilterError> {
-        let end = if words.take(&["src"]) {
-            Some(End::Source)
-        } else if words.take(&["dst"]) {
-            Some(End::Destination)
-        } else {
-            None
-        };
-        let what = if words.take(&["host", "peer"]) {
-            Some(What::Host)
-        } else if words.take(&["net"]) {
-            Some(What::Net)
-        } else if words.take(&["port"]) {
-            Some(What::Port)
-        } else {
-            None
-        };
-        let (bare, end) = (end.is_none() && what.is_none(), end.unwrap_or_default());
-        let qualifier = match (what, self.last) {
-            (Some(what), _) => Qualifier { end, what },
-            (None, Some(last)) if bare => last,
-            (None, _) => Qualifier { end, what: What::Host },
-        };
-        let test = words.peek().and_then(|word| value(word, qualifier, what.is_none()));
-        let test = test.ok_or_else(|| {
-            words.expected(match qualifier.what {
-                _ if bare => "a condition, as esp, host 10.9.0.2, port 500 or spi 0x1001",
-                What::Host => "an IPv4 or IPv6 address",
-                What::Net => "a prefix, as 10.9.0.0/24",
-                What::Port => "a port from 0 to 65535",
-            })
-        })?;
-        words.advance();
-        self.last = Some(qualifier);
-        Ok(Filter::Is(test))
-    }
-}
-
-fn value(word: &str, Qualifier { end, what }: Qualifier, unsaid: bool) -> Option<Test> {
-    let host = || word.parse().ok().map(|address| Test::Net(end, Prefix::host(address)));
-    let net = || word.parse().ok().map(|prefix| Test::Net(end, prefix));
-    let port = || word.parse().ok().map(|port| Test::Port(end, port));
-    match what {
-        What::Port if unsaid => port().or_else(host).or_else(net),
-        What::Port => port(),
-        // `10.9.0.0/24` without a word before it can only be a net.
-        What::Host | What::Net if unsaid => host().or_else(net),
-        What::Host => host(),
-        What::Net => net(),
     }
 }
 

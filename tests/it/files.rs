@@ -58,6 +58,30 @@ fn a_filter_may_look_inside() {
 }
 
 #[test]
+fn options_may_stand_behind_the_filter_and_a_shells_pieces_are_kept() {
+    let (file, keys) = (vector("linux-all.pcap"), vector("linux-all.sas"));
+    let output = packets(&["text", "hello world", "and", "esp", "--json", "-c", "3", "-r", &file, "--keys", &keys]);
+    assert_eq!((lines(&output).len(), output.status.success()), (3, true), "{output:?}");
+    let none = packets(&["-r", &file, "-c", "0"]);
+    assert!(!none.status.success() && none.stdout.is_empty(), "{none:?}");
+}
+
+#[test]
+fn a_file_may_come_through_a_pipe() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_espial"));
+    command.args(["packets", "-r", "-", "--json"]);
+    let output = command.stdin(fs::File::open(vector("gcm128-16.pcap")).unwrap()).output().unwrap();
+    assert_eq!(lines(&output), lines(&packets(&["-r", &vector("gcm128-16.pcap"), "--json"])));
+    command.stdin(fs::File::open(vector("esp_sa")).unwrap());
+    let output = command.output().unwrap();
+    assert_eq!(
+        output.stderr,
+        b"espial: standard input: this is neither a pcap nor a pcapng file (behind frame 0, at byte 0)\n",
+        "{output:?}"
+    );
+}
+
+#[test]
 fn what_is_recorded_holds_verdicts_and_no_keys_and_is_its_owners_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("record.pcapng");

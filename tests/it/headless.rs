@@ -5,12 +5,14 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use espial::cli::{apply, policy, sa};
-use espial::dialect::setkey;
+use espial::dialect::setkey::{self, NoNames, Reading};
 use espial::kernel::{Cause, Kernel, Operation, ScriptedKernel};
 
 use crate::console::{KEY_HEX, START, busy_kernel};
 
 const ARTICLE: &str = include_str!("../data/article-gouda.conf");
+
+const READING: Reading<'_> = Reading { names: &NoNames, forward_twins: true };
 
 #[derive(Parser)]
 struct Line<T: clap::Args> {
@@ -98,8 +100,17 @@ fn json_is_json_with_a_schema() {
 fn what_setkey_prints_loads_again() {
     let text = sas("--setkey --show-keys") + &policies("--setkey");
     let script = setkey::parse(&text).unwrap_or_else(|errors| panic!("{}", errors[0].render("x", &text)));
-    // Four SAs of the article and one with sha256 at 128 bits that setkey cannot say; policies without their twin.
-    assert_eq!(script.statements.len(), 4 + 4, "{text}");
+    // Four SAs of the article and one with sha256 at 128 bits that setkey cannot say; all policies but a socket's.
+    assert_eq!(script.statements.len(), 4 + 5, "{text}");
+    // One of direction in has none for packets passed on beside it: it is said how to load that.
+    assert!(text.contains("# to be loaded with espial apply --no-forward, or setkey -k"), "{text}");
+    let mut kernel = ScriptedKernel::at(START);
+    applied(ARTICLE, Some(&mut kernel));
+    let mut out = Vec::new();
+    policy::print(&arguments("--setkey"), &mut kernel, START, &mut out).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    // setkey makes the third by itself.
+    assert_eq!((text.lines().count(), text.contains("fwd")), (2, false), "{text}");
 }
 
 /// Applies a script: the status, what was printed, what was complained about.
@@ -109,7 +120,7 @@ fn applied(source: &str, kernel: Option<&mut ScriptedKernel>) -> (ExitCode, Stri
         Some(kernel) => apply::Way::Do(kernel),
         None => apply::Way::Say(None),
     };
-    let status = apply::apply("x.conf", source, way, &mut out, &mut complaints).unwrap();
+    let status = apply::apply("x.conf", source, READING, way, &mut out, &mut complaints).unwrap();
     (status, String::from_utf8(out).unwrap(), String::from_utf8(complaints).unwrap())
 }
 
@@ -138,7 +149,7 @@ fn a_dry_run_beside_a_kernel_says_what_would_come_go_and_stay() {
     let mut kernel = busy();
     let mut out = Vec::new();
     let way = apply::Way::Say(Some(&mut kernel));
-    let status = apply::apply("x.conf", ARTICLE, way, &mut out, &mut Vec::new()).unwrap();
+    let status = apply::apply("x.conf", ARTICLE, READING, way, &mut out, &mut Vec::new()).unwrap();
     assert_eq!(status, ExitCode::SUCCESS);
     let out = String::from_utf8(out).unwrap();
     insta::assert_snapshot!("apply_compared", out);
@@ -184,4 +195,33 @@ fn a_refusal_says_which_statement_and_leaves_nothing_done() {
     assert!(complaints.contains("listing SAs: this needs the capability CAP_NET_ADMIN (EPERM)"), "{complaints}");
     assert!(complaints.ends_with("espial: nothing of x.conf has been applied\n"));
     assert!(!kernel.done().contains(&Operation::FlushSas(espial::model::IpsecProtocol::Any)));
+}
+
+#[test]
+fn a_reserved_spi_that_went_its_way_does_not_stand_against_taking_back() {
+    let mut kernel = ScriptedKernel::at(START);
+    let keys = "-E aes-cbc 0x00112233445566778899aabbccddeeff -A hmac-sha1 0x0102030405060708090a0b0c0d0e0f1011121314";
+    let source = format!(
+        "getspi 10.9.0.1 10.9.0.2 esp 0x1001;\nupdate 10.9.0.1 10.9.0.2 esp 0x1001 {keys};\n\
+         getspi 10.9.0.1 10.9.0.2 esp 0x1002;\nflush;\ndelete 10.9.0.1 10.9.0.2 esp 0x1003;\n"
+    );
+    let (status, out, complaints) = applied(&source, Some(&mut kernel));
+    assert_eq!((status, out.lines().count()), (ExitCode::FAILURE, 2), "{out}");
+    assert!(complaints.ends_with("espial: nothing of x.conf has been applied\n"), "{complaints}");
+    assert!(kernel.sas().unwrap().is_empty());
+}
+
+#[test]
+fn a_dry_run_without_a_kernel_says_every_deed() {
+    let keys = "-E aes-cbc 0x00112233445566778899aabbccddeeff -A hmac-sha1 0x0102030405060708090a0b0c0d0e0f1011121314";
+    let source = format!(
+        "flush; flush esp; dump; dump ah; get 10.9.0.1 10.9.0.2 esp 0x1001; delete 10.9.0.1 10.9.0.2 esp 0x1001;\n\
+         deleteall 10.9.0.1 10.9.0.2; getspi 10.9.0.1 10.9.0.2 esp 0; getspi 10.9.0.1 10.9.0.2 esp 0x1001;\n\
+         update 10.9.0.1 10.9.0.2[4501] esp-udp 0x1001 {keys};\n\
+         spdflush; spddump; spdadd 10.1.0.0/24 10.2.0.0/24 icmp 8,0 -P in none;\n\
+         spdupdate 10.1.0.0/24 10.2.0.0/24 any -P out discard; spddelete 10.1.0.0/24 10.2.0.0/24 any -P in;\n"
+    );
+    let (status, out, complaints) = applied(&source, None);
+    assert_eq!(status, ExitCode::SUCCESS, "{complaints}");
+    insta::assert_snapshot!("apply_dry_run_of_every_deed", out);
 }

@@ -5,6 +5,7 @@ mod console;
 mod crypto;
 mod evidence;
 mod files;
+mod filled;
 mod headless;
 mod keys;
 mod setkey;

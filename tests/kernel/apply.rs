@@ -11,6 +11,12 @@ pub const TESTS: &[Test] = &[
     ("a_script_that_is_refused_leaves_everything_and_the_traffic_goes_on", refused),
     ("a_dry_run_compares_with_the_kernel_and_changes_nothing", dry_run),
     ("what_ip_takes_from_a_batch_is_taken_the_same_by_apply", like_ip),
+    ("a_script_of_every_statement_leaves_what_setkey_left", like_setkey),
+    ("what_is_printed_for_setkey_makes_the_same_again", printed_and_read),
+    ("an_update_gives_keys_to_a_reserved_spi_and_lifetimes_to_an_sa", updates),
+    ("a_refusal_takes_back_all_that_was_done_before_it", taken_back),
+    ("policies_with_labels_come_and_go_as_others_do", labels),
+    ("policies_passed_on_and_names_are_as_they_are_asked_for", choices),
 ];
 
 const ESPIAL: &str = env!("CARGO_BIN_EXE_espial");
@@ -133,4 +139,176 @@ fn like_ip() {
     let output = feed(ESPIAL, &["apply", "-"], &printed);
     assert!(output.status.success(), "{}\n{printed}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(sorted(), before);
+}
+
+/// Applies a script with these options: the status, what was said, what was complained about.
+fn apply(options: &[&str], script: &str) -> (Option<i32>, String, String) {
+    let output = feed(ESPIAL, &[&["apply"], options, &["-"]].concat(), script);
+    (output.status.code(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+}
+
+/// What `ip` listed, a text for each SA or policy in an order of its own. Sequence numbers and the kernel's own numbers
+/// of policies are left out.
+fn objects(listing: &str) -> Vec<String> {
+    let mut objects: Vec<String> = Vec::new();
+    for line in listing.lines().filter(|line| !line.trim_start().starts_with("anti-replay")) {
+        if line.starts_with("src ") {
+            objects.push(String::new());
+        }
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let object = objects.last_mut().unwrap();
+        *object = format!("{object} {}", words.join(" "));
+    }
+    objects.sort();
+    objects
+}
+
+/// What `ip` lists of both databases.
+fn databases() -> [Vec<String>; 2] {
+    ["state", "policy"].map(|what| objects(&String::from_utf8(run("ip", ["xfrm", what]).stdout).unwrap()))
+}
+
+/// A script of all that the real setkey has leaves behind what the real one left.
+fn like_setkey() {
+    let (status, out, complaints) = apply(&[], include_str!("../data/setkey/statements.conf"));
+    assert_eq!(status, Some(0), "{complaints}");
+    assert!(complaints.lines().all(|line| line.contains(": warning: ")), "{complaints}");
+    let [sas, policies] = databases();
+    assert_eq!(sas, objects(include_str!("../data/setkey/statements.state")));
+    assert_eq!(policies, objects(include_str!("../data/setkey/statements.policy")));
+    // getspi, getspi, get, dump, spddump; none of it shows a key.
+    let lines = |part: &str| out.lines().filter(|line| line.contains(part)).count();
+    assert_eq!((lines(" is reserved: "), lines("Encryption"), lines("Priority")), (2, 2, 1), "{out}");
+    assert!(out.contains("SPI 0x00003001 (12289) is reserved: esp 0x00003001 to 10.9.0.2\n"), "{out}");
+    let looked_at = out.lines().position(|line| line.contains("0x00004001")).unwrap();
+    let listed = out.lines().skip(looked_at + 1).collect::<Vec<_>>().join("\n");
+    assert!(!listed.contains("0x00004001") && !listed.contains("0x000003e8"), "deleted before, and no ESP:\n{out}");
+    assert!(listed.contains("0x00002001") && !out.contains("3132333435"), "{out}");
+    // A preview of it says the same.
+    let (_, said, _) = apply(&["--dry-run"], include_str!("../data/setkey/statements.conf"));
+    assert!(said.ends_with("0 added, 0 removed, 0 changed, 28 unchanged; nothing has been done\n"), "{said}");
+}
+
+/// What espial prints of all that makes it again.
+fn printed_and_read() {
+    assert_eq!(apply(&[], include_str!("../data/setkey/statements.conf")).0, Some(0));
+    let reserved = |sas: &mut Vec<String>| sas.retain(|sa| !sa.contains("0x0000300"));
+    let [mut sas, policies] = databases();
+    reserved(&mut sas);
+    let printed =
+        crate::world::espial(&["sa", "--setkey", "--show-keys"]) + &crate::world::espial(&["policy", "--setkey"]);
+    let said: Vec<&str> = printed.lines().filter(|line| line.starts_with('#')).collect();
+    assert!(said.iter().all(|line| line.contains("reserves its SPI")) && said.len() == 2, "{printed}");
+    crate::world::reset();
+    let (status, _, complaints) = apply(&[], &printed);
+    assert_eq!(status, Some(0), "{complaints}\n{printed}");
+    assert_eq!(databases(), [sas, policies]);
+}
+
+/// The statement that the real setkey has in its manual only: for a reserved SPI it gives the keys, for an SA that is
+/// there other lifetimes, and more the kernel would not do.
+fn updates() {
+    let keys = "-E aes-cbc 0x00112233445566778899aabbccddeeff -A hmac-sha1 0x000102030405060708090a0b0c0d0e0f10111213";
+    let (status, out, complaints) = apply(
+        &[],
+        &format!(
+            "getspi 10.9.0.1 10.9.0.2 esp 0x3001; update 10.9.0.1 10.9.0.2 esp 0x3001 -lh 600 {keys}; get 10.9.0.1 10.9.0.2 esp 0x3001;"
+        ),
+    );
+    assert_eq!(status, Some(0), "{complaints}");
+    assert!(out.contains("is reserved: ") && out.contains("aes-cbc-128"), "{out}");
+    let hard = || kernel().sas().unwrap()[0].limits.since_added_secs.hard;
+    assert_eq!(hard(), Some(600));
+    let (status, _, complaints) = apply(&[], &format!("update 10.9.0.1 10.9.0.2 esp 0x3001 -lh 900 {keys};"));
+    assert_eq!((status, hard()), (Some(0), Some(900)), "{complaints}");
+    let (status, _, complaints) = apply(&[], &format!("update 10.9.0.1 10.9.0.2 esp 0x3001 -u 7 -lh 60 {keys};"));
+    assert_eq!((status, hard()), (Some(1), Some(900)));
+    assert!(complaints.contains("would keep its reqid: delete it and add it"), "{complaints}");
+    let (status, out, _) = apply(&[], "getspi 10.9.0.1 10.9.0.2 esp 0;");
+    assert!(status == Some(0) && out.starts_with("SPI 0x0"), "{out}");
+}
+
+/// All that a script does before a refusal is taken back, whatever it is.
+fn taken_back() {
+    let key = "0x000102030405060708090a0b0c0d0e0f10111213";
+    let before = format!(
+        "add 10.9.0.1 10.9.0.2 ah 0x1001 -lh 7200 -A hmac-sha1 {key};\n\
+         add 10.9.0.1 10.9.0.2 ah 0x1002 -u 3 -A hmac-sha1 {key};\n\
+         add 10.9.0.1 10.9.0.2 esp 0x1003 -E null -A hmac-sha1 {key};\n\
+         spdadd 10.1.0.0/24 10.2.0.0/24 any -P in ipsec esp/tunnel/10.9.0.1-10.9.0.2/unique:5;\n\
+         spdadd 10.1.0.0/24 10.3.0.0/24 any -P out none;\n"
+    );
+    let (status, _, complaints) = apply(&[], &before);
+    assert_eq!(status, Some(0), "{complaints}");
+    let databases_before = databases();
+    let script = format!(
+        "add 10.9.0.1 10.9.0.9 ah 0x2001 -A hmac-sha1 {key};\n\
+         delete 10.9.0.1 10.9.0.2 ah 0x1002;\n\
+         update 10.9.0.1 10.9.0.2 ah 0x1001 -lh 60 -A hmac-sha1 {key};\n\
+         getspi 10.9.0.1 10.9.0.2 esp 0x5001;\n\
+         deleteall 10.9.0.1 10.9.0.2 esp;\n\
+         spdadd 10.1.0.0/24 10.4.0.0/24 any -P in none;\n\
+         spdadd 10.1.0.0/24 10.4.0.0/24 any -ctx 1 1 \"a:b\" -P out none;\n\
+         spdupdate 10.1.0.0/24 10.3.0.0/24 any -P out prio 7 discard;\n\
+         spdupdate 10.1.0.0/24 10.5.0.0/24 any -P in discard;\n\
+         spddelete 10.1.0.0/24 10.2.0.0/24 any -P in;\n\
+         flush;\n\
+         spdflush;\n\
+         spdadd 10.1.0.0/24 10.6.0.0/24 any -P fwd none;\n\
+         delete 10.9.0.1 10.9.0.9 ah 0x2001;\n"
+    );
+    let (status, _, complaints) = apply(&[], &script);
+    assert_eq!(status, Some(1));
+    assert!(
+        complaints.contains("standard input:14:1: deleting SA ah 0x00002001 to 10.9.0.9: there is no such SA (ESRCH)"),
+        "{complaints}"
+    );
+    assert!(complaints.ends_with("espial: nothing of standard input has been applied\n"), "{complaints}");
+    assert_eq!(databases(), databases_before);
+    assert_eq!(kernel().sas().unwrap().iter().filter(|sa| sa.limits.since_added_secs.hard == Some(7200)).count(), 1);
+}
+
+/// With a label or without one, a policy that was made goes again; without a flush, which takes both alike.
+fn labels() {
+    let script = "spdadd 10.1.0.0/24 10.4.0.0/24 any -P out none;\n\
+                  spdadd 10.1.0.0/24 10.5.0.0/24 any -ctx 1 1 \"a:b\" -P out discard;\n\
+                  spdupdate 10.1.0.0/24 10.6.0.0/24 any -ctx 1 1 \"a:b\" -P out discard;\n";
+    let (status, _, complaints) = apply(&[], &format!("{script}spddelete 10.7.0.0/24 10.8.0.0/24 any -P out;\n"));
+    assert_eq!(status, Some(1), "{complaints}");
+    assert!(complaints.ends_with("espial: nothing of standard input has been applied\n"), "{complaints}");
+    assert_eq!(databases()[1], [""; 0]);
+    // What is kept of the label is printed, and read again as the same.
+    assert_eq!(apply(&[], script).0, Some(0));
+    let listed = databases();
+    let printed = crate::world::espial(&["policy", "--setkey"]);
+    assert_eq!(printed.contains("-ctx 1 1 \"a:b\""), listed[1].join(" ").contains("security context a:b"), "{printed}");
+    crate::world::reset();
+    assert_eq!(apply(&[], &printed).0, Some(0));
+    assert_eq!(databases(), listed);
+}
+
+/// Policies for packets passed on, and names of hosts.
+fn choices() {
+    let add = "spdadd 10.1.0.0/24 10.2.0.0/24 any -P in none;";
+    let directions = || {
+        let mut all: Vec<String> =
+            kernel().policies().unwrap().iter().map(|policy| policy.direction.to_string()).collect();
+        all.sort();
+        all
+    };
+    assert_eq!((apply(&["--no-forward"], add).0, directions()), (Some(0), vec!["in".to_owned()]));
+    let printed = crate::world::espial(&["policy", "--setkey"]);
+    assert!(printed.starts_with("# to be loaded with espial apply --no-forward"), "{printed}");
+    // Its twin is not there, and nobody minds.
+    let delete = add.replace("spdadd", "spddelete");
+    assert_eq!((apply(&[], &delete).0, directions()), (Some(0), vec![]));
+    let (_, said, _) = apply(&["--dry-run"], add);
+    assert!(said.contains("+ policy fwd 10.1.0.0/24 10.2.0.0/24\n"), "{said}");
+    assert_eq!((apply(&[], add).0, directions()), (Some(0), vec!["fwd".to_owned(), "in".to_owned()]));
+    assert_eq!((apply(&[], &delete).0, directions()), (Some(0), vec![]));
+    let (status, _, complaints) = apply(&[], "add -4 localhost 10.9.0.2 esp 0x7001 -E null -A null;");
+    assert_eq!(status, Some(0), "{complaints}");
+    assert_eq!(kernel().sas().unwrap()[0].source.to_string(), "127.0.0.1");
+    let (status, _, complaints) = apply(&[], "flush; add -4n localhost 10.9.0.2 esp 0x7001 -E null -A null;");
+    assert_eq!((status, kernel().sas().unwrap().len()), (Some(1), 1), "{complaints}");
 }

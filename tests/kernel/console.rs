@@ -1,14 +1,19 @@
 //! The console itself, in a terminal inside the lab.
 
+use espial::kernel::together;
+use espial::lab::Profile;
+
 use crate::Test;
 use crate::session::Session;
-use crate::world::{feed, ip};
+use crate::world::{feed, ip, kernel, on_reblochon, reset};
 
 pub const TESTS: &[Test] = &[
     ("an_aes_gcm_sa_is_added_by_form_seen_by_ip_deleted_and_flushed", add_delete_flush),
     ("a_policy_is_added_by_form_refused_twice_deleted_and_flushed", policies),
     ("read_only_on_another_host_changes_nothing", read_only_elsewhere),
     ("packets_are_tied_to_their_sas", packets),
+    ("hello_world_is_read_decrypted_and_not_on_the_wire_under_every_profile", hello),
+    ("a_check_from_the_console_sends_a_probe_and_finds_it_inside", check),
     ("without_capabilities_it_opens_and_says_what_is_missing", without_capabilities),
 ];
 
@@ -71,6 +76,69 @@ fn packets() {
     must(session.sees("with: esp and in"));
     session.press("q");
     session.press("q");
+    session.ends(0).unwrap();
+}
+
+/// Protects the hosts as the lab does it at its start.
+fn install(profile: Profile) {
+    let [gouda, reblochon] = profile.contents().unwrap();
+    together::add(&mut kernel(), &gouda).unwrap();
+    on_reblochon(|| together::add(&mut kernel(), &reblochon)).unwrap();
+}
+
+/// The characters of one of the two columns of bytes: that below this head.
+fn column(screen: &str, head: &str) -> String {
+    let mut lines = screen.lines().skip_while(|line| !line.contains("on the wire"));
+    let heads = lines.next().unwrap();
+    let (left, right) = (heads.find("on the wire").unwrap(), heads.find("decrypted").unwrap());
+    let in_a_row = (right - left - 6) / 4;
+    let start = heads.find(head).unwrap();
+    let is_hex = |offset: &String| offset.len() == 4 && offset.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let row = |line: &str| {
+        let cells: Vec<char> = line.chars().skip(start).collect();
+        let offset: String = cells.iter().take(4).collect();
+        is_hex(&offset).then(|| cells.into_iter().skip(5 + 3 * in_a_row).take(in_a_row).collect::<String>())
+    };
+    lines.map_while(row).collect()
+}
+
+fn hello() {
+    for profile in [Profile::Gcm, Profile::Tunnel, Profile::Article] {
+        reset();
+        install(profile);
+        let mut session = Session::espial();
+        must(session.sees("1 of "));
+        session.resize(50, 160);
+        session.press("3/esp and text \"hello world\"\r");
+        // The title is written before the rows below it.
+        must(session.until("a packet that fits", |screen| {
+            let text = screen.contents();
+            text.contains("with: esp and text \"hello world\"") && !text.contains("Packets 0 of")
+        }));
+        session.press("\r");
+        // The last line is written last.
+        must(session.sees("Tab layer"));
+        let screen = session.contents();
+        let (wire, inside) = (column(&screen, "on the wire"), column(&screen, "decrypted"));
+        assert!(inside.contains("hello world"), "{profile:?}: {inside:?}\n{screen}");
+        assert!(wire.len() > inside.len() && !wire.contains("hello"), "{profile:?}: {wire:?}");
+        session.press("\x03");
+        session.ends(0).unwrap();
+    }
+}
+
+fn check() {
+    install(Profile::Gcm);
+    let mut session = Session::espial();
+    must(session.sees("SAs 2"));
+    session.press("c");
+    must(session.sees("[ Watch ]"));
+    // Two up is what to send, one further up the text.
+    session.press("\x1b[A\x1b[A\x1b[C\x1b[Asent by a check\x13");
+    must(session.sees("ENCRYPTED: "));
+    must(session.sees("The first with the text inside"));
+    must(session.sees("decrypted"));
+    session.press("\x03");
     session.ends(0).unwrap();
 }
 

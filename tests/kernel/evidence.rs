@@ -79,8 +79,12 @@ fn the_articles_packets() {
 }
 
 fn check_answers() {
-    let (status, line) = check(&[REBLOCHON]);
+    let (status, line) = check(&[REBLOCHON, "--text", "hello world"]);
     assert!(status == 1 && line.starts_with("IN CLEAR: "), "{line}");
+    let first = line.split_once("the first: ").unwrap().1;
+    let (time, first) = first.split_once(' ').unwrap();
+    assert!(time.len() == 12 && time.as_bytes()[8] == b'.' && first.starts_with("10.9.0."), "{line}");
+    assert!(first.contains(" > 10.9.0.") && first.contains(" CLEAR "), "{line}");
     apply_the_article();
     let (status, line) = check(&[REBLOCHON, "--text", "hello world"]);
     assert!(status == 0 && line.starts_with("ENCRYPTED: "), "{line}");

@@ -15,6 +15,7 @@ mod apply;
 mod checks;
 mod console;
 mod evidence;
+mod forms;
 mod matrix;
 mod pair;
 mod printed;
@@ -22,6 +23,8 @@ mod reads;
 #[path = "../terminal/session.rs"]
 #[allow(dead_code, reason = "the terminal tests use all of it")]
 mod session;
+#[path = "../../src/dialect/ip_script/tests/specs.rs"]
+mod specs;
 mod verdicts;
 mod wire;
 mod world;
@@ -30,6 +33,8 @@ mod writes;
 use std::process::Command;
 use std::time::Duration;
 
+// What the dice throw is named there as seen from espial itself.
+use espial::model;
 use libtest_mimic::{Arguments, Trial};
 
 type Test = (&'static str, fn());
@@ -53,10 +58,11 @@ fn main() {
     });
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let groups: [(&str, &[Test]); 12] = [
+    let groups: [(&str, &[Test]); 13] = [
         ("writes", writes::TESTS),
         ("checks", checks::TESTS),
         ("reads", reads::TESTS),
+        ("forms", forms::TESTS),
         ("pair", pair::TESTS),
         ("apply", apply::TESTS),
         ("printed", printed::TESTS),

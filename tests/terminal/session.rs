@@ -69,6 +69,12 @@ impl Session {
         self.until(text, |screen| screen.contents().contains(text))
     }
 
+    /// What is on the screen as far as it was taken in.
+    #[allow(dead_code, reason = "the kernel tests use it")]
+    pub fn contents(&self) -> String {
+        self.screen.screen().contents()
+    }
+
     pub fn press(&mut self, keys: &str) {
         self.writer.write_all(keys.as_bytes()).unwrap();
         self.writer.flush().unwrap();

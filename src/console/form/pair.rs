@@ -1,16 +1,16 @@
 //! The form that plans what protects the traffic with another host.
 
+use super::field::{Description, FieldId as F, words};
 use super::reading::{address, if_id, lifetime, mark, number, optional_number};
-use super::{Complaint, Description, FieldId as F, Form, Kind, Made, Plan, shows_more, words};
-use crate::model::check::Severity;
-use crate::model::pair::{PairPlan, Protection, SUITES, Suite};
+use super::{Complaint, Form, Made, Plan};
+use crate::model::pair::{PairPart, PairPlan, Protection, SUITES, Suite};
 use crate::model::{Prefix, ReqId};
 
 /// The form that plans what protects the traffic with another host.
 pub static PLAN: Plan = Plan {
     title: "Protect the traffic with another host",
     button: "Show both halves",
-    fields: FIELDS,
+    fields: &[FIELDS],
     check,
     beside: |_, _, _| Vec::new(),
     make: |form| read(form).0.map(Box::new).map(Made::Pair),
@@ -22,8 +22,12 @@ pub const ONLY_KEYS: &str = "new keys";
 /// The choice that makes a tunnel.
 pub const TUNNEL: &str = "networks behind both";
 /// What protects, by the words on screen.
-const PROTECTIONS: [(&str, Protection); 3] =
-    [("esp", Protection::Esp), ("esp and ah", Protection::EspAh), ("ah", Protection::Ah)];
+const PROTECTIONS: [(&str, Protection); 4] = [
+    ("esp", Protection::Esp),
+    ("esp and ah", Protection::EspAh),
+    ("ah", Protection::Ah),
+    ("ipcomp", Protection::Nothing),
+];
 
 fn tunnels(form: &Form) -> bool {
     form.value(F::Mode) == TUNNEL
@@ -34,130 +38,86 @@ fn makes_policies(form: &Form) -> bool {
 }
 
 static FIELDS: &[Description] = &[
-    Description {
-        id: F::Make,
-        label: "Make",
-        help: "SAs and policies on both hosts; or new keys only: SAs for policies that both have. The old SAs stay until \
-               you delete them.",
-        kind: Kind::Choice(|_| words(&["SAs and policies", ONLY_KEYS])),
-        initial: "SAs and policies",
-        applies: |_| true,
-    },
-    Description {
-        id: F::Source,
-        label: "This host",
-        help: "The address of this host that the other one knows.",
-        kind: Kind::Text,
-        initial: "",
-        applies: |_| true,
-    },
-    Description {
-        id: F::Destination,
-        label: "Other host",
-        help: "The other host's address.",
-        kind: Kind::Text,
-        initial: "",
-        applies: |_| true,
-    },
-    Description {
-        id: F::Mode,
-        label: "Protect",
-        help: "What the two hosts say to one another (transport mode), or what passes between the networks behind them \
-               (tunnel mode).",
-        kind: Kind::Choice(|_| words(&["the two hosts", TUNNEL])),
-        initial: "the two hosts",
-        applies: |_| true,
-    },
-    Description {
-        id: F::OwnNetwork,
-        label: "Network here",
-        help: "The network behind this host, as 10.1.0.0/24.",
-        kind: Kind::Text,
-        initial: "",
-        applies: tunnels,
-    },
-    Description {
-        id: F::FarNetwork,
-        label: "Network there",
-        help: "The network behind the other host, as 10.2.0.0/24.",
-        kind: Kind::Text,
-        initial: "",
-        applies: tunnels,
-    },
-    Description {
-        id: F::Protection,
-        label: "With",
-        help: "esp encrypts and authenticates; ah authenticates the header as well, and encrypts nothing.",
-        kind: Kind::Choice(|_| PROTECTIONS.iter().map(|(word, _)| (*word).to_owned()).collect()),
-        initial: "esp",
-        applies: |_| true,
-    },
-    Description {
-        id: F::Suite,
-        label: "Algorithms",
-        help: "The first is what to take today. aes-256-cbc-sha512 for peers without AES-GCM; 3des-sha1 is what one took \
-               in 2004.",
-        kind: Kind::Choice(|_| SUITES.iter().map(|suite| suite.name.to_owned()).collect()),
-        initial: "aes-256-gcm",
-        applies: |_| true,
-    },
-    Description {
-        id: F::More,
-        label: "More",
-        help: "Compression, lifetime, and what ties this to other rules: most often not needed.",
-        kind: Kind::Choice(|_| words(&["hidden", "shown"])),
-        initial: "hidden",
-        applies: |_| true,
-    },
-    Description {
-        id: F::Compression,
-        label: "Compress first",
-        help: "IPComp: makes packets smaller where that helps. It protects nothing.",
-        kind: Kind::Choice(|_| words(&["no", "yes"])),
-        initial: "no",
-        applies: shows_more,
-    },
-    Description {
-        id: F::Lifetime,
-        label: "Lifetime",
-        help: "How long the SAs live, as 8h or 30d; empty: for ever. Nothing renews them by itself.",
-        kind: Kind::Text,
-        initial: "",
-        applies: shows_more,
-    },
-    Description {
-        id: F::ReqId,
-        label: "Request ID",
-        help: "The number that ties SAs and policies together; empty: one that is free.",
-        kind: Kind::Text,
-        initial: "",
-        applies: |form| shows_more(form) && makes_policies(form),
-    },
-    Description {
-        id: F::Priority,
-        label: "Priority",
-        help: "The policies' place: of those that fit, the kernel takes the lowest number. setkey's is 2147483648.",
-        kind: Kind::Text,
-        initial: "2147483648",
-        applies: |form| shows_more(form) && makes_policies(form),
-    },
-    Description {
-        id: F::Mark,
-        label: "Mark",
-        help: "Only for packets with this mark, on this host: a number, or number/mask.",
-        kind: Kind::Text,
-        initial: "",
-        applies: shows_more,
-    },
-    Description {
-        id: F::IfId,
-        label: "Interface ID",
-        help: "Only for packets through the xfrm interface of this number, on this host.",
-        kind: Kind::Text,
-        initial: "",
-        applies: shows_more,
-    },
+    Description::choice(
+        F::Make,
+        "Make",
+        |_| words(&["SAs and policies", ONLY_KEYS]),
+        "SAs and policies on both hosts; or new keys only: SAs for policies that both have. The old SAs stay until you \
+         delete them.",
+    )
+    .initially("SAs and policies"),
+    Description::text(F::Source, "This host", "The address of this host that the other one knows."),
+    Description::text(F::Destination, "Other host", "The other host's address."),
+    Description::choice(
+        F::Mode,
+        "Protect",
+        |_| words(&["the two hosts", TUNNEL]),
+        "What the two hosts say to one another (transport mode), or what passes between the networks behind them \
+         (tunnel mode).",
+    )
+    .initially("the two hosts"),
+    Description::text(F::OwnNetwork, "Network here", "The network behind this host, as 10.1.0.0/24.").when(tunnels),
+    Description::text(F::FarNetwork, "Network there", "The network behind the other host, as 10.2.0.0/24.")
+        .when(tunnels),
+    Description::choice(
+        F::Protection,
+        "With",
+        |_| PROTECTIONS.iter().map(|(word, _)| (*word).to_owned()).collect(),
+        "esp encrypts and authenticates; ah authenticates the header as well, and encrypts nothing; ipcomp only makes \
+         packets smaller.",
+    )
+    .initially("esp"),
+    Description::choice(
+        F::Suite,
+        "Algorithms",
+        |_| SUITES.iter().map(suite_word).collect(),
+        "The first is what to take today. aes-256-cbc-sha512 for peers without AES-GCM; 3des-sha1 is what one took in \
+         2004.",
+    )
+    .initially("aes-256-gcm")
+    .when(protects),
+    Description::yes_or_no(
+        F::Compression,
+        "Compress first",
+        "IPComp: makes packets smaller where that helps. It protects nothing.",
+    )
+    .when(protects),
+    Description::fold(F::More, "More", "Lifetime, and what ties this to other rules: most often not needed."),
+    Description::text(
+        F::Lifetime,
+        "Lifetime",
+        "How long the SAs live, as 8h or 30d; empty: for ever. Nothing renews them by itself.",
+    )
+    .under(F::More),
+    Description::text(F::ReqId, "ReqID", "The number that ties SAs and policies together; empty: one that is free.")
+        .when(makes_policies)
+        .under(F::More),
+    Description::text(
+        F::Priority,
+        "Priority",
+        "The policies' place: of those that fit, the kernel takes the lowest number. setkey's is 2147483648.",
+    )
+    .initially("2147483648")
+    .when(makes_policies)
+    .under(F::More),
+    Description::text(F::Mark, "Mark", "Only for packets with this mark, on this host: a number, or number/mask.")
+        .under(F::More),
+    Description::text(
+        F::IfId,
+        "Interface ID",
+        "Only for packets through the xfrm interface of this number, on this host.",
+    )
+    .under(F::More),
 ];
+
+/// A suite's name, and that it is weak if it is.
+fn suite_word(suite: &Suite) -> String {
+    if suite.legacy { format!("{} (legacy)", suite.name) } else { suite.name.to_owned() }
+}
+
+fn protects(form: &Form) -> bool {
+    form.value(F::Protection) != "ipcomp"
+}
 
 fn network(form: &Form, field: F, complaints: &mut Vec<Complaint>) -> Option<Prefix> {
     let prefix: Result<Prefix, String> = match form.value(field) {
@@ -180,14 +140,11 @@ fn read(form: &Form) -> (Option<PairPlan>, Vec<Complaint>) {
     if let Some(plan) = &plan {
         let field = |sentence: &str| if sentence.contains("network") { F::FarNetwork } else { F::Destination };
         complaints.extend(plan.problems().into_iter().map(|sentence| Complaint::error(field(&sentence), sentence)));
-        if plan.suite.legacy {
-            let sentence = format!("{} is too weak for today (RFC 8221)", plan.suite.name);
-            complaints.push(Complaint { field: F::Suite, severity: Severity::Warning, sentence });
-        }
-        if plan.protection == Protection::Ah {
-            let sentence = "everybody on the way can read the packets".to_owned();
-            complaints.push(Complaint { field: F::Protection, severity: Severity::Warning, sentence });
-        }
+        let field = |part| match part {
+            PairPart::Suite => F::Suite,
+            PairPart::Protection => F::Protection,
+        };
+        complaints.extend(plan.warnings().into_iter().map(|(part, words)| Complaint::warning(field(part), words)));
     }
     (plan, complaints)
 }
@@ -199,7 +156,7 @@ fn read_plan(form: &Form, complaints: &mut Vec<Complaint>) -> Option<PairPlan> {
     let limits = lifetime(form, complaints);
     let reqid = optional_number(form, F::ReqId, complaints);
     let priority = if form.applies(F::Priority) { number(form, F::Priority, complaints) } else { Some(0) };
-    let mark = mark(form, complaints);
+    let mark = mark(form, F::Mark, complaints);
     let if_id = if_id(form, complaints);
     let mut plan = PairPlan::between(here?, there?);
     plan.networks = match networks {
@@ -207,7 +164,7 @@ fn read_plan(form: &Form, complaints: &mut Vec<Complaint>) -> Option<PairPlan> {
         None => None,
     };
     plan.protection = PROTECTIONS.iter().find(|(word, _)| *word == form.value(F::Protection))?.1;
-    plan.suite = Suite::named(form.value(F::Suite))?;
+    plan.suite = SUITES.iter().find(|suite| suite_word(suite) == form.value(F::Suite))?;
     plan.compress = form.applies(F::Compression) && form.value(F::Compression) == "yes";
     plan.only_keys = !makes_policies(form);
     plan.limits = limits.ok()?;
@@ -227,7 +184,8 @@ fn check(form: &Form) -> Vec<Complaint> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{IfId, LifetimeLimits, Mark, PolicySpec};
+    use crate::model::check::Severity;
+    use crate::model::{IfId, Mark, PolicySpec};
 
     fn filled() -> Form {
         let mut form = Form::new(&PLAN);
@@ -267,9 +225,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_hidden_does_not_count() {
+    fn what_is_folded_away_counts_too() {
         let mut form = filled();
-        form.set(F::More, "shown");
         form.set(F::Mark, "7/0xff");
         form.set(F::Lifetime, "8h");
         form.set(F::IfId, "nothing");
@@ -278,15 +235,12 @@ mod tests {
         let Some(Made::Pair(plan)) = form.made() else { panic!("no plan") };
         assert_eq!((plan.mark, plan.if_id), (Some(Mark { value: 7, mask: 0xff }), Some(IfId(9))));
         assert_eq!(plan.limits.since_added_secs.hard, Some(28800));
-        form.set(F::More, "hidden");
-        let Some(Made::Pair(plan)) = form.made() else { panic!("no plan") };
-        assert_eq!((plan.mark, plan.if_id, plan.limits), (None, None, LifetimeLimits::default()));
     }
 
     #[test]
     fn weak_choices_are_warned_of() {
         let mut form = filled();
-        form.set(F::Suite, "3des-sha1");
+        form.set(F::Suite, "3des-sha1 (legacy)");
         form.set(F::Protection, "ah");
         assert_eq!(
             form.complaints().iter().map(|c| (c.field, c.severity)).collect::<Vec<_>>(),

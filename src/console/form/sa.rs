@@ -2,18 +2,28 @@
 
 use std::net::IpAddr;
 
-use super::reading::{address, if_id, lifetime, mark, number, optional};
-use super::{Complaint, Description, FieldId as F, Form, Kind, Made, Plan, shows_more, words};
+use super::field::FieldId as F;
+use super::reading::{
+    Complaints, MODES, address, flags, if_id, interface, limits, mark, mode, number, optional, optional_number, parsed,
+    protocol, protocol_word, security, selector_rest, set_limits, set_selector_rest, set_some,
+};
+use super::{Complaint, Edited, Form, Made, Plan};
 use crate::console::command::Change;
-use crate::dialect::left_out_of_sa;
 use crate::kernel::KernelError;
 use crate::kernel::together::keeps_numbers;
 use crate::model::check::{self, Problem, SaField, Severity};
-use crate::model::extras::Encapsulation;
+use crate::model::extras::{Encapsulation, ExtraFlags, Iptfs, Offload, SaExtras, SecurityContext};
 use crate::model::secret::KeyTextError;
 use crate::model::{
-    Algorithm, AlgorithmKind, IpsecProtocol, Mode, ReqId, Sa, SaFlags, SaSpec, Sad, Secret, Spd, Spi, Transform,
+    AlgorithmName, Algorithms, IpsecProtocol, Prefix, ReqId, Sa, SaDirection, SaFlags, SaSpec, Sad, Secret, Selector,
+    Spd, Spi, Transform,
 };
+
+mod algorithm;
+mod fields;
+
+use algorithm::{NONE, Offer, chosen_authentication, chosen_cipher};
+use fields::{ENCAPSULATIONS, FIELDS};
 
 /// The form that makes an SA.
 pub static PLAN: Plan = Plan { title: "Add an SA", button: "Add", fields: FIELDS, check, beside, make, blame };
@@ -22,73 +32,65 @@ pub static PLAN: Plan = Plan { title: "Add an SA", button: "Add", fields: FIELDS
 pub static EDIT_PLAN: Plan =
     Plan { title: "Edit an SA", button: "Make it anew", fields: FIELDS, check, beside, make, blame };
 
-/// A form filled in with an SA; `Err` says what of it the form has no field for.
+/// A form filled in with an SA.
 ///
 /// # Errors
-/// When the SA cannot be said with the form's fields.
+/// Why this SA cannot be made anew by anybody.
 pub fn editing(sa: &Sa) -> Result<Form, String> {
-    let no_field = |what: &str| Err(format!("the form has no field for {what}"));
     let mut form = Form::new(&EDIT_PLAN);
-    let protocol = match sa.protocol {
-        _ if sa.is_larval() => return no_field("an SA that waits for its keys"),
-        IpsecProtocol::Esp => "esp",
-        IpsecProtocol::Ah => "ah",
-        IpsecProtocol::Comp => "ipcomp",
-        other => return no_field(&format!("{other} SAs")),
+    let (protocol, mode) = match (protocol_word(sa.protocol), sa.mode) {
+        _ if sa.is_larval() => return Err("this SA waits for its keys: there is nothing of it to edit yet".to_owned()),
+        _ if sa.is_made_by_kernel() => {
+            return Err("the kernel made this SA itself, for the IPComp SA beside it: edit that one".to_owned());
+        }
+        (Some(protocol), mode) if MODES.contains(&mode) => (protocol, mode),
+        _ => return Err("this SA is of a kind that is newer than espial".to_owned()),
     };
-    let mode = match sa.mode {
-        Mode::Transport => "transport",
-        Mode::Tunnel => "tunnel",
-        other => return no_field(&format!("mode {other}")),
-    };
+    form.edited = Some(Edited::Sa(Box::new(sa.clone())));
     form.set(F::Protocol, protocol);
-    form.set(F::Mode, mode);
+    form.set(F::Mode, &mode.to_string());
     form.set(F::Source, &sa.source.to_string());
     form.set(F::Destination, &sa.destination.to_string());
     form.set(F::Spi, &sa.spi.to_string());
     form.set(F::ReqId, &sa.reqid.to_string());
     form.set(F::ReplayWindow, &sa.replay.window.to_string());
-    let algorithms = &sa.algorithms;
-    if let Some(transform) = algorithms.aead.as_ref().or(algorithms.encryption.as_ref()) {
-        let fits = |algorithm: &Algorithm, bits: u16| {
-            algorithm.kernel == transform.name.kernel() && usize::from(bits) == transform.key.bits()
-        };
-        let Some((word, ..)) = encryption_choices().find(|(_, algorithm, bits)| fits(algorithm, *bits)) else {
-            return no_field(&format!("the encryption {}", algorithms.encryption_label()));
-        };
-        form.set(F::Encryption, &word);
-        set_key(&mut form, F::EncryptionKey, &transform.key)?;
-    }
-    form.set(F::Authentication, NONE);
-    if let Some(transform) = &algorithms.authentication {
-        let fits = |algorithm: &Algorithm, bits: u16| {
-            let length = usize::from(algorithm.key_bits.longest());
-            let name = algorithm.kernel == transform.name.kernel();
-            name && u32::from(bits) == transform.icv_bits && length == transform.key.bits()
-        };
-        let Some((word, ..)) = authentication_choices().find(|(_, algorithm, bits)| fits(algorithm, *bits)) else {
-            return no_field(&format!("the authentication {}", algorithms.authentication_label()));
-        };
-        form.set(F::Authentication, &word);
-        set_key(&mut form, F::AuthenticationKey, &transform.key)?;
-    }
+    set_algorithms(&mut form, &sa.algorithms)?;
+    form.set(F::Direction, sa.direction.map_or("any", direction_word));
     form.set(F::LongNumbers, if sa.flags.esn() { "yes" } else { "no" });
-    if let Some(udp) = sa.extras.encapsulation {
-        form.set(F::Encapsulation, &format!("{},{}", udp.source_port, udp.destination_port));
+    form.set(F::Flags, &SaFlags(sa.flags.0 & !SaFlags::ESN).to_string());
+    set_limits(&mut form, &sa.limits);
+    set_some(&mut form, F::Mark, sa.mark);
+    set_some(&mut form, F::IfId, sa.if_id);
+    if let Some(selector) = sa.to_spec().selector {
+        let networks = [(F::InnerSource, selector.source), (F::InnerDestination, selector.destination)];
+        for (field, network) in networks.into_iter().filter(|(_, network)| network.length > 0) {
+            form.set(field, &network.to_string());
+        }
+        set_selector_rest(&mut form, &selector);
     }
-    if let Some(seconds) = sa.limits.since_added_secs.hard {
-        form.set(F::Lifetime, &seconds.to_string());
-    }
-    if let Some(mark) = sa.mark {
-        form.set(F::Mark, &mark.to_string());
-    }
-    if let Some(if_id) = sa.if_id {
-        form.set(F::IfId, &if_id.to_string());
-    }
-    // Nothing of it may count for nothing because it is folded away.
-    form.set(F::More, "shown");
-    form.edited = Some(Box::new(sa.clone()));
+    set_extras(&mut form, &sa.extras);
+    form.unfold_what_is_filled_in();
     Ok(form)
+}
+
+fn direction_word(direction: SaDirection) -> &'static str {
+    if direction == SaDirection::In { "in" } else { "out" }
+}
+
+fn set_algorithms(form: &mut Form, algorithms: &Algorithms) -> Result<(), String> {
+    if let Some(word) = algorithm::cipher_word(form)
+        && let Some(transform) = algorithms.aead.as_ref().or(algorithms.encryption.as_ref())
+    {
+        form.set(F::Encryption, &word);
+        form.set(F::Icv, &transform.icv_bits.to_string());
+        set_key(form, F::EncryptionKey, &transform.key)?;
+    }
+    form.set(F::Authentication, &algorithm::authentication_word_before(form).unwrap_or_else(|| NONE.to_owned()));
+    if let Some(transform) = &algorithms.authentication {
+        set_key(form, F::AuthenticationKey, &transform.key)?;
+    }
+    set_some(form, F::Compression, algorithms.compression.as_ref().map(AlgorithmName::label));
+    Ok(())
 }
 
 fn set_key(form: &mut Form, field: F, key: &Secret) -> Result<(), String> {
@@ -100,258 +102,71 @@ fn set_key(form: &mut Form, field: F, key: &Secret) -> Result<(), String> {
     Ok(())
 }
 
-/// The choice that means no algorithm.
-const NONE: &str = "none";
-
-static FIELDS: &[Description] = &[
-    Description {
-        id: F::Protocol,
-        label: "Protocol",
-        help: "esp encrypts, ah only authenticates (the header too), ipcomp only compresses.",
-        kind: Kind::Choice(|_| words(&["esp", "ah", "ipcomp"])),
-        initial: "esp",
-        applies: |_| true,
-    },
-    Description {
-        id: F::Mode,
-        label: "Mode",
-        help: "transport protects the packets between two hosts, tunnel wraps whole packets between two gateways.",
-        kind: Kind::Choice(|_| words(&["transport", "tunnel"])),
-        initial: "transport",
-        applies: |_| true,
-    },
-    Description {
-        id: F::Source,
-        label: "Source",
-        help: "The address that the protected packets come from.",
-        kind: Kind::Text,
-        initial: "",
-        applies: |_| true,
-    },
-    Description {
-        id: F::Destination,
-        label: "Destination",
-        help: "The address that the protected packets go to.",
-        kind: Kind::Text,
-        initial: "",
-        applies: |_| true,
-    },
-    Description {
-        id: F::Spi,
-        label: "SPI",
-        help: "The SA's number, the same on both hosts: decimal or 0x hex, from 256. Ctrl-G picks a free one.",
-        kind: Kind::Text,
-        initial: "",
-        applies: |_| true,
-    },
-    Description {
-        id: F::Encryption,
-        label: "Encryption",
-        help: "The cipher with its key length in bits; those of the first group authenticate too.",
-        kind: Kind::Choice(|_| encryptions()),
-        initial: "aes-gcm-256",
-        applies: |form| form.value(F::Protocol) == "esp",
-    },
-    Description {
-        id: F::EncryptionKey,
-        label: "Key",
-        help: "0x and hex digits, or text in \"quotes\", salt included. Ctrl-G makes up a random one.",
-        kind: Kind::Key,
-        initial: "",
-        applies: |form| chosen_encryption(form).is_some_and(|(_, bits)| bits > 0),
-    },
-    Description {
-        id: F::Authentication,
-        label: "Authentication",
-        help: "The algorithm that proves origin and integrity, with the length of the proof in bits.",
-        kind: Kind::Choice(authentications),
-        initial: "hmac-sha256-128",
-        applies: needs_authentication,
-    },
-    Description {
-        id: F::AuthenticationKey,
-        label: "Key",
-        help: "0x and hex digits, or text in \"quotes\". Ctrl-G makes up a random one.",
-        kind: Kind::Key,
-        initial: "",
-        applies: |form| {
-            needs_authentication(form)
-                && chosen_authentication(form).is_some_and(|(algorithm, _)| algorithm.key_bits.longest() > 0)
-        },
-    },
-    Description {
-        id: F::Compression,
-        label: "Compression",
-        help: "The only algorithm that Linux has.",
-        kind: Kind::Choice(|_| words(&["deflate"])),
-        initial: "deflate",
-        applies: |form| form.value(F::Protocol) == "ipcomp",
-    },
-    Description {
-        id: F::ReqId,
-        label: "ReqID",
-        help: "A policy's template with the same number uses only such SAs; 0 ties to none.",
-        kind: Kind::Text,
-        initial: "0",
-        applies: |_| true,
-    },
-    Description {
-        id: F::ReplayWindow,
-        label: "Replay window",
-        help: "How many packets back a packet may come late; 0 lets old packets be played again.",
-        kind: Kind::Text,
-        initial: "32",
-        applies: |form| form.value(F::Protocol) != "ipcomp",
-    },
-    Description {
-        id: F::More,
-        label: "More",
-        help: "Long sequence numbers, UDP around ESP, lifetime, mark, xfrm interface: most often not needed.",
-        kind: Kind::Choice(|_| words(&["hidden", "shown"])),
-        initial: "hidden",
-        applies: |_| true,
-    },
-    Description {
-        id: F::LongNumbers,
-        label: "64-bit numbers",
-        help: "Extended sequence numbers (ESN), for fast links. The peer must have them too.",
-        kind: Kind::Choice(|_| words(&["no", "yes"])),
-        initial: "no",
-        applies: |form| shows_more(form) && form.value(F::Protocol) != "ipcomp",
-    },
-    Description {
-        id: F::Encapsulation,
-        label: "UDP around it",
-        help: "Ports as 4500 or 4500,4500 (from, to), where a NAT stands between the hosts; empty: none.",
-        kind: Kind::Text,
-        initial: "",
-        applies: |form| shows_more(form) && form.value(F::Protocol) == "esp",
-    },
-    Description {
-        id: F::Lifetime,
-        label: "Lifetime",
-        help: "How long it lives, as 8h or 30d; empty: for ever. Nothing renews it by itself.",
-        kind: Kind::Text,
-        initial: "",
-        applies: shows_more,
-    },
-    Description {
-        id: F::Mark,
-        label: "Mark",
-        help: "Only for packets with this mark: a number, or number/mask.",
-        kind: Kind::Text,
-        initial: "",
-        applies: shows_more,
-    },
-    Description {
-        id: F::IfId,
-        label: "Interface ID",
-        help: "Only for packets through the xfrm interface of this number.",
-        kind: Kind::Text,
-        initial: "",
-        applies: shows_more,
-    },
-];
-
-/// The key lengths that are offered: all of a list, or 128 bits and the longest of a range, without salts.
-fn offered_lengths(algorithm: &Algorithm) -> Vec<u16> {
-    match algorithm.key_bits {
-        check_range @ crate::model::algorithm::KeyLengths::Range(..) => {
-            let mut lengths = vec![check_range.longest(), 128];
-            lengths.dedup();
-            lengths
-        }
-        crate::model::algorithm::KeyLengths::OneOf(list) => list.iter().rev().copied().collect(),
+fn set_extras(form: &mut Form, extras: &SaExtras) {
+    if let Some(around) = extras.encapsulation {
+        let known = ENCAPSULATIONS.iter().find(|(_, kind)| *kind == around.kind).map(|(word, _)| (*word).to_owned());
+        form.set(F::Encapsulation, &known.unwrap_or_else(|| around.kind.to_string()));
+        form.set(F::EncapsulationPorts, &format!("{},{}", around.source_port, around.destination_port));
+        set_some(form, F::OriginalAddress, Some(around.original).filter(|address| !address.is_unspecified()));
     }
-}
-
-/// Every cipher with every key length that is offered: the word on screen, the algorithm, the key bits with salt.
-fn encryption_choices() -> impl Iterator<Item = (String, &'static Algorithm, u16)> {
-    let all = Algorithm::of_kind(AlgorithmKind::Aead).chain(Algorithm::of_kind(AlgorithmKind::Encryption));
-    all.flat_map(|algorithm| {
-        offered_lengths(algorithm).into_iter().map(move |bits| {
-            let word = if algorithm.key_bits.is_fixed() {
-                algorithm.label.to_owned()
-            } else {
-                format!("{}-{}", algorithm.label, bits.saturating_sub(algorithm.salt_bits))
-            };
-            (word, algorithm, bits)
-        })
-    })
-}
-
-fn encryptions() -> Vec<String> {
-    encryption_choices().map(|(word, ..)| word).collect()
-}
-
-fn chosen_encryption(form: &Form) -> Option<(&'static Algorithm, u16)> {
-    if form.value(F::Protocol) != "esp" {
-        return None;
+    if let Some(offload) = extras.offload {
+        form.set(F::OffloadDevice, &offload.interface.to_string());
+        form.set(F::OffloadPart, if offload.flags & Offload::PACKET == 0 { "crypto" } else { "packet" });
+        form.set(F::OffloadWay, if offload.flags & Offload::INBOUND == 0 { "out" } else { "in" });
     }
-    let chosen = form.value(F::Encryption);
-    encryption_choices().find(|(word, ..)| word == chosen).map(|(_, algorithm, bits)| (algorithm, bits))
+    set_some(form, F::CareOf, extras.care_of);
+    set_some(form, F::OutputMark, extras.output_mark);
+    set_some(form, F::Padding, extras.tfc_padding);
+    set_some(form, F::Keepalive, extras.nat_keepalive_secs);
+    set_some(form, F::MappingThreshold, extras.mapping_threshold_secs);
+    set_some(form, F::ReplayThreshold, extras.replay_threshold);
+    set_some(form, F::TimerThreshold, extras.timer_threshold);
+    set_some(form, F::Cpu, extras.cpu);
+    set_some(form, F::Security, extras.security.as_ref().map(SecurityContext::text));
+    form.set(F::ExtraFlags, &extras.extra_flags.names().collect::<Vec<_>>().join(" "));
+    let iptfs = &extras.iptfs;
+    set_some(form, F::DropTime, iptfs.drop_time_us);
+    set_some(form, F::ReorderWindow, iptfs.reorder_window);
+    form.set(F::DontFragment, if iptfs.dont_fragment { "yes" } else { "no" });
+    set_some(form, F::InitialDelay, iptfs.initial_delay_us);
+    set_some(form, F::LargestQueue, iptfs.largest_queue_bytes);
+    set_some(form, F::PacketSize, iptfs.packet_bytes);
 }
 
-fn authentication_choices() -> impl Iterator<Item = (String, &'static Algorithm, u16)> {
-    Algorithm::of_kind(AlgorithmKind::Authentication).flat_map(|algorithm| {
-        algorithm.icv_bits.iter().map(move |bits| {
-            let word = if *bits == 0 { algorithm.label.to_owned() } else { format!("{}-{bits}", algorithm.label) };
-            (word, algorithm, *bits)
-        })
-    })
-}
-
-fn authentications(form: &Form) -> Vec<String> {
-    let all = authentication_choices();
-    if form.value(F::Protocol) == "ah" {
-        // AH without a proof would be no AH.
-        all.filter(|(_, _, bits)| *bits > 0).map(|(word, ..)| word).collect()
-    } else {
-        all.filter(|(_, _, bits)| *bits > 0).map(|(word, ..)| word).chain([NONE.to_owned()]).collect()
-    }
-}
-
-fn chosen_authentication(form: &Form) -> Option<(&'static Algorithm, u16)> {
-    let chosen = form.value(F::Authentication);
-    authentication_choices().find(|(word, ..)| word == chosen).map(|(_, algorithm, bits)| (algorithm, bits))
-}
-
-fn needs_authentication(form: &Form) -> bool {
-    match form.value(F::Protocol) {
-        "ah" => true,
-        "esp" => chosen_encryption(form).is_some_and(|(algorithm, _)| algorithm.kind == AlgorithmKind::Encryption),
-        _ => false,
-    }
-}
-
-/// The length in bytes of the key that belongs into a field.
+/// The length in bytes of the key that is made up for a field.
 pub fn key_bytes(form: &Form, field: F) -> Option<usize> {
-    let bits = match field {
-        F::EncryptionKey => chosen_encryption(form)?.1,
-        F::AuthenticationKey => chosen_authentication(form)?.0.key_bits.longest(),
+    let offer = match field {
+        F::EncryptionKey => chosen_cipher(form)?,
+        F::AuthenticationKey => chosen_authentication(form)?,
         _ => return None,
     };
-    Some(usize::from(bits) / 8)
+    Some(usize::from(offer.usual_bits) / 8)
 }
 
-fn key_of(form: &Form, field: F, complaints: &mut Vec<Complaint>) -> Option<Secret> {
-    let bytes = key_bytes(form, field)?;
+/// The key in a field; where there is none, zeros have been complained about.
+fn key_of(form: &Form, field: F, offer: &Offer, complaints: &mut Complaints) -> Secret {
     if !form.applies(field) {
-        return Some(Secret::default());
+        return Secret::default();
     }
+    let bits = offer.usual_bits;
+    let nothing = Secret::take(vec![0; usize::from(bits) / 8]);
     let text = form.value(field);
     if text.is_empty() {
-        complaints.push(Complaint::error(field, format!("a key of {} bits is needed: Ctrl-G makes one up", bytes * 8)));
-        return None;
+        complaints.push(Complaint::error(field, format!("a key of {bits} bits is needed: Ctrl-G makes one up")));
+        return nothing;
     }
     let wrong = |error: KeyTextError| complaints.push(Complaint::error(field, error.to_string()));
-    let key = Secret::parse(text).map_err(wrong).ok()?;
-    if key.len() != bytes {
-        let sentence = format!("this key has {} bits, {} are needed", key.bits(), bytes * 8);
+    let Ok(key) = Secret::parse(text).map_err(wrong) else {
+        return nothing;
+    };
+    if let Some(needed) =
+        offer.key_bits.filter(|needed| field == F::EncryptionKey && usize::from(*needed) != key.bits())
+    {
+        let sentence = format!("this key has {} bits, {needed} are needed", key.bits());
         complaints.push(Complaint::error(field, sentence));
-        return None;
+        return nothing;
     }
-    Some(key)
+    key
 }
 
 /// What the form says, if it can be an SA, and everything wrong with it.
@@ -359,20 +174,22 @@ fn read(form: &Form) -> (Option<SaSpec>, Vec<Complaint>) {
     let mut complaints = Vec::new();
     let spec = read_spec(form, &mut complaints);
     let complete = complaints.is_empty();
-    if let Some(before) = form.edited_sa() {
-        let warning = |sentence| Complaint { field: F::Spi, severity: Severity::Warning, sentence };
-        let lost = left_out_of_sa(before);
-        if !lost.is_empty() {
-            complaints.push(warning(format!("this of the SA is lost: {}", lost.join(", "))));
-        }
-        complaints.push(warning(consequence(before, &spec).to_owned()));
+    let mut before = Vec::new();
+    if let Some(sa) = form.edited_sa() {
+        before = check::sa(&sa.to_spec());
+        complaints.push(Complaint::warning(F::Spi, consequence(sa, &spec)));
     }
-    for problem in check::sa(&spec) {
-        let field = field_of(problem.field);
+    for Problem { field, severity, sentence } in check::sa(&spec) {
         // A field that cannot be read was filled in with something harmless: there is no more to say about it.
-        if form.applies(field) && !complaints.iter().any(|complaint| complaint.field == field) {
-            complaints.push(Complaint { field, severity: problem.severity, sentence: problem.sentence });
+        let id = shown_field(form, field);
+        let unread = |c: &Complaint| c.field == id && c.severity == Severity::Error;
+        if !complete && complaints.iter().any(unread) {
+            continue;
         }
+        // What the SA has already can be said to be bad, but it is there.
+        let is_there = before.iter().any(|one| one.sentence == sentence);
+        let severity = if is_there { Severity::Warning } else { severity };
+        complaints.push(Complaint { item: None, field: id, severity, sentence });
     }
     (complete.then_some(spec), complaints)
 }
@@ -387,8 +204,9 @@ fn consequence(before: &Sa, after: &SaSpec) -> &'static str {
     }
 }
 
-/// The SA with something harmless in the place of what is missing, so that all the rest can be checked.
-fn read_spec(form: &Form, complaints: &mut Vec<Complaint>) -> SaSpec {
+/// The SA with something harmless in the place of what is missing, so that all the rest can be checked. What the form
+/// has no field for stays as it was.
+fn read_spec(form: &Form, complaints: &mut Complaints) -> SaSpec {
     let source = address(form, F::Source, complaints);
     let destination = address(form, F::Destination, complaints);
     let somewhere = IpAddr::from([127, 0, 0, 1]);
@@ -396,111 +214,158 @@ fn read_spec(form: &Form, complaints: &mut Vec<Complaint>) -> SaSpec {
         source.or(destination).unwrap_or(somewhere),
         destination.or(source.filter(|address| !address.is_unspecified())).unwrap_or(somewhere),
     );
-    let spi = number(form, F::Spi, complaints).unwrap_or(0x100);
-    let protocol = match form.value(F::Protocol) {
-        "ah" => IpsecProtocol::Ah,
-        "ipcomp" => IpsecProtocol::Comp,
-        _ => IpsecProtocol::Esp,
+    let spi = if form.applies(F::Spi) { number(form, F::Spi, complaints).unwrap_or(0x100) } else { 0 };
+    let mut spec = match form.edited_sa() {
+        Some(before) => before.to_spec(),
+        None => SaSpec::new(source, destination, IpsecProtocol::Esp, Spi(0)),
     };
-    let before = form.edited_sa();
-    let mut spec = SaSpec::new(source, destination, protocol, Spi(spi));
-    if let Some(before) = before {
-        // What the form has no field for stays.
-        let Sa { flags, direction, .. } = before;
-        (spec.flags, spec.direction, spec.selector) = (*flags, *direction, before.to_spec().selector);
-        spec.extras.clone_from(&before.extras);
-    }
-    spec.mode = if form.value(F::Mode) == "tunnel" { Mode::Tunnel } else { Mode::Transport };
+    (spec.source, spec.destination, spec.protocol, spec.spi) = (source, destination, protocol(form), Spi(spi));
+    spec.mode = mode(form);
     spec.reqid = ReqId(number(form, F::ReqId, complaints).unwrap_or(0));
-    if form.applies(F::ReplayWindow) {
-        spec.replay_window = number(form, F::ReplayWindow, complaints).unwrap_or(0);
-    }
-    spec.flags.0 &= !SaFlags::ESN;
-    if form.applies(F::LongNumbers) && form.value(F::LongNumbers) == "yes" {
-        spec.flags.0 |= SaFlags::ESN;
-    }
-    let udp_before = before.and_then(|sa| sa.extras.encapsulation);
-    spec.extras.encapsulation = encapsulation(form, destination, complaints).map(|udp| match udp_before {
-        Some(before) => Encapsulation { kind: before.kind, original: before.original, ..udp },
-        None => udp,
-    });
+    let window = form.applies(F::ReplayWindow).then(|| number(form, F::ReplayWindow, complaints));
+    spec.replay_window = window.flatten().unwrap_or(0);
+    spec.direction = match form.value(F::Direction) {
+        "in" => Some(SaDirection::In),
+        "out" => Some(SaDirection::Out),
+        _ => None,
+    };
+    let esn = form.applies(F::LongNumbers) && form.value(F::LongNumbers) == "yes";
+    let named = flags(form, F::Flags, &SaFlags::NAMES[..7], complaints);
+    spec.flags = SaFlags(u8::try_from(named).unwrap_or(0) | if esn { SaFlags::ESN } else { 0 });
     // What cannot be read has been complained about, and nothing is made.
-    spec.limits = lifetime(form, complaints).unwrap_or_default();
-    if let Some(before) = before.map(|sa| sa.limits) {
-        let seconds = spec.limits.since_added_secs;
-        spec.limits = before;
-        if before.since_added_secs.hard != seconds.hard {
-            spec.limits.since_added_secs = seconds;
-        }
-    }
-    spec.mark = mark(form, complaints).unwrap_or_default();
+    spec.limits = limits(form, complaints);
+    spec.mark = mark(form, F::Mark, complaints).unwrap_or_default();
     spec.if_id = if_id(form, complaints).unwrap_or_default();
-    if let Some((algorithm, _)) = chosen_encryption(form) {
-        let aead_before = before.and_then(|sa| sa.algorithms.aead.as_ref());
-        let same = aead_before.filter(|transform| transform.name.kernel() == algorithm.kernel);
-        let usual = algorithm.icv_bits.first().map_or(0, |bits| u32::from(*bits));
-        let icv_bits = same.map_or(usual, |transform| transform.icv_bits);
-        let transform = Some(transform(form, F::EncryptionKey, algorithm, icv_bits, complaints));
-        match algorithm.kind {
-            AlgorithmKind::Aead => spec.algorithms.aead = transform,
-            _ => spec.algorithms.encryption = transform,
-        }
-    }
-    if needs_authentication(form)
-        && let Some((algorithm, icv_bits)) = chosen_authentication(form)
-    {
-        let transform = transform(form, F::AuthenticationKey, algorithm, icv_bits.into(), complaints);
-        spec.algorithms.authentication = Some(transform);
-    }
-    if protocol == IpsecProtocol::Comp {
-        spec.algorithms.compression = Algorithm::by_kernel_name("deflate").map(Into::into);
-    }
+    spec.algorithms = read_algorithms(form, complaints);
+    spec.selector = read_selector(form, &spec, complaints);
+    read_extras(form, &mut spec, complaints);
     spec
 }
 
-/// UDP around ESP.
-fn encapsulation(form: &Form, destination: IpAddr, complaints: &mut Vec<Complaint>) -> Option<Encapsulation> {
-    let ports = |text: &str| {
-        let (from, to) = text.split_once(',').unwrap_or((text, text));
-        let port = |text: &str| text.trim().parse::<u16>().ok().filter(|port| *port > 0);
-        port(from).zip(port(to)).ok_or_else(|| "ports are numbers from 1 to 65535, as 4500 or 4500,4500".to_owned())
-    };
-    let (source_port, destination_port) = optional(form, F::Encapsulation, complaints, ports).ok()??;
-    let original = if destination.is_ipv4() { [0; 4].into() } else { [0; 16].into() };
-    Some(Encapsulation { kind: Encapsulation::ESP_IN_UDP, source_port, destination_port, original })
+fn read_algorithms(form: &Form, complaints: &mut Complaints) -> Algorithms {
+    let mut algorithms = Algorithms::default();
+    if let Some(offer) = chosen_cipher(form) {
+        let key = key_of(form, F::EncryptionKey, &offer, complaints);
+        let only = offer.icv_bits.first().copied().unwrap_or(0);
+        let icv_bits = if form.applies(F::Icv) { form.value(F::Icv).parse().unwrap_or(only) } else { only };
+        let transform = Some(Transform { name: offer.name, key, icv_bits });
+        *(if offer.is_aead { &mut algorithms.aead } else { &mut algorithms.encryption }) = transform;
+    }
+    if let Some(offer) = chosen_authentication(form) {
+        let key = key_of(form, F::AuthenticationKey, &offer, complaints);
+        let icv_bits = offer.icv_bits.first().copied().unwrap_or(0);
+        algorithms.authentication = Some(Transform { name: offer.name, key, icv_bits });
+    }
+    if form.applies(F::Compression) {
+        algorithms.compression = Some(AlgorithmName::from_kernel(form.value(F::Compression)));
+    }
+    algorithms
 }
 
-fn transform(
-    form: &Form,
-    key_field: F,
-    algorithm: &'static Algorithm,
-    icv_bits: u32,
-    complaints: &mut Vec<Complaint>,
-) -> Transform {
-    let bytes = key_bytes(form, key_field).unwrap_or(0);
-    let key = key_of(form, key_field, complaints).unwrap_or_else(|| Secret::take(vec![0; bytes]));
-    Transform { name: algorithm.into(), key, icv_bits }
+/// The packets that it may be used for; `None` where nothing is said.
+fn read_selector(form: &Form, spec: &SaSpec, complaints: &mut Complaints) -> Option<Selector> {
+    let right = "this is no address and no network, as 10.1.0.0/24";
+    let mut network = |field| parsed::<Prefix>(form, field, right, complaints);
+    let (from, to) = (network(F::InnerSource), network(F::InnerDestination));
+    let family = from.or(to).map_or(spec.destination, |prefix| prefix.address);
+    let any = Selector::everything_like(family);
+    let mut selector = Selector { source: any.source, destination: any.destination, ..spec.selector.unwrap_or(any) };
+    (selector.source, selector.destination) = (from.unwrap_or(any.source), to.unwrap_or(any.destination));
+    selector_rest(form, &mut selector, complaints);
+    Some(selector).filter(|selector| !selector.is_everything())
+}
+
+fn read_extras(form: &Form, spec: &mut SaSpec, complaints: &mut Complaints) {
+    let before = spec.extras.clone();
+    let mut number = |field| optional_number(form, field, complaints).unwrap_or_default();
+    let mut extras = SaExtras { unknown: before.unknown.clone(), ..SaExtras::NONE };
+    extras.tfc_padding = number(F::Padding);
+    extras.nat_keepalive_secs = number(F::Keepalive);
+    extras.mapping_threshold_secs = number(F::MappingThreshold);
+    extras.replay_threshold = number(F::ReplayThreshold);
+    extras.timer_threshold = number(F::TimerThreshold);
+    extras.cpu = number(F::Cpu);
+    extras.iptfs = Iptfs {
+        drop_time_us: number(F::DropTime),
+        reorder_window: None,
+        dont_fragment: form.applies(F::DontFragment) && form.value(F::DontFragment) == "yes",
+        initial_delay_us: number(F::InitialDelay),
+        largest_queue_bytes: number(F::LargestQueue),
+        packet_bytes: number(F::PacketSize),
+    };
+    extras.iptfs.reorder_window = parsed(form, F::ReorderWindow, "this is no number from 0 to 65535", complaints);
+    extras.encapsulation = encapsulation(form, spec.destination, complaints);
+    extras.output_mark = mark(form, F::OutputMark, complaints).unwrap_or_default();
+    extras.care_of = parsed(form, F::CareOf, "this is no IPv6 address", complaints);
+    extras.security = security(form, before.security.as_ref());
+    let named = flags(form, F::ExtraFlags, &ExtraFlags::NAMES, complaints);
+    extras.extra_flags = ExtraFlags(named | before.extra_flags.unnamed());
+    extras.offload = interface(form, F::OffloadDevice, complaints).map(|interface| {
+        let other = before.offload.map_or(0, |offload| offload.flags & !(Offload::INBOUND | Offload::PACKET));
+        let inbound = if form.value(F::OffloadWay) == "in" { Offload::INBOUND } else { 0 };
+        let packet = if form.value(F::OffloadPart) == "packet" { Offload::PACKET } else { 0 };
+        Offload { interface, flags: other | inbound | packet }
+    });
+    // An SA without any keeps no room for them.
+    if extras != *spec.extras {
+        *spec.extras = extras;
+    }
+}
+
+/// UDP or TCP around ESP.
+fn encapsulation(form: &Form, destination: IpAddr, complaints: &mut Complaints) -> Option<Encapsulation> {
+    let word = form.value(F::Encapsulation);
+    let known = ENCAPSULATIONS.iter().find(|(known, _)| *known == word).map(|(_, kind)| *kind);
+    let kind = known.or_else(|| word.parse().ok()).filter(|kind| *kind > 0 && form.applies(F::Encapsulation))?;
+    let ports = |text: &str| {
+        let (from, to) = text.split_once(',').unwrap_or((text, text));
+        let port = |text: &str| text.trim().parse::<u16>().ok();
+        port(from).zip(port(to)).ok_or_else(|| "ports are numbers to 65535, as 4500 or 4500,4500".to_owned())
+    };
+    let (source_port, destination_port) =
+        optional(form, F::EncapsulationPorts, complaints, ports).ok().flatten().unwrap_or((4500, 4500));
+    let nowhere = if destination.is_ipv4() { [0; 4].into() } else { [0; 16].into() };
+    let original = parsed(form, F::OriginalAddress, "this is no IPv4 or IPv6 address", complaints).unwrap_or(nowhere);
+    Some(Encapsulation { kind, source_port, destination_port, original })
 }
 
 fn field_of(field: SaField) -> F {
     match field {
         SaField::Source => F::Source,
-        SaField::Destination | SaField::Selector => F::Destination,
-        SaField::Protocol | SaField::Direction => F::Protocol,
+        SaField::Destination => F::Destination,
+        SaField::Selector => F::InnerDestination,
+        SaField::Protocol => F::Protocol,
+        SaField::Direction => F::Direction,
         SaField::Spi => F::Spi,
-        SaField::Flags => F::LongNumbers,
+        SaField::Flags => F::Flags,
+        SaField::ExtraFlags => F::ExtraFlags,
+        SaField::LongNumbers => F::LongNumbers,
         SaField::Mark => F::Mark,
         SaField::Encapsulation => F::Encapsulation,
+        SaField::MappingThreshold => F::MappingThreshold,
+        SaField::Keepalive => F::Keepalive,
         SaField::Limits => F::Lifetime,
-        SaField::Mode => F::Mode,
+        SaField::Mode | SaField::Iptfs => F::Mode,
         SaField::Encryption => F::Encryption,
         SaField::EncryptionKey => F::EncryptionKey,
+        SaField::Icv => F::Icv,
         SaField::Authentication => F::Authentication,
         SaField::AuthenticationKey => F::AuthenticationKey,
         SaField::Compression => F::Compression,
         SaField::ReqId => F::ReqId,
         SaField::ReplayWindow => F::ReplayWindow,
+        SaField::CareOf => F::CareOf,
+        SaField::Padding => F::Padding,
+        SaField::Offload => F::OffloadDevice,
+        SaField::Security => F::Security,
+        SaField::Cpu => F::Cpu,
+        SaField::IfId => F::IfId,
     }
+}
+
+/// The field that a problem is said under; a field that means nothing here says nothing.
+fn shown_field(form: &Form, field: SaField) -> F {
+    Some(field_of(field)).filter(|field| form.applies(*field)).unwrap_or(F::Protocol)
 }
 
 fn check(form: &Form) -> Vec<Complaint> {
@@ -511,10 +376,11 @@ fn beside(form: &Form, sad: &Sad, _: &Spd) -> Vec<Complaint> {
     let edited = form.edited_sa().map(Sa::id);
     let others = sad.iter().map(|(_, sa)| sa).filter(|sa| Some(sa.id()) != edited);
     let problems = spec(form).map(|spec| check::sa_beside(&spec, others));
-    let complaint = |p: Problem<SaField>| {
-        // A field that is not shown says nothing.
-        let field = Some(field_of(p.field)).filter(|field| form.applies(*field)).unwrap_or(F::Spi);
-        Complaint { field, severity: p.severity, sentence: p.sentence }
+    let complaint = |p: Problem<SaField>| Complaint {
+        item: None,
+        field: shown_field(form, p.field),
+        severity: p.severity,
+        sentence: p.sentence,
     };
     problems.into_iter().flatten().map(complaint).collect()
 }
@@ -545,6 +411,7 @@ fn blame(error: &KernelError) -> Option<F> {
         _ if about("mode") => Some(F::Mode),
         _ if about("SPI") => Some(F::Spi),
         _ if about("eplay") || about("ESN") => Some(F::ReplayWindow),
+        _ if about("offload") => Some(F::OffloadDevice),
         _ if about("family") => Some(F::Destination),
         _ => None,
     }
@@ -554,6 +421,7 @@ fn blame(error: &KernelError) -> Option<F> {
 mod tests {
     use super::*;
     use crate::kernel::{Cause, Operation};
+    use crate::model::Mode;
     use crate::model::Sa;
     use crate::model::check::Severity;
 
@@ -566,6 +434,12 @@ mod tests {
         form
     }
 
+    /// What stands under a field.
+    fn said(form: &Form, id: F) -> Option<String> {
+        let place = form.places().into_iter().find(|place| place.is(id))?;
+        form.complaint(&form.complaints(), place).map(|complaint| complaint.sentence.clone())
+    }
+
     fn submit(form: &mut Form) -> bool {
         form.submit(&Sad::default(), &Spd::default())
     }
@@ -576,10 +450,10 @@ mod tests {
         let mut sad = Sad::default();
         sad.insert(Sa::from_spec(&spec(&form).unwrap(), 0));
         assert!(!form.submit(&sad, &Spd::default()));
-        assert_eq!(form.focused().unwrap().id, F::Spi);
-        assert!(form.complaint(F::Spi).unwrap().sentence.contains("already"));
+        assert_eq!(form.focused().unwrap().field.id, F::Spi);
+        assert!(said(&form, F::Spi).unwrap().contains("already"));
         form.set(F::Spi, "0x1002");
-        assert_eq!(form.complaint(F::Spi), None);
+        assert_eq!(said(&form, F::Spi), None);
     }
 
     fn sentences(form: &Form) -> Vec<(F, Severity, String)> {
@@ -598,24 +472,111 @@ mod tests {
     }
 
     #[test]
-    fn what_few_need_is_folded_away_and_counts_only_when_it_is_shown() {
+    fn what_few_need_is_folded_away_and_counts_all_the_same() {
         let mut form = filled();
-        form.set(F::LongNumbers, "yes");
-        form.set(F::Encapsulation, "4500");
-        form.set(F::Mark, "7");
-        assert_eq!((spec(&form).unwrap().mark, spec(&form).unwrap().flags), (None, SaFlags::default()));
-        form.set(F::More, "shown");
-        form.set(F::Lifetime, "1h");
-        form.set(F::IfId, "9");
+        assert!(!form.fields().any(|field| field.id == F::Mark));
+        for (field, value) in [
+            (F::LongNumbers, "yes"),
+            (F::Encapsulation, "espinudp"),
+            (F::EncapsulationPorts, "4500,4501"),
+            (F::Mark, "7"),
+            (F::Lifetime, "1h"),
+            (F::Bytes, "1M,2M"),
+            (F::IfId, "9"),
+            (F::Flags, "icmp noecn"),
+            (F::Device, "veth0"),
+            (F::ExtraFlags, "oseq-may-wrap"),
+            (F::InnerSource, "10.1.0.0/24"),
+            (F::Upper, "gre"),
+            (F::GreKey, "0x10002"),
+        ] {
+            form.set(field, value);
+        }
+        form.know_interfaces([("veth0".to_owned(), 3)]);
+        assert_eq!(form.filled_in_under(F::More), 5);
         let spec = spec(&form).unwrap();
         let udp = spec.extras.encapsulation.unwrap();
-        assert_eq!((udp.kind, udp.source_port, udp.destination_port), (Encapsulation::ESP_IN_UDP, 4500, 4500));
-        assert!(spec.flags.esn());
+        assert_eq!((udp.kind, udp.source_port, udp.destination_port), (Encapsulation::ESP_IN_UDP, 4500, 4501));
+        assert_eq!(spec.flags.to_string(), "noecn icmp esn");
+        assert_eq!(spec.extras.extra_flags.to_string(), "oseq-may-wrap");
         assert_eq!(spec.limits.since_added_secs.hard, Some(3600));
+        assert_eq!((spec.limits.bytes.soft, spec.limits.bytes.hard), (Some(1 << 20), Some(2 << 20)));
         assert_eq!((spec.mark.map(|mark| mark.value), spec.if_id.map(|id| id.0)), (Some(7), Some(9)));
-        form.set(F::Encapsulation, "0,4500");
-        assert!(form.complaint(F::Encapsulation).unwrap().sentence.starts_with("ports are numbers"));
-        assert!(super::spec(&form).is_none());
+        let selector = spec.selector.unwrap();
+        assert_eq!((selector.interface, selector.source_port.value, selector.destination_port.value), (3, 1, 2));
+        // A fold says what is wrong within it, and opens where it must be mended.
+        form.set(F::EncapsulationPorts, "4500,x");
+        let fold = form.places().into_iter().find(|place| place.is(F::Nat)).unwrap();
+        assert!(form.complaint(&form.complaints(), fold).unwrap().sentence.starts_with("ports are numbers"));
+        assert!(super::spec(&form).is_none() && !submit(&mut form));
+        assert_eq!(form.focused().unwrap().field.id, F::EncapsulationPorts);
+    }
+
+    #[test]
+    fn every_field_of_an_sa_is_there_again_when_it_is_edited() {
+        use crate::model::extras::UnknownAttribute;
+        let mut form = filled();
+        form.set(F::Mode, "tunnel");
+        let mut spec = spec(&form).unwrap();
+        spec.algorithms.aead = None;
+        let transform = |name: &str, bytes, icv_bits| {
+            let key = Secret::copy_from(&vec![7; bytes]);
+            Some(Transform { name: AlgorithmName::from_kernel(name), key, icv_bits })
+        };
+        spec.algorithms.encryption = transform("cbc(newer)", 9, 0);
+        spec.algorithms.authentication = transform("hmac(sha1)", 3, 160);
+        spec.acquire_sequence = 77;
+        spec.direction = Some(SaDirection::Out);
+        (spec.flags, spec.replay_window) = (SaFlags(SaFlags::ESN | 1), 0);
+        spec.limits.packets = crate::model::Limit { soft: None, hard: Some(9) };
+        spec.mark = Some(crate::model::Mark { value: 1, mask: 3 });
+        spec.if_id = Some(crate::model::IfId(4));
+        let mut selector = Selector::between("10.1.0.7/24".parse().unwrap(), "10.2.0.0/24".parse().unwrap());
+        (selector.protocol, selector.user, selector.interface) = (crate::model::UpperProtocol::TCP, 5, 6);
+        selector.source_port = crate::model::PortMatch { value: 0x1000, mask: 0xf000 };
+        spec.selector = Some(selector);
+        let original = [10, 0, 0, 9].into();
+        let encapsulation = Encapsulation { kind: 1, source_port: 0, destination_port: 4500, original };
+        *spec.extras = SaExtras {
+            encapsulation: Some(encapsulation),
+            output_mark: Some(crate::model::Mark { value: 8, mask: 0xff }),
+            tfc_padding: Some(100),
+            offload: Some(Offload { interface: 3, flags: 5 }),
+            security: Some(SecurityContext { doi: 7, algorithm: 8, label: Box::from(*b"a\xffb") }),
+            extra_flags: ExtraFlags(0x13),
+            replay_threshold: Some(10),
+            timer_threshold: Some(20),
+            mapping_threshold_secs: None,
+            nat_keepalive_secs: Some(25),
+            cpu: Some(1),
+            unknown: vec![UnknownAttribute { kind: 99, bytes: Secret::copy_from(&[1, 2, 3]) }],
+            ..SaExtras::NONE
+        };
+        let sa = Sa::from_spec(&spec, 0);
+        let form = editing(&sa).unwrap();
+        let made = super::spec(&form).unwrap_or_else(|| panic!("{:?}", form.complaints()));
+        assert_eq!(made, sa.to_spec());
+        assert!(form.complaints().iter().all(|complaint| complaint.severity == Severity::Warning));
+        // What nobody can make anew is said to be so.
+        let larval = SaSpec { algorithms: Algorithms::default(), ..spec };
+        assert!(editing(&Sa::from_spec(&larval, 0)).unwrap_err().contains("waits for its keys"));
+    }
+
+    #[test]
+    fn what_belongs_to_a_mode_or_a_way_is_there_only_with_it() {
+        let mut form = filled();
+        assert!(!form.applies(F::Iptfs) && !form.applies(F::DropTime));
+        form.set(F::Mode, "iptfs");
+        form.set(F::Direction, "in");
+        form.set(F::DropTime, "1000");
+        assert!(form.applies(F::ReorderWindow) && !form.applies(F::PacketSize) && form.applies(F::ReplayWindow));
+        assert_eq!(spec(&form).unwrap().extras.iptfs.drop_time_us, Some(1000));
+        form.set(F::Direction, "out");
+        assert!(form.applies(F::PacketSize) && !form.applies(F::ReplayWindow));
+        assert_eq!(spec(&form).unwrap().extras.iptfs, Iptfs::NONE);
+        form.set(F::Protocol, "route2");
+        form.keep_choices_valid();
+        assert_eq!((form.value(F::Mode), form.applies(F::CareOf), form.applies(F::Spi)), ("ro", true, false));
     }
 
     #[test]
@@ -632,13 +593,25 @@ mod tests {
         let fields: Vec<F> = form.fields().map(|field| field.id).collect();
         assert_eq!(
             fields,
-            [F::Protocol, F::Mode, F::Source, F::Destination, F::Spi, F::Compression, F::ReqId, F::More]
+            [
+                F::Protocol,
+                F::Mode,
+                F::Source,
+                F::Destination,
+                F::Spi,
+                F::Compression,
+                F::ReqId,
+                F::Direction,
+                F::Limits,
+                F::Selector,
+                F::More
+            ]
         );
     }
 
     #[test]
     fn every_choice_with_a_key_of_its_length_is_taken() {
-        for word in encryptions() {
+        for word in filled().options(F::Encryption) {
             let mut form = filled();
             form.set(F::Encryption, &word);
             for field in [F::EncryptionKey, F::AuthenticationKey] {
@@ -650,9 +623,10 @@ mod tests {
             assert_eq!(errors, [], "{word}");
             assert!(spec(&form).is_some(), "{word}");
         }
-        for (word, ..) in authentication_choices().filter(|(_, _, bits)| *bits > 0) {
-            let mut form = filled();
-            form.set(F::Protocol, "ah");
+        let mut ah = filled();
+        ah.set(F::Protocol, "ah");
+        for word in ah.options(F::Authentication) {
+            let mut form = ah.clone();
             form.set(F::Authentication, &word);
             let bytes = key_bytes(&form, F::AuthenticationKey).unwrap();
             form.set(F::AuthenticationKey, &format!("0x{}", "01".repeat(bytes)));
@@ -666,22 +640,22 @@ mod tests {
         form.set(F::Destination, "10.9.0");
         form.set(F::Spi, "255");
         form.set(F::EncryptionKey, "0x0102");
-        assert_eq!(form.complaint(F::Destination).unwrap().sentence, "this is no IPv4 or IPv6 address");
-        assert_eq!(form.complaint(F::EncryptionKey).unwrap().sentence, "this key has 16 bits, 288 are needed");
+        assert_eq!(said(&form, F::Destination).unwrap(), "this is no IPv4 or IPv6 address");
+        assert_eq!(said(&form, F::EncryptionKey).unwrap(), "this key has 16 bits, 288 are needed");
         form.set(F::Destination, "10.9.0.2");
         form.set(F::EncryptionKey, &format!("0x{}", "ab".repeat(36)));
-        assert!(form.complaint(F::Spi).unwrap().sentence.contains("reserved"));
+        assert!(said(&form, F::Spi).unwrap().contains("reserved"));
         form.set(F::Destination, "fd00::2");
-        assert!(form.complaint(F::Destination).unwrap().sentence.contains("both"));
+        assert!(said(&form, F::Destination).unwrap().contains("both"));
     }
 
     #[test]
     fn empty_fields_are_not_wrong_before_the_form_is_sent() {
         let mut form = Form::new(&PLAN);
-        assert_eq!(form.complaint(F::Source), None);
+        assert_eq!(said(&form, F::Source), None);
         assert!(!submit(&mut form));
-        assert_eq!(form.focused().unwrap().id, F::Source);
-        assert!(form.complaint(F::Source).is_some());
+        assert_eq!(form.focused().unwrap().field.id, F::Source);
+        assert!(said(&form, F::Source).is_some());
     }
 
     #[test]
@@ -715,7 +689,7 @@ mod tests {
             let operation = Operation::AddSa(spec(&form).unwrap().id());
             form.refused(&KernelError { operation, cause: Cause::Refused { errno, text: text.map(str::to_owned) } });
             assert_eq!(form.refusal().unwrap().0, Some(field), "{text:?}");
-            assert_eq!(form.focused().unwrap().id, field);
+            assert_eq!(form.focused().unwrap().field.id, field);
         }
     }
 }

@@ -9,6 +9,8 @@ use crate::console::columns::Words;
 #[derive(Clone, Debug)]
 pub struct Feed {
     visible: VecDeque<u64>,
+    /// Rows from this number on are there, but not shown.
+    frozen_at: Option<u64>,
     /// The number of the selected row.
     cursor: u64,
     following: bool,
@@ -18,7 +20,14 @@ pub struct Feed {
 
 impl Default for Feed {
     fn default() -> Self {
-        Self { visible: VecDeque::new(), cursor: 0, following: true, filter: String::new(), words: Words::default() }
+        Self {
+            visible: VecDeque::new(),
+            frozen_at: None,
+            cursor: 0,
+            following: true,
+            filter: String::new(),
+            words: Words::default(),
+        }
     }
 }
 
@@ -26,7 +35,7 @@ impl Feed {
     /// Adds a row that has passed the filter; its number is higher than all before.
     pub fn push(&mut self, number: u64) {
         self.visible.push_back(number);
-        if self.following || self.visible.len() == 1 {
+        if self.frozen_at.is_none() && (self.following || self.visible.len() == 1) {
             self.cursor = number;
         }
     }
@@ -44,31 +53,49 @@ impl Feed {
     /// Makes the list anew of the rows that pass a new filter.
     pub fn rebuild(&mut self, numbers: impl Iterator<Item = u64>) {
         self.visible = numbers.collect();
-        let place = self.place();
-        let nearest = self.visible.get(place).or(self.visible.back());
-        if let Some(number) = if self.following { self.visible.back() } else { nearest } {
-            self.cursor = *number;
+        if let Some(number) = if self.following { self.newest() } else { self.selected() } {
+            self.cursor = number;
         }
+    }
+
+    /// Shows what is there now and nothing that comes: rows from this number on wait.
+    pub fn freeze(&mut self, next_number: u64) {
+        self.frozen_at = Some(next_number);
+    }
+
+    /// Shows what has waited.
+    pub fn thaw(&mut self) {
+        self.frozen_at = None;
+        self.follow(self.following);
+    }
+
+    /// The number of the first row that waits, while the list stands still.
+    pub fn frozen_at(&self) -> Option<u64> {
+        self.frozen_at
+    }
+
+    fn newest(&self) -> Option<u64> {
+        self.visible.get(self.len().checked_sub(1)?).copied()
     }
 
     /// The number of the selected row.
     pub fn selected(&self) -> Option<u64> {
-        self.visible.get(self.place()).copied()
+        self.visible.get(self.place()).copied().filter(|_| !self.is_empty())
     }
 
-    /// How many rows pass the filter.
+    /// How many rows pass the filter and are shown.
     pub fn len(&self) -> usize {
-        self.visible.len()
+        self.frozen_at.map_or(self.visible.len(), |end| self.visible.partition_point(|number| *number < end))
     }
 
-    /// Whether none does.
+    /// Whether none is.
     pub fn is_empty(&self) -> bool {
-        self.visible.is_empty()
+        self.len() == 0
     }
 
     /// The place of the selected row, from 0.
     pub fn place(&self) -> usize {
-        self.visible.partition_point(|number| *number < self.cursor).min(self.visible.len().saturating_sub(1))
+        self.visible.partition_point(|number| *number < self.cursor).min(self.len().saturating_sub(1))
     }
 
     /// Whether the newest row is selected as it comes.
@@ -79,14 +106,14 @@ impl Feed {
     /// Begins or ends to follow.
     pub fn follow(&mut self, following: bool) {
         self.following = following;
-        if let Some(newest) = self.visible.back().filter(|_| following) {
-            self.cursor = *newest;
+        if let Some(newest) = self.newest().filter(|_| following) {
+            self.cursor = newest;
         }
     }
 
     /// Moves the selection. Away from the end it stops following, at the end it begins again.
     pub fn go(&mut self, movement: Move) {
-        let last = self.visible.len().saturating_sub(1);
+        let last = self.len().saturating_sub(1);
         let place = match movement {
             Move::By(rows) => self.place().saturating_add_signed(rows).min(last),
             Move::First => 0,
@@ -100,6 +127,11 @@ impl Feed {
 
     /// The rows from this number on.
     pub fn from(&self, number: u64) -> impl Iterator<Item = u64> {
+        self.all_from(number).take_while(|number| self.frozen_at.is_none_or(|end| *number < end))
+    }
+
+    /// The rows from this number on, those that wait included.
+    pub fn all_from(&self, number: u64) -> impl Iterator<Item = u64> {
         let start = self.visible.partition_point(|listed| *listed < number);
         self.visible.range(start..).copied()
     }
@@ -107,7 +139,7 @@ impl Feed {
     /// The rows before this number, the newest of them first.
     pub fn back_from(&self, number: u64) -> impl Iterator<Item = u64> {
         let end = self.visible.partition_point(|listed| *listed < number);
-        self.visible.range(..end).rev().copied()
+        self.visible.range(..end.min(self.len())).rev().copied()
     }
 
     /// The rows behind the selected one, or before it, the nearest first.
@@ -144,9 +176,10 @@ impl Feed {
     /// middle where it can, at the end when following.
     pub fn window(&self, height: usize) -> (impl Iterator<Item = u64>, Option<usize>) {
         let place = self.place();
-        let top = place.saturating_sub(height / 2).min(self.visible.len().saturating_sub(height));
-        let rows = self.visible.iter().skip(top).take(height).copied();
-        let selected = (height > 0 && !self.visible.is_empty()).then(|| place - top);
+        let shown = self.len();
+        let top = place.saturating_sub(height / 2).min(shown.saturating_sub(height));
+        let rows = self.visible.iter().take(shown).skip(top).take(height).copied();
+        let selected = (height > 0 && shown > 0).then(|| place - top);
         (rows, selected)
     }
 }
@@ -189,6 +222,23 @@ mod tests {
         assert_eq!(window(&feed, 5), (vec![], None));
         feed.push(100);
         assert_eq!(feed.selected(), Some(100));
+    }
+
+    #[test]
+    fn what_comes_to_a_frozen_list_waits() {
+        let mut feed = feed(0..4);
+        feed.freeze(4);
+        (4..8).for_each(|number| feed.push(number));
+        assert_eq!(window(&feed, 10), (vec![0, 1, 2, 3], Some(3)));
+        feed.go(Move::Last);
+        assert_eq!((feed.selected(), feed.len(), feed.beyond(true).next()), (Some(3), 4, None));
+        assert_eq!((feed.from(2).collect::<Vec<_>>(), feed.all_from(6).collect::<Vec<_>>()), (vec![2, 3], vec![6, 7]));
+        feed.rebuild([1, 5, 7].into_iter());
+        assert_eq!(window(&feed, 10), (vec![1], Some(0)));
+        feed.forget_before(2);
+        assert_eq!((window(&feed, 10), feed.selected()), ((vec![], None), None));
+        feed.thaw();
+        assert_eq!(window(&feed, 10), (vec![5, 7], Some(1)));
     }
 
     #[test]

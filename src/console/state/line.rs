@@ -10,6 +10,8 @@ pub enum Purpose {
         /// The filter before.
         before: String,
     },
+    /// Packets with this text are gone to, and the text is marked in them.
+    Search,
     /// A command is carried out when it is taken.
     Command,
     /// The path of a file for the other host's script.
@@ -42,12 +44,29 @@ pub enum Typed {
     Capture(String),
     /// The listed packets into this file, with the keys of their SAs beside it or without.
     Record(String, bool),
+    /// Packets from now on, whatever screen is open.
+    Watch,
+    /// A form that no key opens.
+    Form(FormName),
     /// The kernel's databases once more.
     Refresh,
     /// The keys.
     Help,
     /// The end.
     Quit,
+}
+
+/// The forms that commands open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FormName {
+    /// What becomes of packets without a policy.
+    Defaults,
+    /// From which prefix lengths on policies are found by hash.
+    Thresholds,
+    /// An SPI that the kernel chooses.
+    AllocateSpi,
+    /// Everything of a kind.
+    Flush,
 }
 
 /// A command with its names (the first is the one that is shown), what follows it, and what it does.
@@ -97,6 +116,12 @@ pub static COMMANDS: &[TypedCommand] = &[
         make: |words| Typed::Capture(words.to_owned()),
     },
     TypedCommand {
+        names: &["watch"],
+        argument: "",
+        help: "take packets from now on, whatever screen is open",
+        make: |_| Typed::Watch,
+    },
+    TypedCommand {
         names: &["record"],
         argument: "FILE",
         help: "write the listed packets, and what comes, into a file",
@@ -109,6 +134,30 @@ pub static COMMANDS: &[TypedCommand] = &[
         make: |path| Typed::Record(path.to_owned(), true),
     },
     TypedCommand {
+        names: &["defaults"],
+        argument: "",
+        help: "decide over packets without a policy",
+        make: |_| Typed::Form(FormName::Defaults),
+    },
+    TypedCommand {
+        names: &["thresholds"],
+        argument: "",
+        help: "decide which policies are found by hash",
+        make: |_| Typed::Form(FormName::Thresholds),
+    },
+    TypedCommand {
+        names: &["allocspi"],
+        argument: "",
+        help: "let the kernel reserve a free SPI",
+        make: |_| Typed::Form(FormName::AllocateSpi),
+    },
+    TypedCommand {
+        names: &["flush"],
+        argument: "",
+        help: "delete all SAs of a protocol, or main or sub policies",
+        make: |_| Typed::Form(FormName::Flush),
+    },
+    TypedCommand {
         names: &["refresh"],
         argument: "",
         help: "read everything from the kernel again",
@@ -117,6 +166,18 @@ pub static COMMANDS: &[TypedCommand] = &[
     TypedCommand { names: &["help"], argument: "", help: "show the keys", make: |_| Typed::Help },
     TypedCommand { names: &["q", "quit"], argument: "", help: "leave espial", make: |_| Typed::Quit },
 ];
+
+impl TypedCommand {
+    /// Whether it leads to changes of the kernel.
+    pub fn is_dangerous(&self) -> bool {
+        self.argument.is_empty() && matches!((self.make)(""), Typed::Form(_))
+    }
+}
+
+/// The commands that there are, without those that change the kernel if `read_only`.
+pub fn commands(read_only: bool) -> impl Iterator<Item = &'static TypedCommand> {
+    COMMANDS.iter().filter(move |command| !(read_only && command.is_dangerous()))
+}
 
 /// Reads a command.
 ///
@@ -169,7 +230,7 @@ mod tests {
             parse("q!"),
             Err(
                 "there is no command \"q!\"; there are sa, policy, packets, events, theme, interface, filter, capture, \
-             record, record-keys, refresh, help, q"
+             watch, record, record-keys, defaults, thresholds, allocspi, flush, refresh, help, q"
                     .into()
             )
         );

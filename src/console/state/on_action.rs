@@ -5,13 +5,12 @@ use crossterm::event::KeyEvent;
 use super::line::{self, Purpose, Typed};
 use super::question::{Deed, Question};
 use super::table::Move;
-use super::{Command, Layer, Line, REVEAL_MS, Reading, Screen, State};
+use super::{ChoicePurpose, Command, Layer, Line, REVEAL_MS, Reading, Screen, State};
 use crate::console::action::Action;
 use crate::console::columns::{Column, PolicyColumn, SaColumn};
-use crate::console::form::{self, FieldId, Form, Kind, Made};
 use crate::console::text_field::TextField;
 use crate::model::row_filter::Rows;
-use crate::model::{IpsecProtocol, Policy, Sa, Secret, Spi};
+use crate::model::{IpsecProtocol, Policy, PolicyKind, Sa};
 
 impl State {
     pub(super) fn on_action(&mut self, action: Action, commands: &mut Vec<Command>) {
@@ -70,7 +69,7 @@ impl State {
             Action::SortBackwards => self.sort(true),
             Action::Add => self.open_form(),
             Action::Pair => self.plan_pair(),
-            Action::Edit => self.edit_sa(),
+            Action::Edit => self.edit(),
             Action::Delete => self.ask_to_delete(),
             Action::Flush => self.ask_to_flush(),
             Action::Reveal => self.reveal(),
@@ -83,8 +82,8 @@ impl State {
             Action::Clear => self.forget_packets(),
             Action::ItsPackets => self.go_to_packets(commands),
             Action::Record => self.record(commands),
-            Action::Peers => self.layers.push(Layer::Peers { scroll: 0 }),
-            Action::Check => self.begin_check(commands),
+            Action::Peers => self.layers.push(Layer::Peers { selected: None }),
+            Action::Check => self.open_check(),
             _ if self.screen == Screen::Packets => self.on_packet_action(action),
             _ => {}
         }
@@ -116,6 +115,9 @@ impl State {
     fn step_back(&mut self) -> bool {
         let now = self.facts.now.uptime_ms;
         if self.revealed.take().is_some_and(|(_, until)| now < until) {
+            return true;
+        }
+        if self.screen == Screen::Packets && self.packets.sought.take().is_some() {
             return true;
         }
         if !self.filter().is_empty() {
@@ -195,39 +197,6 @@ impl State {
         self.tell(super::Origin::Console, super::Weight::Note, format!("keys of SA {id} shown for ten seconds"));
     }
 
-    fn open_form(&mut self) {
-        let mut form = match self.screen {
-            Screen::Sas => Form::new(&form::sa::PLAN),
-            Screen::Policies => Form::new(&form::policy::PLAN),
-            Screen::Packets | Screen::Events => return,
-        };
-        // Most often the new one is like the one that is looked at.
-        match self.screen {
-            Screen::Sas => {
-                if let Some(sa) = self.sas.selected().and_then(|slot| self.facts.sad.at(slot)) {
-                    form.set(FieldId::Source, &sa.source.to_string());
-                    form.set(FieldId::Destination, &sa.destination.to_string());
-                }
-            }
-            _ => {
-                if let Some(policy) = self.policies.selected().and_then(|slot| self.facts.spd.at(slot)) {
-                    form.set(FieldId::Source, &policy.selector.source.to_string());
-                    form.set(FieldId::Destination, &policy.selector.destination.to_string());
-                }
-            }
-        }
-        self.layers.push(Layer::Form(Box::new(form)));
-    }
-
-    fn edit_sa(&mut self) {
-        let selected = self.sas.selected().and_then(|slot| self.facts.sad.at(slot));
-        match selected.map(form::sa::editing) {
-            Some(Ok(form)) => self.layers.push(Layer::Form(Box::new(form))),
-            Some(Err(reason)) => self.warn(reason),
-            None => {}
-        }
-    }
-
     fn ask_to_delete(&mut self) {
         let deed = match self.screen {
             Screen::Sas => {
@@ -257,14 +226,19 @@ impl State {
                 let shown = self.sas.order().iter().filter_map(|slot| self.facts.sad.at(*slot));
                 Deed::DeleteSas(shown.map(Sa::id).collect())
             }
-            Screen::Sas => Deed::FlushSas,
+            Screen::Sas => Deed::FlushSas(IpsecProtocol::Any),
             Screen::Policies if self.policies.filter().is_some() => {
                 let shown = self.policies.order().iter().filter_map(|slot| self.facts.spd.at(*slot));
                 Deed::DeletePolicies(shown.filter(|policy| !policy.is_of_socket()).map(Policy::id).collect())
             }
-            Screen::Policies => Deed::FlushPolicies,
+            Screen::Policies => Deed::FlushPolicies(PolicyKind::Main),
             Screen::Packets | Screen::Events => return,
         };
+        self.ask(deed);
+    }
+
+    /// Asks about what would take something away.
+    pub(super) fn ask(&mut self, deed: Deed) {
         if deed.victims(&self.facts.sad, &self.facts.spd, 0..0).0 == 0 {
             self.note("there is nothing to flush".to_owned());
             return;
@@ -282,18 +256,33 @@ impl State {
                 self.layers.pop();
             }
             Action::Reveal => self.reveal(),
+            Action::Check => self.open_check(),
+            _ if matches!(self.layers.last(), Some(Layer::Peers { .. })) => {
+                self.go_among_peers(movement(action, height));
+            }
             _ if self.sees_packet_whole() && movement(action, height).is_none() => self.on_packet_action(action),
             _ => {
                 let movement = movement(action, height);
                 if let (Some(movement), Some(layer)) = (movement, self.layers.last_mut()) {
                     let moved = scrolled(top, movement, height, length);
                     match layer {
-                        Layer::Help { scroll, .. } | Layer::Peers { scroll } => *scroll = moved,
+                        Layer::Help { scroll, .. } => *scroll = moved,
+                        Layer::Check(checking) => checking.scroll = moved,
                         Layer::Whole { scroll } => *scroll = Some(moved),
                         _ => {}
                     }
                 }
             }
+        }
+    }
+
+    /// Their order changes as packets come: the selection stays with its peer.
+    fn go_among_peers(&mut self, movement: Option<Move>) {
+        let peers = self.packets.judge.totals.peers();
+        if let (Some(Layer::Peers { selected }), Some(movement)) = (self.layers.last_mut(), movement) {
+            let here = peers.iter().position(|(peer, _)| Some(*peer) == *selected).unwrap_or(0);
+            let place = scrolled(here, movement, 1, peers.len());
+            *selected = peers.get(place).map(|(peer, _)| *peer);
         }
     }
 
@@ -321,88 +310,6 @@ impl State {
         }
     }
 
-    fn on_form_action(&mut self, action: Action, commands: &mut Vec<Command>) {
-        let until = self.facts.now.uptime_ms + REVEAL_MS;
-        let Some(Layer::Form(form)) = self.layers.last_mut() else {
-            return;
-        };
-        match action {
-            Action::Back if form.leave_review() => {}
-            Action::Back => {
-                self.layers.pop();
-            }
-            _ if form.is_pending() => {}
-            Action::NextField if form.focused().is_none() => self.submit(commands),
-            Action::NextField => form.next_field(),
-            Action::PreviousField => form.previous_field(),
-            Action::NextChoice => {
-                form.choose(1);
-            }
-            Action::PreviousChoice => {
-                form.choose(-1);
-            }
-            Action::Reveal => form.reveal_until(until),
-            Action::Generate => self.generate(),
-            Action::Submit => self.submit(commands),
-            _ => {}
-        }
-    }
-
-    fn generate(&mut self) {
-        let sad = &self.facts.sad;
-        let Some(Layer::Form(form)) = self.layers.last_mut() else {
-            return;
-        };
-        let Some(field) = form.focused() else {
-            return;
-        };
-        let made = match (field.kind, field.id) {
-            (Kind::Key, id) => {
-                let bytes = form::sa::key_bytes(form, id).unwrap_or(0);
-                Secret::random(bytes).map(|key| {
-                    let text = zeroize::Zeroizing::new(format!("0x{}", *key.reveal_hex()));
-                    form.set(id, &text);
-                })
-            }
-            (_, FieldId::Spi) => {
-                let is_comp = form.value(FieldId::Protocol) == "ipcomp";
-                let protocol = if is_comp { IpsecProtocol::Comp } else { IpsecProtocol::Esp };
-                Spi::random(protocol, |spi| sad.has_spi(spi)).map(|spi| form.set(FieldId::Spi, &format!("{spi:#}")))
-            }
-            _ => {
-                self.note("a random value can be made up for keys and for the SPI".to_owned());
-                return;
-            }
-        };
-        if let Err(error) = made {
-            self.alarm(format!("the system gives no random numbers: {error}"));
-        }
-    }
-
-    fn submit(&mut self, commands: &mut Vec<Command>) {
-        let Some(Layer::Form(form)) = self.layers.last_mut() else {
-            return;
-        };
-        if !form.submit(&self.facts.sad, &self.facts.spd) {
-            match (form.progress(), form.made()) {
-                (form::Progress::Editing, _) => self.warn("not yet complete".to_owned()),
-                (form::Progress::Review, Some(Made::Pair(_))) => {
-                    self.warn("there are warnings: once more goes on all the same".to_owned());
-                }
-                _ => {}
-            }
-            return;
-        }
-        match form.made() {
-            Some(Made::Change(change)) => {
-                form.sent();
-                commands.push(Command::Change(change));
-            }
-            Some(Made::Pair(plan)) => self.propose(*plan),
-            None => {}
-        }
-    }
-
     fn on_choice_action(&mut self, action: Action, commands: &mut Vec<Command>) {
         let movement = movement(action, 1);
         let Some(Layer::Choice(choice)) = self.layers.last_mut() else {
@@ -413,9 +320,17 @@ impl State {
                 self.layers.pop();
             }
             (Action::Accept, _) => {
-                let chosen = choice.options.get(choice.cursor).map(|(name, _)| name.clone());
-                self.layers.pop();
-                self.capture_on(chosen, commands);
+                let cursor = choice.cursor;
+                let Some(Layer::Choice(choice)) = self.layers.pop() else {
+                    return;
+                };
+                match choice.purpose {
+                    ChoicePurpose::Interface => {
+                        let chosen = choice.options.into_iter().nth(cursor).map(|(name, _)| name);
+                        self.capture_on(chosen, commands);
+                    }
+                    ChoicePurpose::Sa(sas) => self.go_to_named(sas.get(cursor)),
+                }
             }
             (_, Some(Move::By(rows))) => {
                 let last = choice.options.len().saturating_sub(1);
@@ -426,7 +341,7 @@ impl State {
     }
 
     /// Whether a packet is seen whole, and nothing before it.
-    fn sees_packet_whole(&self) -> bool {
+    pub(super) fn sees_packet_whole(&self) -> bool {
         self.screen == Screen::Packets && matches!(self.layers.last(), Some(Layer::Whole { .. }))
     }
 
@@ -451,13 +366,19 @@ impl State {
             }
             // What cannot be understood yet stays to be mended.
             (Action::Accept, Purpose::Filter { .. }) if line.error.is_some() => {}
-            (Action::Back, Purpose::Command | Purpose::SaveScript) | (Action::Accept, Purpose::Filter { .. }) => {
+            (Action::Back, Purpose::Command | Purpose::Search | Purpose::SaveScript)
+            | (Action::Accept, Purpose::Filter { .. }) => {
                 self.layers.pop();
             }
             (Action::Accept, Purpose::SaveScript) => {
                 let path = line.field.text().trim().to_owned();
                 self.layers.pop();
                 self.save_script(path, commands);
+            }
+            (Action::Accept, Purpose::Search) => {
+                let text = line.field.text().to_owned();
+                self.layers.pop();
+                self.search(&text);
             }
             (Action::Accept, Purpose::Command) => match line::parse(line.field.text()) {
                 Ok(typed) => {
@@ -494,7 +415,10 @@ impl State {
                 }
             }
             Typed::Capture(words) => self.capture_only(&words, commands),
+            Typed::Watch => self.watch(commands),
             Typed::Record(path, with_keys) => self.begin_recording(path, with_keys, commands),
+            Typed::Form(_) if self.setting.read_only => self.refuse_to_change(),
+            Typed::Form(which) => self.open_form_of(which),
             Typed::Refresh => self.on_screen_action(Action::Refresh, commands),
             Typed::Help => self.on_screen_action(Action::Help, commands),
             Typed::Quit => commands.push(Command::Quit),

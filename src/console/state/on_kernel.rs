@@ -286,17 +286,21 @@ impl State {
         self.facts.support = support;
     }
 
-    pub(super) fn on_outcome(&mut self, outcome: &Outcome) {
+    pub(super) fn on_outcome(&mut self, outcome: &Outcome, commands: &mut Vec<Command>) {
         self.on_done_here(&outcome.change, &outcome.result);
         match &outcome.result {
-            Ok(()) => {
-                let text = outcome.change.to_string();
+            Ok(spi) => {
+                let spi = spi.map(|spi| format!(": it is {spi} ({})", spi.0)).unwrap_or_default();
+                let text = format!("{}{spi}", outcome.change);
                 self.tell(Origin::Console, Weight::Note, text.clone());
                 self.note(text);
                 match &*outcome.change {
                     Change::AddSa(spec) => self.wanted_sa = Some(spec.id()),
                     Change::ReplaceSa { spec, .. } => self.wanted_sa = Some(spec.id()),
-                    Change::AddPolicy(spec) => self.wanted_policy = Some(spec.id()),
+                    Change::AddPolicy(spec) | Change::UpdatePolicy(spec) => self.wanted_policy = Some(spec.id()),
+                    Change::ReplacePolicy { spec, .. } => self.wanted_policy = Some(spec.id()),
+                    // No event tells of the SA that waits for its keys.
+                    Change::AllocateSpi(_) => commands.push(Command::Resync),
                     Change::AddHalf(half) => self.wanted_sa = half.sas.first().map(crate::model::SaSpec::id),
                     _ => {}
                 }

@@ -1,8 +1,13 @@
 //! What can be done with the selected packet: go on from it, mark it, look at its layers.
 
-use super::packets::{Named, layers};
-use super::{Command, Layer, Screen, State};
+use super::line::Purpose;
+use super::packets::{Named, PacketRow, Packets, has_text, layers};
+use super::{Choice, ChoicePurpose, Command, Layer, Screen, State};
 use crate::console::action::Action;
+use crate::console::columns::packet::algorithms;
+use crate::evidence::Known;
+use crate::model::SaId;
+use crate::packet::{self, Header};
 
 impl State {
     pub(super) fn on_packet_action(&mut self, action: Action) {
@@ -16,25 +21,65 @@ impl State {
             Action::PreviousPacket => self.step_packets(false),
             Action::NextLayer => self.choose_layer(true),
             Action::PreviousLayer => self.choose_layer(false),
+            Action::Search => self.open_line(Purpose::Search, self.packets.sought.clone().unwrap_or_default().as_str()),
+            Action::NextMatch => self.go_to_match(true),
+            Action::PreviousMatch => self.go_to_match(false),
             Action::Mark => self.mark(),
             Action::NextMarked => self.go_to_marked(),
             _ => {}
         }
     }
 
-    /// Shows the outermost SA of the selected packet that is still there.
-    pub(super) fn go_to_sa(&mut self) {
-        let row = self.packets.feed.selected().and_then(|number| self.packet_row(number));
-        let named = row.into_iter().flat_map(|row| row.ipsec).find_map(|(_, named)| match named {
-            Named::Sa(known) => self.facts.sad.slot(&known.id),
-            _ => None,
+    /// Shows the SA of the chosen layer or, where none is chosen, the one that the user takes of those that there are.
+    fn go_to_sa(&mut self) {
+        let Some(row) = self.packets.feed.selected().and_then(|number| self.packet_row(number)) else {
+            return;
+        };
+        let named = self.named_sas(&row);
+        let chosen = self.chosen_layer().filter(|_| self.sees_packet_whole());
+        // Behind a header all layers up to the next one are its SA's.
+        let of_layer = chosen.and_then(|chosen| named.iter().rev().find(|(place, _)| *place <= chosen));
+        if let Some((_, known)) = of_layer.or(named.first().filter(|_| named.len() == 1)) {
+            let id = known.id;
+            self.go_to_named(Some(&id));
+        } else if named.is_empty() {
+            self.warn("this packet names no SA that is there".to_owned());
+        } else {
+            let sas = named.iter().map(|(_, known)| known.id).collect();
+            let options = named.iter().map(|(_, known)| (known.id.to_string(), algorithms(known))).collect();
+            let (title, purpose) = ("Its SAs, the outermost first", ChoicePurpose::Sa(sas));
+            self.layers.push(Layer::Choice(Choice { title, options, cursor: 0, purpose }));
+        }
+    }
+
+    /// The SAs that a packet names and that are still there, outermost first, also those in what could be decrypted; each
+    /// with the place of its layer, counted as [`layers`] does.
+    fn named_sas<'a>(&'a self, row: &PacketRow<'a>) -> Vec<(usize, &'a Known)> {
+        let looked = self.look_into(row);
+        let is_header =
+            |layer: &packet::Layer| matches!(layer.header, Header::Ah(_) | Header::Esp(_) | Header::IpComp(_));
+        let places = layers(&row.dissection, &looked).enumerate().filter(|(_, (_, layer))| is_header(layer));
+        let on_wire = row.dissection.ipsec().enumerate().map(|(at, _)| match row.ipsec.get(at) {
+            Some((_, Named::Sa(known))) => Some(*known),
+            Some((_, Named::Forgotten | Named::None)) | None => None,
         });
-        match named {
+        let memory = &self.packets.judge.memory;
+        let inside = looked.insides.iter().flat_map(|inside| {
+            let ends = (inside.header.source, inside.header.destination);
+            inside.dissection.ipsec_between(Some(ends)).map(|header| memory.of_header(&header, row.frame.at_ns))
+        });
+        let named = places.zip(on_wire.chain(inside)).filter_map(|((place, _), known)| Some((place, known?)));
+        named.filter(|(_, known)| self.facts.sad.slot(&known.id).is_some()).collect()
+    }
+
+    /// Shows an SA that a packet names.
+    pub(super) fn go_to_named(&mut self, id: Option<&SaId>) {
+        match id.and_then(|id| self.facts.sad.slot(id)) {
             Some(slot) => {
                 self.leave_packet_for(Screen::Sas);
                 self.sas.select(slot);
             }
-            None => self.warn("this packet names no SA that is there".to_owned()),
+            None => self.warn("this SA is gone by now".to_owned()),
         }
     }
 
@@ -145,6 +190,40 @@ impl State {
         {
             self.packets.marked.insert(number);
         }
+    }
+
+    /// Marks a text wherever it stands, and goes to the first packet with it, from the selected one on.
+    pub(super) fn search(&mut self, text: &str) {
+        self.packets.sought = Some(text.to_owned()).filter(|text| !text.is_empty());
+        if !self.packets.feed.selected().is_some_and(|number| self.has_sought(number)) {
+            self.go_to_match(true);
+        }
+    }
+
+    fn go_to_match(&mut self, forward: bool) {
+        let Some(text) = &self.packets.sought else {
+            self.note("no text is looked for: t does that".to_owned());
+            return;
+        };
+        let text = format!("{text:?}");
+        let found = self.packets.feed.beyond(forward).find(|number| self.has_sought(*number));
+        if let Some(number) = found {
+            self.select_packet(number);
+        } else {
+            let side = if forward { "newer" } else { "older" };
+            self.note(format!("no {side} packet of the list has {text}, neither on the wire nor decrypted"));
+        }
+    }
+
+    /// Whether a packet has the text that is looked for, on the wire or decrypted.
+    fn has_sought(&self, number: u64) -> bool {
+        let Packets { sought: Some(text), ring, judge, .. } = &self.packets else {
+            return false;
+        };
+        ring.get(number).is_some_and(|seen| {
+            let dissection = judge.dissect(seen.frame.link, &seen.frame.bytes);
+            has_text(text, seen, &dissection, judge)
+        })
     }
 
     /// Goes to the next marked packet of the list; behind the last one comes the first.

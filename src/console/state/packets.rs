@@ -2,19 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::net::IpAddr;
 
 use super::feed::Feed;
 use super::log::{Origin, Weight};
 use super::recording::Recording;
 use super::ring::{Ring, Weighed};
-use super::{Choice, Command, Layer, Screen, State};
+use super::{Choice, ChoicePurpose, Command, Layer, Screen, State};
 use crate::capture::{ANY, Batch, Frame, Interface, LinkState};
 use crate::console::event::CaptureNews;
-use crate::evidence::check::Check;
 use crate::evidence::{Evidence, Finding, Judge, Known, Looked, Policies, Reason, Sight, Verdict};
 use crate::model::Sa;
-use crate::packet::filter::{self, Subject};
+use crate::packet::filter::{self, Subject, Test};
 use crate::packet::{self, Dissection, Endpoint, Filter, IpsecHeader, Summary};
 
 /// How many frames are kept.
@@ -85,22 +83,6 @@ pub fn layers<'a>(
     dissection.layers().iter().map(|layer| (None, layer)).chain(decrypted)
 }
 
-/// A check that runs, or has ended.
-#[derive(Clone, Debug)]
-pub struct Checking {
-    /// Of which peer.
-    pub peer: IpAddr,
-    /// What was found so far.
-    pub check: Check,
-    /// Until when frames are taken in, in uptime milliseconds.
-    pub until_ms: u64,
-    /// The newest frame with the peer.
-    pub sample: Option<u64>,
-}
-
-/// How long a check watches.
-const CHECK_MS: u64 = 10_000;
-
 /// Where frames come from, or why none do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum CaptureState {
@@ -135,14 +117,14 @@ pub struct Packets {
     pub capture: CaptureState,
     /// How many frames came that could not be kept: dropped by the kernel, or on the way here.
     pub dropped: u64,
-    /// While the list stands still: how many frames have passed unseen.
-    pub frozen: Option<u64>,
     /// What frames are judged by.
     pub judge: Judge,
     /// The layer whose bytes are marked where a packet is seen whole, counted as [`layers`] does.
     pub chosen_layer: Option<usize>,
     /// The packets that the user marked.
     pub marked: BTreeSet<u64>,
+    /// The text that is looked for and marked.
+    pub sought: Option<String>,
     /// The recording that runs.
     pub recording: Option<Recording>,
     /// Whether the judge's policies are not those of the SPD any more.
@@ -165,10 +147,10 @@ impl Default for Packets {
             feed: Feed::default(),
             capture: CaptureState::Idle,
             dropped: 0,
-            frozen: None,
             judge: Judge::default(),
             chosen_layer: None,
             marked: BTreeSet::new(),
+            sought: None,
             recording: None,
             policies_changed: true,
             leaks: None,
@@ -227,7 +209,7 @@ impl Packets {
         let seen = Seen { frame, evidence };
         // The kernel passes on what it cannot decide.
         let only = self.only.as_ref().filter(|_| is_plain(seen.evidence.verdict));
-        if self.frozen.is_some() || only.is_some_and(|(_, only)| !fits(only, &seen, &dissection, &self.judge)) {
+        if only.is_some_and(|(_, only)| !fits(only, &seen, &dissection, &self.judge)) {
             return false;
         }
         let passes = self.filter.as_ref().is_none_or(|filter| fits(filter, &seen, &dissection, &self.judge));
@@ -237,6 +219,11 @@ impl Packets {
             self.feed.push(number);
         }
         true
+    }
+
+    /// While the list stands still: how many frames have come meanwhile.
+    pub fn came_meanwhile(&self) -> Option<u64> {
+        self.feed.frozen_at().map(|number| self.ring.next_number() - number)
     }
 
     /// Follows the ring in what it forgot.
@@ -252,8 +239,15 @@ impl Packets {
         self.judge.forget_totals();
         self.judge.memory.forget_gone_before(u64::MAX);
         (self.dropped, self.dropped_told) = (0, 0);
-        self.frozen = self.frozen.map(|_| 0);
+        if self.feed.frozen_at().is_some() {
+            self.feed.freeze(self.ring.next_number());
+        }
     }
+}
+
+/// Whether a text stands in a judged frame, on the wire or decrypted.
+pub(super) fn has_text(text: &str, seen: &Seen, dissection: &Dissection, judge: &Judge) -> bool {
+    fits(&Filter::Is(Test::Text(text.into())), seen, dissection, judge)
 }
 
 /// Whether a judged frame fits a filter.
@@ -317,7 +311,12 @@ fn leak_words(summary: &Summary, evidence: &Evidence) -> String {
 impl State {
     /// A frame, taken apart to be looked at.
     pub fn packet_row(&self, number: u64) -> Option<PacketRow<'_>> {
-        let Seen { frame, evidence } = self.packets.ring.get(number)?;
+        let row = self.row_of(self.packets.ring.get(number)?);
+        Some(PacketRow { is_marked: self.packets.marked.contains(&number), ..row })
+    }
+
+    /// A frame that is perhaps forgotten by now, taken apart to be looked at.
+    pub fn row_of<'a>(&'a self, Seen { frame, evidence }: &'a Seen) -> PacketRow<'a> {
         let dissection = self.packets.judge.dissect(frame.link, &frame.bytes);
         let known = |serial: &Option<u64>| match serial {
             Some(serial) => self.packets.judge.memory.get(*serial).map_or(Named::Forgotten, Named::Sa),
@@ -327,9 +326,8 @@ impl State {
         let ipsec = whole.ipsec().zip(evidence.sas.iter().map(known)).collect();
         let summary = Summary::of(&dissection);
         let time = self.clock.time_of_day_ms(frame.at_ns / 1_000_000);
-        let is_marked = self.packets.marked.contains(&number);
         let interface = self.packets.capture.is_everywhere().then_some(&*frame.interface);
-        Some(PacketRow { frame, evidence, dissection, summary, ipsec, time, is_marked, interface })
+        PacketRow { frame, evidence, dissection, summary, ipsec, time, is_marked: false, interface }
     }
 
     /// What was inside of a frame, as far as there are keys.
@@ -347,6 +345,16 @@ impl State {
         if self.packets.capture == CaptureState::Idle {
             self.capture_on(self.setting.interface.clone(), commands);
         }
+    }
+
+    /// Takes packets without showing them: what goes against a policy is told among the events.
+    pub(super) fn watch(&mut self, commands: &mut Vec<Command>) {
+        let words = match &self.packets.capture {
+            CaptureState::Idle => "packets are taken from now on: what goes against a policy is told among the events",
+            _ => "packets are taken already",
+        };
+        self.begin_capture(commands);
+        self.note(words.to_owned());
     }
 
     /// Takes packets from an interface that the user named; if there is none, the capture that runs goes on.
@@ -374,7 +382,7 @@ impl State {
     }
 
     /// Captures on the same interface, but not the same packets.
-    fn capture_again(&mut self, commands: &mut Vec<Command>) {
+    pub(super) fn capture_again(&mut self, commands: &mut Vec<Command>) {
         let interface = match &self.packets.capture {
             CaptureState::Running(name) | CaptureState::Down(name) => Some(name.clone()),
             _ => self.setting.interface.clone(),
@@ -396,10 +404,6 @@ impl State {
             return;
         }
         self.packets.dropped += batch.dropped;
-        let count = batch.frames.len() as u64;
-        if let Some(unseen) = &mut self.packets.frozen {
-            *unseen += count;
-        }
         if std::mem::take(&mut self.packets.policies_changed) {
             let policies = self.facts.spd.iter().map(|(_, policy)| policy);
             self.packets.judge.policies = Policies::new(policies, self.facts.defaults);
@@ -412,72 +416,6 @@ impl State {
         self.packets.forget_old();
         if let Some(state) = batch.link {
             self.on_link(state);
-        }
-    }
-
-    /// Shows a running check the frame that came last.
-    fn take_into_check(&mut self) {
-        let now_ms = self.facts.now.uptime_ms;
-        let Some(Layer::Check(checking)) = self.layers.last_mut() else {
-            return;
-        };
-        let number = self.packets.ring.next_number().saturating_sub(1);
-        let Some(seen) = self.packets.ring.get(number).filter(|_| now_ms < checking.until_ms) else {
-            return;
-        };
-        let (before, judge) = (checking.check.seen(), &self.packets.judge);
-        let dissection = judge.dissect(seen.frame.link, &seen.frame.bytes);
-        checking.check.take(judge, sight(&seen.frame), &dissection, &seen.evidence);
-        if checking.check.seen() > before {
-            checking.sample = Some(number);
-        }
-    }
-
-    /// Watches the traffic with the peer of the selected row.
-    pub(super) fn begin_check(&mut self, commands: &mut Vec<Command>) {
-        let Some(peer) = self.selected_peer() else {
-            self.warn("this row names no single peer to check".to_owned());
-            return;
-        };
-        if self.packets.only.take().is_some() {
-            // What is not captured cannot be found in clear.
-            self.capture_again(commands);
-            self.note("all packets are captured again: a check must see them".to_owned());
-        } else {
-            self.begin_capture(commands);
-        }
-        self.packets.frozen = None;
-        let until_ms = self.facts.now.uptime_ms + CHECK_MS;
-        let checking = Checking { peer, check: Check::new(peer, None), until_ms, sample: None };
-        self.layers.push(Layer::Check(Box::new(checking)));
-    }
-
-    /// The end that is not this host.
-    fn selected_peer(&self) -> Option<IpAddr> {
-        let far = |source: IpAddr, destination: IpAddr| {
-            if self.facts.addresses.contains(&destination) { source } else { destination }
-        };
-        match self.screen {
-            Screen::Sas => {
-                let sa = self.facts.sad.at(self.sas.selected()?)?;
-                Some(far(sa.source, sa.destination))
-            }
-            Screen::Policies => {
-                let policy = self.facts.spd.at(self.policies.selected()?)?;
-                let tunnel = policy.templates.iter().find(|template| !template.destination.is_unspecified());
-                let of_selector = || {
-                    let (source, destination) = (policy.selector.source, policy.selector.destination);
-                    (source.is_host() && destination.is_host()).then(|| far(source.address, destination.address))
-                };
-                tunnel.map(|template| far(template.source, template.destination)).or_else(of_selector)
-            }
-            Screen::Packets => match self.packet_row(self.packets.feed.selected()?)?.summary {
-                Summary {
-                    source: Some(Endpoint::Ip(source)), destination: Some(Endpoint::Ip(destination)), ..
-                } => Some(far(source, destination)),
-                _ => None,
-            },
-            Screen::Events => None,
         }
     }
 
@@ -510,6 +448,11 @@ impl State {
         };
     }
 
+    /// Whether nobody looks at packets, so that none in clear is noticed.
+    pub fn watches_nothing(&self) -> bool {
+        matches!(self.packets.capture, CaptureState::Idle | CaptureState::Failed(_))
+    }
+
     /// Once a second: what must not be missed is said among the events, too.
     pub(super) fn tell_of_packets(&mut self) {
         // Keys of SAs that are gone are kept no longer than frames around a rekeying need them.
@@ -531,10 +474,10 @@ impl State {
     }
 
     pub(super) fn freeze(&mut self) {
-        self.packets.frozen = match self.packets.frozen {
-            Some(_) => None,
-            None => Some(0),
-        };
+        match self.packets.feed.frozen_at() {
+            Some(_) => self.packets.feed.thaw(),
+            None => self.packets.feed.freeze(self.packets.ring.next_number()),
+        }
     }
 
     pub(super) fn forget_packets(&mut self) {
@@ -555,7 +498,12 @@ impl State {
         let each = interfaces.iter().map(|interface| (interface.name.clone(), about(interface)));
         let options: Vec<_> = each.chain([(ANY.to_owned(), "all of them".to_owned())]).collect();
         let cursor = options.iter().position(|(name, _)| Some(name) == running).unwrap_or(0);
-        self.layers.push(Layer::Choice(Choice { title: "Take packets from", options, cursor }));
+        self.layers.push(Layer::Choice(Choice {
+            title: "Take packets from",
+            options,
+            cursor,
+            purpose: ChoicePurpose::Interface,
+        }));
     }
 }
 

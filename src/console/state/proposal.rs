@@ -96,7 +96,7 @@ impl State {
         if let (Some(here), Some(there)) = (here, there) {
             self.fill_in_from_policy(&mut form, here, there);
         }
-        self.layers.push(Layer::Form(Box::new(form)));
+        self.push_form(form);
     }
 
     /// Where these two have a policy, most often keys are what is wanted.
@@ -254,12 +254,12 @@ impl State {
     }
 
     /// This host's half was made or refused.
-    pub(super) fn on_done_here(&mut self, change: &Change, result: &Result<(), KernelError>) {
+    pub(super) fn on_done_here(&mut self, change: &Change, result: &Result<Option<Spi>, KernelError>) {
         if let Some(proposal) = self.proposal()
             && matches!(change, Change::AddHalf(half) if **half == proposal.halves[0])
         {
             proposal.here = match result {
-                Ok(()) => Progress::Made,
+                Ok(_) => Progress::Made,
                 Err(error) => Progress::Refused(error.to_string()),
             };
         }

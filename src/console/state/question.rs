@@ -22,16 +22,16 @@ pub struct Question {
 pub enum Deed {
     /// One SA goes.
     DeleteSa(SaId),
-    /// All SAs go.
-    FlushSas,
+    /// All SAs of a protocol go.
+    FlushSas(IpsecProtocol),
     /// The SAs that a filter showed go.
     DeleteSas(Vec<SaId>),
     /// One policy goes.
     DeletePolicy(PolicyId),
     /// The policies that a filter showed go.
     DeletePolicies(Vec<PolicyId>),
-    /// All policies go, but those of sockets.
-    FlushPolicies,
+    /// All policies of a kind go, but those of sockets.
+    FlushPolicies(PolicyKind),
 }
 
 impl Deed {
@@ -40,10 +40,10 @@ impl Deed {
         match self {
             Self::DeleteSa(id) => vec![Change::DeleteSa(id)],
             Self::DeleteSas(ids) => ids.into_iter().map(Change::DeleteSa).collect(),
-            Self::FlushSas => vec![Change::FlushSas(IpsecProtocol::Any)],
+            Self::FlushSas(protocol) => vec![Change::FlushSas(protocol)],
             Self::DeletePolicy(id) => vec![Change::DeletePolicy(id)],
             Self::DeletePolicies(ids) => ids.into_iter().map(Change::DeletePolicy).collect(),
-            Self::FlushPolicies => vec![Change::FlushPolicies(PolicyKind::Main)],
+            Self::FlushPolicies(kind) => vec![Change::FlushPolicies(kind)],
         }
     }
 
@@ -52,10 +52,12 @@ impl Deed {
         match self {
             Self::DeleteSa(_) => "Delete this SA?".to_owned(),
             Self::DeleteSas(_) => format!("Delete what the filter shows? These {count} SAs go:"),
-            Self::FlushSas => format!("Delete all SAs? These {count} go:"),
+            Self::FlushSas(IpsecProtocol::Any) => format!("Delete all SAs? These {count} go:"),
+            Self::FlushSas(protocol) => format!("Delete all {protocol} SAs? These {count} go:"),
             Self::DeletePolicy(_) => "Delete this policy?".to_owned(),
             Self::DeletePolicies(_) => format!("Delete what the filter shows? These {count} policies go:"),
-            Self::FlushPolicies => format!("Delete all policies? These {count} go:"),
+            Self::FlushPolicies(PolicyKind::Main) => format!("Delete all policies? These {count} go:"),
+            Self::FlushPolicies(kind) => format!("Delete all {kind} policies? These {count} go:"),
         }
     }
 
@@ -64,10 +66,10 @@ impl Deed {
         match self {
             Self::DeleteSa(_) => "Packets that need it are lost until there is another.",
             Self::DeleteSas(_) => "Packets that need them are lost until there are others.",
-            Self::FlushSas => "Packets that a policy protects are lost until there are new SAs.",
+            Self::FlushSas(_) => "Packets that a policy protects are lost until there are new SAs.",
             Self::DeletePolicy(_) => "Packets that it protected may go out in clear, or be lost at the peer.",
             Self::DeletePolicies(_) => "Packets that they protected may go out in clear, or be lost at the peer.",
-            Self::FlushPolicies => "Packets that were protected go out in clear from then on.",
+            Self::FlushPolicies(_) => "Packets that were protected go out in clear from then on.",
         }
     }
 
@@ -76,16 +78,16 @@ impl Deed {
         match self {
             Self::DeleteSa(id) => lines(sad.get(id).into_iter().collect(), window, sa_order, sa_line),
             Self::DeleteSas(ids) => lines(ids.iter().filter_map(|id| sad.get(id)).collect(), window, sa_order, sa_line),
-            Self::FlushSas => {
-                let flushed = sad.iter().map(|(_, sa)| sa).filter(|sa| IpsecProtocol::Any.flushes(sa.protocol));
+            Self::FlushSas(protocol) => {
+                let flushed = sad.iter().map(|(_, sa)| sa).filter(|sa| protocol.flushes(sa.protocol));
                 lines(flushed.collect(), window, sa_order, sa_line)
             }
             Self::DeletePolicy(id) => lines(spd.get(id).into_iter().collect(), window, matching_order, policy_line),
             Self::DeletePolicies(ids) => {
                 lines(ids.iter().filter_map(|id| spd.get(id)).collect(), window, matching_order, policy_line)
             }
-            Self::FlushPolicies => {
-                let flushed = |policy: &&Policy| policy.kind == PolicyKind::Main && !policy.is_of_socket();
+            Self::FlushPolicies(kind) => {
+                let flushed = |policy: &&Policy| policy.kind == *kind && !policy.is_of_socket();
                 let flushed = spd.iter().map(|(_, policy)| policy).filter(flushed);
                 lines(flushed.collect(), window, matching_order, policy_line)
             }

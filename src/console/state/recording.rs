@@ -1,4 +1,4 @@
-//! A recording: the packets that the list shows, and those that come to it, into a file.
+//! A recording: the packets that the list shows, and those that come to it (also while it is frozen), into a file.
 //!
 //! The state hands packets out in portions, the next one when the last one is written: a slow disk holds up neither
 //! the console nor the capture. What the list forgets before it was its turn is counted.
@@ -46,7 +46,7 @@ impl Packets {
         recording.next += missed;
         let until = recording.until.unwrap_or(u64::MAX);
         let mut portion = Vec::new();
-        for number in feed.from(recording.next).take_while(|number| *number < until).take(PORTION) {
+        for number in feed.all_from(recording.next).take_while(|number| *number < until).take(PORTION) {
             recording.next = number + 1;
             let Some(seen) = ring.get(number) else {
                 continue;

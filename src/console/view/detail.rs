@@ -4,6 +4,7 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
+use self::bytes::Marks;
 use super::draw_rule;
 use super::widget::{draw_lines, width_of, wrap};
 use crate::console::columns::SaRow;
@@ -79,12 +80,13 @@ pub fn draw_selected(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &T
     if area.width == 0 || area.height < 2 {
         return;
     }
-    let Some(Selected { title, lines, .. }) = selected(state, theme, area.width.into(), None) else {
+    let Some(Selected { title, lines, anchor }) = selected(state, theme, area.width.into(), None) else {
         draw_rule(frame, area, theme, "nothing selected", "");
         return;
     };
     let inside = draw_rule(frame, area, theme, &title, "");
-    let room = draw_lines(frame, inside, &lines, 0);
+    let room = usize::from(inside.height);
+    draw_lines(frame, inside, &lines, from_anchor(anchor, room));
     if lines.len() > room {
         let more = match lines.len() - room {
             1 => "1 more line: Enter".to_owned(),
@@ -103,15 +105,18 @@ pub fn draw_whole(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Them
     };
     let inside = draw_rule(frame, area, theme, &title, "");
     let height = usize::from(inside.height);
-    // Nobody scrolled: what matters is to be seen, with something before it.
-    let shown = || if anchor < height { 0 } else { anchor - height / 3 };
-    let top = scroll.unwrap_or_else(shown).min(lines.len().saturating_sub(height));
+    let top = scroll.unwrap_or_else(|| from_anchor(anchor, height)).min(lines.len().saturating_sub(height));
     draw_lines(frame, inside, &lines, top);
     if lines.len() > height {
         let last = (top + height).min(lines.len());
         draw_rule(frame, area, theme, &title, &format!("lines to {last} of {}", lines.len()));
     }
     Reading { top, height, length: lines.len() }
+}
+
+/// Where a window begins that nobody scrolled: what matters is to be seen, with something before it.
+fn from_anchor(anchor: usize, height: usize) -> usize {
+    if anchor < height { 0 } else { anchor - height / 3 }
 }
 
 /// The selected row, drawn.
@@ -139,7 +144,12 @@ fn selected(state: &State, theme: &Theme, cells: usize, chosen: Option<usize>) -
             let number = state.packets.feed.selected()?;
             let row = state.packet_row(number)?;
             let looked = state.look_into(&row);
-            let (lines, anchor) = packet::lines(&row, &looked, chosen, theme, cells);
+            let marks = match (chosen, &state.packets.sought) {
+                (Some(chosen), _) => Marks::of_layer(&row, &looked, chosen),
+                (None, Some(text)) => Marks::of_text(&row, &looked, text.as_bytes()),
+                (None, None) => Marks::default(),
+            };
+            let (lines, anchor) = packet::lines(&row, &looked, chosen, &marks, theme, cells);
             return Some(Selected { title: packet::title(number, &row, &state.clock), lines, anchor });
         }
         Screen::Events => {

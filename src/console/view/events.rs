@@ -34,6 +34,9 @@ fn title(state: &State) -> String {
         "" => format!("Events {all}"),
         filter => format!("Events {} of {all} with: {filter}", state.events.len()),
     };
+    if state.watches_nothing() {
+        title += "; packets are NOT WATCHED: 3 or :watch begins";
+    }
     if state.log.forgotten() > 0 {
         title += &format!(", {} older ones forgotten", state.log.forgotten());
     }

@@ -20,6 +20,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme) {
             let prompt = match line.purpose {
                 Purpose::Command => ":",
                 Purpose::Filter { .. } => "/",
+                Purpose::Search => "text ",
                 Purpose::SaveScript => "save as ",
             };
             put(frame, first, 0, prompt, theme.style(Role::Key));
@@ -60,8 +61,8 @@ fn draw_hints(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme) {
         .filter_map(|binding| Some((binding.action, binding.keys.first()?.to_string(), binding.action.hint())))
         .collect();
     let width = |key: &str, word: &str| width_of(key) + width_of(word) + 3;
-    // A newcomer needs these two before all others.
-    let is_kept = |action: Action| matches!(action, Action::Help | Action::Leave);
+    // A newcomer needs these before all others.
+    let is_kept = |action: Action| matches!(action, Action::Help | Action::Leave | Action::Submit);
     let kept: usize = hints.iter().filter(|(a, ..)| is_kept(*a)).map(|(_, key, word)| width(key, word)).sum();
     let mut room_for_others = room.saturating_sub(kept);
     for (action, key, word) in hints {

@@ -5,19 +5,19 @@ use ratatui::layout::{Constraint, Layout, Rect};
 
 use super::widget::{cut, draw_input, draw_popup, put, width_of, wrap};
 use crate::console::command::Change;
-use crate::console::form::{Description, Form, Kind, Made, Progress};
+use crate::console::form::said::in_both_languages;
+use crate::console::form::{Form, Kind, Made, Place, Progress};
 use crate::console::state::State;
 use crate::console::text_field::TextField;
 use crate::console::theme::{Role, Theme};
-use crate::dialect::{Keys, iproute2, setkey};
 use crate::model::check::Severity;
 
 /// Where values begin.
-const LABEL_WIDTH: u16 = 18;
+const LABEL_WIDTH: u16 = 21;
 
 /// A line of the form.
 enum Row {
-    Field(&'static Description),
+    Field(Place),
     Complaint(Severity, String),
     Button,
 }
@@ -38,9 +38,10 @@ fn draw_review(frame: &mut Frame<'_>, area: Rect, theme: &Theme, form: &Form, ch
     let width = area.width.saturating_sub(2).min(92);
     let cells = usize::from(width.saturating_sub(4 + INDENT));
     let mut lines = Vec::new();
-    for (name, text) in in_both_languages(change) {
+    for (name, text) in in_both_languages(change, form.edited_sa()) {
         lines.push((0, name.to_owned(), Role::Muted));
-        lines.extend(wrap(&text, cells).into_iter().map(|line| (INDENT, line, Role::Text)));
+        let wrapped = text.lines().flat_map(|line| wrap(line, cells));
+        lines.extend(wrapped.map(|line| (INDENT, line, Role::Text)));
     }
     for warning in form.warnings() {
         lines.extend(
@@ -66,20 +67,6 @@ fn draw_review(frame: &mut Frame<'_>, area: Rect, theme: &Theme, form: &Form, ch
     put(frame, foot, 0, "Enter sends it. Esc goes back to the form; nothing was sent yet.", theme.style(Role::Muted));
 }
 
-fn in_both_languages(change: &Change) -> Vec<(&'static str, String)> {
-    let (ip, setkey) = match change {
-        Change::AddSa(spec) => {
-            (iproute2::sa(spec, Keys::Hide).to_string(), setkey::print::sa(spec, Keys::Hide).to_string())
-        }
-        Change::ReplaceSa { spec, .. } => {
-            (iproute2::sa(spec, Keys::Hide).to_string(), setkey::print::sa(spec, Keys::Hide).to_string())
-        }
-        Change::AddPolicy(spec) => (iproute2::policy(spec), setkey::print::policy(spec)),
-        _ => return Vec::new(),
-    };
-    vec![("as a command", ip), ("in the language of setkey", setkey)]
-}
-
 fn draw_fields(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme, form: &Form) {
     let width = area.width.saturating_sub(2).min(92);
     let inner_width = usize::from(width.saturating_sub(4));
@@ -90,7 +77,7 @@ fn draw_fields(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme, 
     let inside = draw_popup(frame, area, theme, form.title(), width, height);
     let [list, below] = Layout::vertical([Constraint::Min(0), Constraint::Length(foot)]).areas(inside);
     let focus = rows.iter().position(|row| match (row, form.focused()) {
-        (Row::Field(field), Some(focused)) => field.id == focused.id,
+        (Row::Field(place), Some(focused)) => is_same(*place, focused),
         (Row::Button, None) => true,
         _ => false,
     });
@@ -99,7 +86,7 @@ fn draw_fields(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme, 
     for (row, y) in rows.iter().skip(scroll).zip(list.y..list.bottom()) {
         let place = Rect { y, height: 1, ..list };
         match row {
-            Row::Field(field) => draw_field(frame, place, state, theme, form, field),
+            Row::Field(field) => draw_field(frame, place, state, theme, form, *field),
             Row::Complaint(severity, sentence) => {
                 let role = if *severity == Severity::Error { Role::Alarm } else { Role::Caution };
                 put(frame, place, LABEL_WIDTH, sentence, theme.style(role));
@@ -114,12 +101,13 @@ fn draw_fields(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme, 
 
 fn rows(form: &Form, cells: usize) -> Vec<Row> {
     let mut rows = Vec::new();
-    for field in form.fields() {
-        rows.push(Row::Field(field));
-        if let Some((_, words)) = form.refusal().filter(|(about, _)| *about == Some(field.id)) {
+    let complaints = form.complaints();
+    for place in form.places() {
+        rows.push(Row::Field(place));
+        if let Some((_, words)) = form.refusal().filter(|(about, _)| about.is_some_and(|field| place.is(field))) {
             let sentence = format!("the kernel: {words}");
             rows.extend(wrap(&sentence, cells).into_iter().map(|line| Row::Complaint(Severity::Error, line)));
-        } else if let Some(complaint) = form.complaint(field.id) {
+        } else if let Some(complaint) = form.complaint(&complaints, place) {
             let lines = wrap(&complaint.sentence, cells);
             rows.extend(lines.into_iter().map(|line| Row::Complaint(complaint.severity, line)));
         }
@@ -134,30 +122,62 @@ fn rows(form: &Form, cells: usize) -> Vec<Row> {
 
 fn help(form: &Form) -> &'static str {
     match form.focused() {
-        Some(field) => field.help,
+        Some(place) => place.field.help,
         None => "Enter or Ctrl-S goes on; Esc leaves the form and changes nothing.",
     }
 }
 
-fn draw_field(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme, form: &Form, field: &Description) {
-    let focused = form.focused().is_some_and(|other| other.id == field.id);
-    let label = format!("{}{}", if focused { "> " } else { "  " }, field.label);
+fn is_same(a: Place, b: Place) -> bool {
+    (a.item, a.field.id) == (b.item, b.field.id)
+}
+
+/// What stands before a field. The small forms of a list are counted, and their other fields stand further in.
+fn label(form: &Form, Place { item, field }: Place) -> String {
+    let is_first = |item: usize| form.part(Some(item)).plan().all().next().is_some_and(|first| first.id == field.id);
+    match item {
+        Some(item) if is_first(item) => format!("{} {}", field.label, item + 1),
+        Some(_) => format!("  {}", field.label),
+        None => field.label.to_owned(),
+    }
+}
+
+/// What a fold hides, in a few words.
+fn fold_words(form: &Form, place: Place, focused: bool) -> String {
+    let part = form.part(place.item);
+    match (part.folds_out(place.field.id), part.filled_in_under(place.field.id)) {
+        (true, _) => "▾".to_owned(),
+        (false, 0) if focused => "▸ Space shows it".to_owned(),
+        (false, 0) => "▸".to_owned(),
+        (false, count) => format!("▸ {count} filled in"),
+    }
+}
+
+fn draw_field(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme, form: &Form, place: Place) {
+    let focused = form.focused().is_some_and(|other| is_same(place, other));
+    let label = format!("{}{}", if focused { "> " } else { "  " }, label(form, place));
     put(frame, area, 0, &label, theme.style(if focused { Role::Title } else { Role::Muted }));
     let value = Rect { x: area.x + LABEL_WIDTH.min(area.width), width: area.width.saturating_sub(LABEL_WIDTH), ..area };
-    match field.kind {
+    let (part, id) = (form.part(place.item), place.field.id);
+    let style = theme.style(if focused { Role::Selected } else { Role::Text });
+    match place.field.kind {
         Kind::Choice(_) => {
-            let chosen = form.value(field.id);
-            let style = theme.style(if focused { Role::Selected } else { Role::Text });
+            let chosen = part.value(id);
             let text = if focused { format!("◂ {chosen} ▸") } else { chosen.to_owned() };
             put(frame, value, 0, &text, style);
         }
+        Kind::Fold => put(frame, value, 0, &fold_words(form, place, focused), style),
+        Kind::List(_) => {
+            let count = form.items().len();
+            let text = if focused { format!("{count}; Ctrl-N adds one") } else { count.to_string() };
+            put(frame, value, 0, &text, style);
+        }
         Kind::Text => {
-            if let Some(text) = form.text(field.id) {
+            if let Some(text) = part.text(id) {
                 draw_text(frame, value, theme, text, focused, None);
             }
         }
         Kind::Key => {
-            if let Some(text) = form.text(field.id) {
+            if let Some(text) = part.text(id) {
                 let shown = form.reveals(state.facts.now.uptime_ms);
                 let masked = (!shown).then(|| "•".repeat(text.text().chars().count()));
                 draw_text(frame, value, theme, text, focused, masked.as_deref());

@@ -4,9 +4,9 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use super::widget::{draw_lines, draw_popup};
+use super::widget::{draw_lines, draw_more, draw_popup};
 use crate::console::keymap::{self, Context};
-use crate::console::state::line::COMMANDS;
+use crate::console::state::line::commands;
 use crate::console::state::{Reading, State};
 use crate::console::theme::{Role, Theme};
 
@@ -26,13 +26,14 @@ pub fn draw(
     }
     lines.push(Line::default());
     lines.push(Line::styled("Commands, behind :", theme.style(Role::Header)));
-    for command in COMMANDS {
+    for command in commands(state.setting.read_only) {
         let name = format!("{} {}", command.names.first().unwrap_or(&""), command.argument);
         lines.push(row(theme, name.trim_end(), command.help));
     }
     let height = u16::try_from(lines.len() + 2).unwrap_or(u16::MAX);
     let inside = draw_popup(frame, area, theme, "Keys", WIDTH, height);
     let height = draw_lines(frame, inside, &lines, scroll);
+    draw_more(frame, inside, theme, lines.len(), scroll);
     Reading { top: scroll, height, length: lines.len() }
 }
 
@@ -50,6 +51,7 @@ fn row<'a>(theme: &Theme, keys: &str, help: &'a str) -> Line<'a> {
 mod tests {
     use super::*;
     use crate::console::keymap::BINDINGS;
+    use crate::console::state::line::COMMANDS;
 
     #[test]
     fn no_sentence_is_cut() {

@@ -1,8 +1,9 @@
 //! The screen of packets.
 
 use ratatui::Frame;
-use ratatui::layout::Rect;
+use ratatui::layout::{Constraint, Layout, Rect};
 
+use super::detail::bytes::row_width;
 use super::widget::{TableRow, draw_table, put, wrap};
 use super::{detail, draw_rule, split};
 use crate::console::columns::{Column, PacketColumn};
@@ -12,9 +13,14 @@ use crate::console::theme::{Role, Theme};
 use crate::evidence::{Sums, Verdict};
 use crate::model::text::quantity;
 
+/// What the list takes with all its columns.
+const LIST_WIDTH: u16 = 120;
+/// What it needs at least for bytes to stand beside it.
+const LEAST_LIST_WIDTH: u16 = 80;
+
 /// Draws it; returns how many rows there is room for.
 pub fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme) -> usize {
-    let (list, below) = split(area);
+    let (list, below) = split_for_bytes(area);
     let (mode, _) = mode(state);
     let list = draw_rule(frame, list, theme, &title(state), mode);
     let room = usize::from(list.height.saturating_sub(1));
@@ -37,6 +43,19 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme) -> 
     room
 }
 
+/// Divides the screen: where there is room for both, wire and decrypted bytes stand in two columns beside the list.
+fn split_for_bytes(area: Rect) -> (Rect, Rect) {
+    let two_columns = |in_a_row| u16::try_from(2 * row_width(in_a_row)).unwrap_or(u16::MAX);
+    let [narrow, wide] = [8, 16].map(two_columns);
+    let bytes = match area.width {
+        width if width >= wide + LIST_WIDTH => wide,
+        width if width >= narrow + LEAST_LIST_WIDTH => narrow,
+        _ => return split(area),
+    };
+    let [list, bytes] = Layout::horizontal([Constraint::Min(0), Constraint::Length(bytes)]).spacing(1).areas(area);
+    (list, bytes)
+}
+
 fn title(state: &State) -> String {
     let packets = &state.packets;
     let place = match &packets.capture {
@@ -48,11 +67,14 @@ fn title(state: &State) -> String {
         Some((words, _)) => format!("{place}, plain ones only with: {words}"),
         None => place,
     };
-    let frozen = packets.frozen.map_or_else(String::new, |unseen| format!("FROZEN, {} not shown: ", quantity(unseen)));
-    let all = packets.ring.len();
-    let mut title = match packets.feed.filter() {
-        "" => format!("{frozen}Packets {all}{place}"),
-        filter => format!("{frozen}Packets {} of {all}{place} with: {filter}", packets.feed.len()),
+    let (all, shown) = (packets.ring.len(), packets.feed.len());
+    let mut title = match (packets.feed.filter(), packets.came_meanwhile()) {
+        ("", None) => format!("Packets {all}{place}"),
+        ("", Some(count)) => format!("FROZEN, {} came meanwhile: Packets {shown}{place}", quantity(count)),
+        (filter, None) => format!("Packets {shown} of {all}{place} with: {filter}"),
+        (filter, Some(count)) => {
+            format!("FROZEN, {} came meanwhile: Packets {shown}{place} with: {filter}", quantity(count))
+        }
     };
     let Sums { protected, weak, clear, forbidden, undecided } = packets.judge.totals.all;
     let sums = [
@@ -67,6 +89,9 @@ fn title(state: &State) -> String {
             title += &format!(", {} {word}", quantity(count));
         }
     }
+    if let Some(text) = &packets.sought {
+        title += &format!(", marking {text:?}");
+    }
     if let Some(recording) = &packets.recording {
         title += &format!(", RECORDING {} in {}", quantity(recording.written), recording.path);
     }
@@ -80,7 +105,7 @@ fn title(state: &State) -> String {
 }
 
 fn mode(state: &State) -> (&'static str, Role) {
-    match (state.packets.frozen, state.packets.feed.is_following()) {
+    match (state.packets.feed.frozen_at(), state.packets.feed.is_following()) {
         (Some(_), _) => ("frozen", Role::Caution),
         (None, true) => ("following", Role::Muted),
         (None, false) => ("not following", Role::Muted),
@@ -93,6 +118,9 @@ fn draw_nothing(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme)
         CaptureState::Failed(reason) => (format!("No packets: {reason}."), Role::Caution),
         CaptureState::Idle | CaptureState::Starting => ("The capture begins...".to_owned(), Role::Muted),
         CaptureState::Down(name) => (format!("Interface {name} is down or gone."), Role::Caution),
+        _ if state.packets.came_meanwhile().is_some_and(|count| count > 0) => {
+            ("What was shown is forgotten by now, or does not fit the filter. Space goes on.".to_owned(), Role::Muted)
+        }
         CaptureState::Running(_) if !state.packets.ring.is_empty() => {
             ("No packet fits the filter.".to_owned(), Role::Muted)
         }

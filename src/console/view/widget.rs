@@ -95,6 +95,16 @@ pub fn draw_lines(frame: &mut Frame<'_>, area: Rect, lines: &[Line<'_>], scroll:
     room
 }
 
+/// Says on the border below a text, which is `inside` a popup, how many lines are out of sight there.
+pub fn draw_more(frame: &mut Frame<'_>, inside: Rect, theme: &Theme, length: usize, scroll: usize) {
+    let room = usize::from(inside.height);
+    let hidden = length.saturating_sub(scroll.min(length.saturating_sub(room)) + room);
+    if hidden > 0 {
+        let below = Rect { y: inside.bottom(), height: 1, ..inside };
+        put(frame, below, 0, &format!(" {hidden} more below: j "), theme.style(Role::Caution));
+    }
+}
+
 /// What is typed, with the cursor; scrolled so that the cursor is seen.
 pub fn draw_input(frame: &mut Frame<'_>, area: Rect, text: &str, cursor_chars: usize, style: Style) {
     let room = usize::from(area.width);

@@ -1,29 +1,57 @@
 //! Tokens into statements, by recursive descent. An error ends its statement; the next one is read all the same.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::ops::Range;
 
 use super::lexer::{Kind, Token, is_long_number, tokens};
+use super::{Names, NoNames};
 use crate::dialect::deed::{Deed, Script, Statement, Warning};
 use crate::dialect::report::SyntaxError;
 use crate::model::check::Severity;
 use crate::model::number::parse_u32;
-use crate::model::{IpsecProtocol, PolicyKind};
+use crate::model::question::Question;
+use crate::model::row_filter::Rows;
+use crate::model::{IpsecProtocol, PolicyKind, RowFilter};
 
+mod address;
+mod options;
 mod policy;
+mod rule;
 mod sa;
+mod twin;
 
-pub use policy::forward_twin;
+pub(super) use rule::MOST_UNIQUE;
+pub use twin::forward_twin;
 
 /// The most errors that are reported; behind them one fault may cause all the others.
 const MOST_ERRORS: usize = 20;
+
+/// What a script is read with.
+#[derive(Clone, Copy)]
+pub struct Reading<'a> {
+    /// Who knows what its names mean.
+    pub names: &'a dyn Names,
+    /// Whether every policy of direction in brings another one for packets passed on, as Linux's setkey has it unless
+    /// it is started with -k.
+    pub forward_twins: bool,
+}
+
+/// Reads a script that names no hosts, as Linux's setkey would.
+///
+/// # Errors
+/// Every error that was found, in the order of the text.
+pub fn parse(source: &str) -> Result<Script, Vec<SyntaxError>> {
+    parse_with(source, Reading { names: &NoNames, forward_twins: true })
+}
 
 /// Reads a script.
 ///
 /// # Errors
 /// Every error that was found, in the order of the text.
-pub fn parse(source: &str) -> Result<Script, Vec<SyntaxError>> {
-    let mut parser = Parser { source, tokens: tokens(source), next: 0, warnings: Vec::new() };
+pub fn parse_with(source: &str, reading: Reading<'_>) -> Result<Script, Vec<SyntaxError>> {
+    let (tokens, hosts) = (tokens(source), HashMap::new());
+    let mut parser = Parser { source, tokens, next: 0, reading, hosts, warnings: Vec::new() };
     let mut script = Script::default();
     let mut errors = Vec::new();
     while parser.peek().kind != Kind::End && errors.len() < MOST_ERRORS {
@@ -33,10 +61,12 @@ pub fn parse(source: &str) -> Result<Script, Vec<SyntaxError>> {
         }
         let start = parser.peek().span.start;
         match parser.statement() {
-            Ok(Some(deed)) => {
+            Ok(Some(deeds)) => {
                 let span = start..parser.end_of_last();
                 match parser.end_of_statement() {
-                    Ok(()) => script.statements.push(Statement { deed, span }),
+                    Ok(()) => {
+                        script.statements.extend(deeds.into_iter().map(|deed| Statement { deed, span: span.clone() }));
+                    }
                     Err(error) => {
                         errors.push(error);
                         parser.skip_statement();
@@ -51,6 +81,7 @@ pub fn parse(source: &str) -> Result<Script, Vec<SyntaxError>> {
         }
     }
     script.warnings = parser.warnings;
+    twin::leave_out_said(&mut script);
     if errors.is_empty() { Ok(script) } else { Err(errors) }
 }
 
@@ -60,6 +91,9 @@ struct Parser<'a> {
     source: &'a str,
     tokens: Vec<Token>,
     next: usize,
+    reading: Reading<'a>,
+    /// The hosts that were asked for: a name means the same in the whole script.
+    hosts: HashMap<String, Result<Vec<IpAddr>, String>>,
     warnings: Vec<Warning>,
 }
 
@@ -71,8 +105,16 @@ fn wanted(span: &Range<usize>, problem: impl Into<String>, expected: impl Into<S
     SyntaxError { span: span.clone(), problem: problem.into(), expected: Some(expected.into()) }
 }
 
-/// Statements of setkey that are not understood yet, and why one would miss them.
-const NOT_YET: [&str; 8] = ["getspi", "get", "deleteall", "dump", "update", "spdupdate", "spddump", "tagged"];
+const STATEMENTS: &str = "a statement: add, update, getspi, get, delete, deleteall, flush, dump, spdadd, spdupdate, \
+                          spddelete, spdflush, spddump or quit";
+
+/// A protocol of the language.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct SaProtocol {
+    number: IpsecProtocol,
+    /// `esp-udp`: ESP in UDP.
+    in_udp: bool,
+}
 
 impl Parser<'_> {
     fn peek(&self) -> Token {
@@ -137,65 +179,68 @@ impl Parser<'_> {
         while !matches!(self.take().kind, Kind::Semicolon | Kind::End) {}
     }
 
-    /// One statement without its semicolon; `None` where the script ends by its own word.
-    fn statement(&mut self) -> Result<Option<Deed>, Vec<SyntaxError>> {
+    /// One statement without its semicolon: what it asks for, of which there may be several where a name has several
+    /// addresses. `None` where the script ends by its own word.
+    fn statement(&mut self) -> Result<Option<Vec<Deed>>, Vec<SyntaxError>> {
         let one = |error| vec![error];
-        let (word, span) = self.word("a statement: add, delete, flush, spdadd, spddelete or spdflush").map_err(one)?;
-        match word.to_ascii_lowercase().as_str() {
-            "flush" => self.flush().map(Some).map_err(one),
-            "spdflush" => Ok(Some(Deed::FlushPolicies(PolicyKind::Main))),
-            "add" => self.add(&span).map(Some),
-            "delete" => self.delete().map(Some).map_err(one),
-            "spdadd" => self.spdadd(&span).map(Some),
-            "spddelete" => self.spddelete().map(Some).map_err(one),
-            "exit" | "quit" | "bye" => Ok(None),
-            other if NOT_YET.contains(&other) => {
-                Err(one(wrong(&span, format!("the statement `{other}` is not understood yet"))))
+        let (word, span) = self.word(STATEMENTS).map_err(one)?;
+        let deeds = match word.to_ascii_lowercase().as_str() {
+            "add" => self.add(&span, Deed::AddSa)?,
+            "update" => self.add(&span, Deed::UpdateSa)?,
+            "getspi" => self.getspi().map_err(one)?,
+            "get" => self.get().map_err(one)?,
+            "delete" => self.delete().map_err(one)?,
+            "deleteall" => vec![self.deleteall().map_err(one)?],
+            "flush" => vec![Deed::FlushSas(self.all_of().map_err(one)?)],
+            "dump" => vec![self.dump().map_err(one)?],
+            "spdadd" => vec![self.spdadd(&span, Deed::AddPolicies)?],
+            "spdupdate" => vec![self.spdadd(&span, Deed::UpdatePolicies)?],
+            "spddelete" => self.spddelete().map_err(one)?,
+            "spdflush" => vec![Deed::FlushPolicies(PolicyKind::Main)],
+            "spddump" => vec![Deed::Show(Question::Policies(None))],
+            "exit" | "quit" | "bye" => return Ok(None),
+            _ => return Err(one(self.misread(&span, STATEMENTS))),
+        };
+        Ok(Some(deeds))
+    }
+
+    /// The protocol of a statement about many SAs; all of them where none stands there.
+    fn all_of(&mut self) -> Parsed<IpsecProtocol> {
+        if self.peek().kind != Kind::Word {
+            return Ok(IpsecProtocol::Any);
+        }
+        let (protocol, span) = self.protocol()?;
+        if protocol.in_udp {
+            return Err(wanted(&span, "Linux cannot tell esp-udp from other ESP here", "esp, which means both"));
+        }
+        Ok(protocol.number)
+    }
+
+    fn dump(&mut self) -> Parsed<Deed> {
+        let at = self.peek().span;
+        let filter = match self.all_of()? {
+            IpsecProtocol::Any => None,
+            protocol => filter(&format!("proto {protocol}"), &at)?,
+        };
+        Ok(Deed::Show(Question::Sas(filter)))
+    }
+
+    fn protocol(&mut self) -> Parsed<(SaProtocol, Range<usize>)> {
+        let expected = "esp, ah, esp-udp or ipcomp";
+        let (word, span) = self.word(expected)?;
+        let plain = |number| SaProtocol { number, in_udp: false };
+        let protocol = match word.to_ascii_lowercase().as_str() {
+            "esp" => plain(IpsecProtocol::Esp),
+            "ah" => plain(IpsecProtocol::Ah),
+            "ipcomp" => plain(IpsecProtocol::Comp),
+            "esp-udp" => SaProtocol { number: IpsecProtocol::Esp, in_udp: true },
+            old @ ("esp-old" | "ah-old") => {
+                return Err(wrong(&span, format!("Linux has no `{old}` (RFC 1826 and 1827)")));
             }
-            _ => Err(one(self.misread(&span, "a statement: add, delete, flush, spdadd, spddelete or spdflush"))),
-        }
-    }
-
-    fn flush(&mut self) -> Parsed<Deed> {
-        if self.peek().kind == Kind::Word {
-            return self.protocol().map(|(protocol, _)| Deed::FlushSas(protocol));
-        }
-        Ok(Deed::FlushSas(IpsecProtocol::Any))
-    }
-
-    /// `-4`, `-6`, `-n`: which addresses a name means. Names are not looked up here, so there is nothing to choose.
-    fn address_options(&mut self) -> Parsed<()> {
-        while let Some(word) = self.peek_word().filter(|word| word.starts_with('-')) {
-            let span = self.take().span;
-            if word.len() < 2 || !word.chars().skip(1).all(|c| matches!(c, '4' | '6' | 'n')) {
-                return Err(wanted(&span, format!("there is no option {word:?} here"), "an address"));
-            }
-        }
-        Ok(())
-    }
-
-    fn address(&mut self) -> Parsed<(IpAddr, Range<usize>)> {
-        let (word, span) = self.word("an IPv4 or IPv6 address")?;
-        if word.contains('[') {
-            return Err(wrong(&span, "ports at addresses belong to esp-udp, which is not understood yet"));
-        }
-        match word.parse() {
-            Ok(address) => Ok((address, span)),
-            Err(_) => Err(self.misread(&span, "an IPv4 or IPv6 address; host names are not looked up")),
-        }
-    }
-
-    fn protocol(&mut self) -> Parsed<(IpsecProtocol, Range<usize>)> {
-        let (word, span) = self.word("esp, ah or ipcomp")?;
-        match word.to_ascii_lowercase().as_str() {
-            "esp" => Ok((IpsecProtocol::Esp, span)),
-            "ah" => Ok((IpsecProtocol::Ah, span)),
-            "ipcomp" => Ok((IpsecProtocol::Comp, span)),
-            old @ ("esp-old" | "ah-old") => Err(wrong(&span, format!("Linux has no `{old}` (RFC 1826 and 1827)"))),
-            "tcp" => Err(wrong(&span, "TCP signatures are not made by XFRM on Linux")),
-            "esp-udp" => Err(wrong(&span, "the protocol `esp-udp` is not understood yet")),
-            _ => Err(self.misread(&span, "esp, ah or ipcomp")),
-        }
+            "tcp" => return Err(wrong(&span, "TCP signatures (`tcp`) are not made by XFRM on Linux")),
+            _ => return Err(self.misread(&span, expected)),
+        };
+        Ok((protocol, span))
     }
 
     fn number(&mut self, what: &str) -> Parsed<(u32, Range<usize>)> {
@@ -220,4 +265,9 @@ impl Parser<'_> {
         }
         if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
+}
+
+/// A condition on SAs, in the words of `espial sa`.
+fn filter(words: &str, span: &Range<usize>) -> Parsed<Option<RowFilter>> {
+    RowFilter::parse(words, Rows::Sas).map_err(|error| wrong(span, error.to_string()))
 }

@@ -6,23 +6,33 @@ use std::fmt::Write;
 
 use zeroize::Zeroizing;
 
+use super::parser::MOST_UNIQUE;
 use crate::dialect::{Keys, iproute2, key_text};
+use crate::model::extras::{Encapsulation, ExtraFlags, Iptfs, SecurityContext};
+use crate::model::template::AlgorithmMasks;
 use crate::model::{
-    IpsecProtocol, Level, Mode, PolicyAction, PolicyDirection, PolicyKind, PolicySpec, PortMatch, Prefix, SaFlags,
-    SaSpec, Template, Transform, UpperProtocol,
+    IpsecProtocol, Level, Limit, Mode, PolicyAction, PolicyDirection, PolicyKind, PolicySpec, PortMatch, Prefix,
+    SaFlags, SaSpec, Selector, Template, Transform, UpperProtocol,
 };
+
+/// What stands in the place of a statement that there is none for: why, and `ip`'s line, or what `ip` cannot say either.
+fn for_ip(obstacles: &[&str], line: &str) -> String {
+    let reasons = obstacles.join(", ");
+    if line.starts_with('#') {
+        return format!("# setkey on Linux cannot say {reasons}, and\n{line}");
+    }
+    format!("# setkey on Linux cannot say {reasons}; ip xfrm can:\n# {line}")
+}
 
 /// An SA as an `add` statement, in one line without an end of line.
 pub fn sa(spec: &SaSpec, keys: Keys) -> Zeroizing<String> {
     let obstacles = sa_obstacles(spec);
     if !obstacles.is_empty() {
-        let line = iproute2::sa(spec, keys);
-        let reasons = obstacles.join(", ");
-        return Zeroizing::new(format!("# setkey on Linux cannot say {reasons}; ip xfrm can:\n# {}", *line));
+        return Zeroizing::new(for_ip(&obstacles, &iproute2::sa(spec, keys)));
     }
     let mut text = Zeroizing::new(String::with_capacity(512));
-    let (source, destination) = (spec.source, spec.destination);
-    let _ = write!(text, "add {source} {destination} {} {:#}", protocol(spec.protocol), spec.spi);
+    text.push_str("add ");
+    write_head(&mut text, spec);
     if spec.mode != Mode::Transport {
         let _ = write!(text, " -m {}", spec.mode);
     }
@@ -43,6 +53,9 @@ pub fn sa(spec: &SaSpec, keys: Keys) -> Zeroizing<String> {
             let _ = write!(text, " {option} {value}");
         }
     }
+    if let Some(context) = &spec.extras.security {
+        write_context(&mut text, context);
+    }
     if let Some(transform) = &spec.algorithms.encryption {
         write_transform(&mut text, "-E", transform, keys);
     }
@@ -57,6 +70,30 @@ pub fn sa(spec: &SaSpec, keys: Keys) -> Zeroizing<String> {
         text.push_str(" # keys hidden");
     }
     text
+}
+
+/// `src dst proto spi`
+fn write_head(text: &mut String, spec: &SaSpec) {
+    let (source, destination, spi) = (spec.source, spec.destination, spec.spi);
+    let _ = match &spec.extras.encapsulation {
+        None => write!(text, "{source} {destination} {} {spi:#}", protocol(spec.protocol)),
+        Some(Encapsulation { source_port, destination_port, original, .. }) => {
+            let original = if original.is_unspecified() { String::new() } else { format!("{original} ") };
+            write!(text, "{source}[{source_port}] {destination}[{destination_port}] esp-udp {original}{spi:#}")
+        }
+    };
+}
+
+/// Only of what [`label`] has words for.
+fn write_context(text: &mut String, context: &SecurityContext) {
+    let _ = write!(text, " -ctx {} {} \"{}\"", context.doi, context.algorithm, label(context).unwrap_or_default());
+}
+
+/// A label that can stand between quotes.
+fn label(context: &SecurityContext) -> Option<&str> {
+    let text = std::str::from_utf8(context.label.strip_suffix(&[0])?).ok()?;
+    let is_plain = !text.is_empty() && !text.contains(|c: char| c == '"' || c.is_control());
+    Some(text).filter(|_| is_plain && context.doi != 0)
 }
 
 fn has_key(spec: &SaSpec) -> bool {
@@ -90,22 +127,55 @@ fn protocol(protocol: IpsecProtocol) -> String {
 
 /// What of an SA the language has no words for on Linux.
 fn sa_obstacles(spec: &SaSpec) -> Vec<&'static str> {
-    let algorithms = &spec.algorithms;
+    let (algorithms, extras) = (&spec.algorithms, &spec.extras);
     let unsaid = |transform: &Option<Transform>| transform.as_ref().is_some_and(|t| setkey_name(t).is_none());
-    let nothing_but_everything = |spec: &SaSpec| spec.selector.is_none_or(|selector| selector.is_everything());
+    let keyed = [&algorithms.encryption, &algorithms.authentication].into_iter().flatten();
+    let odd_key = |transform: &Transform| {
+        transform.name.known().is_some_and(|algorithm| !algorithm.key_bits.allow(transform.key.bits()))
+    };
+    let nothing_but_everything = |selector: Selector| selector.is_everything() && selector.user == 0;
+    let odd_encapsulation = |around: Encapsulation| {
+        around.kind != Encapsulation::ESP_IN_UDP
+            || spec.protocol != IpsecProtocol::Esp
+            || around.source_port == 0
+            || around.destination_port == 0
+            || around.original.is_ipv4() != spec.source.is_ipv4()
+    };
+    let compression = algorithms.compression.as_ref();
+    let limits = [spec.limits.bytes, spec.limits.since_added_secs];
+    let is_zero = |limit: Limit| limit.soft == Some(0) || limit.hard == Some(0);
+    let thresholds = extras.replay_threshold.is_some()
+        || extras.timer_threshold.is_some()
+        || extras.mapping_threshold_secs.is_some();
     [
         (algorithms.aead.is_some(), "AEAD algorithms"),
         (unsaid(&algorithms.encryption), "this cipher"),
         (unsaid(&algorithms.authentication), "this authentication with this ICV length"),
+        (keyed.clone().any(odd_key), "a key of this length"),
+        (compression.is_some_and(|name| name.known().is_none_or(|row| row.setkey.is_empty())), "this compression"),
         (algorithms.is_none(), "an SA without keys"),
         (spec.mark.is_some(), "marks"),
         (spec.if_id.is_some(), "xfrm interfaces"),
         (spec.flags != SaFlags(0), "flags"),
         (spec.direction.is_some(), "directions"),
-        (spec.extras.encapsulation.is_some(), "encapsulation"),
+        (extras.encapsulation.is_some_and(odd_encapsulation), "this encapsulation"),
+        (extras.security.as_ref().is_some_and(|context| label(context).is_none()), "this security label"),
+        (extras.output_mark.is_some(), "output marks"),
+        (extras.tfc_padding.is_some(), "TFC padding"),
+        (extras.offload.is_some(), "offload"),
+        (extras.care_of.is_some(), "care-of addresses"),
+        (extras.extra_flags != ExtraFlags(0), "extra flags"),
+        (thresholds, "thresholds"),
+        (extras.nat_keepalive_secs.is_some(), "NAT keepalives"),
+        (extras.cpu.is_some(), "CPUs"),
+        (extras.iptfs != Iptfs::NONE, "IP-TFS"),
+        (!extras.unknown.is_empty(), "attributes that espial does not know"),
         (!spec.limits.packets.is_none() || !spec.limits.since_used_secs.is_none(), "these limits"),
+        (limits.into_iter().any(is_zero), "a limit of 0"),
         (spec.replay_window > 32, "windows above 32"),
-        (!nothing_but_everything(spec), "an SA's selector"),
+        (spec.sent != 0 || spec.received != 0, "sequence numbers"),
+        (spec.acquire_sequence != 0, "an ACQUIRE's number"),
+        (!spec.selector.is_none_or(nothing_but_everything), "an SA's selector"),
         (!matches!(spec.mode, Mode::Transport | Mode::Tunnel), "this mode"),
         (!matches!(spec.protocol, IpsecProtocol::Esp | IpsecProtocol::Ah | IpsecProtocol::Comp), "this protocol"),
     ]
@@ -118,17 +188,14 @@ fn sa_obstacles(spec: &SaSpec) -> Vec<&'static str> {
 pub fn policy(spec: &PolicySpec) -> String {
     let obstacles = policy_obstacles(spec);
     if !obstacles.is_empty() {
-        let (reasons, line) = (obstacles.join(", "), iproute2::policy(spec));
-        return format!("# setkey on Linux cannot say {reasons}; ip xfrm can:\n# {line}");
+        return for_ip(&obstacles, &iproute2::policy(spec));
     }
-    let selector = &spec.selector;
-    let mut text = format!(
-        "spdadd {} {} {} -P {}",
-        range(selector.source, selector.source_port),
-        range(selector.destination, selector.destination_port),
-        upper(selector.protocol),
-        spec.direction
-    );
+    let mut text = "spdadd ".to_owned();
+    write_selector(&mut text, &spec.selector);
+    if let Some(context) = &spec.security {
+        write_context(&mut text, context);
+    }
+    let _ = write!(text, " -P {}", spec.direction);
     if spec.priority != PolicySpec::SETKEY_PRIORITY {
         let offset = i64::from(PolicySpec::SETKEY_PRIORITY) - i64::from(spec.priority);
         let _ = write!(text, " prio {offset}");
@@ -159,6 +226,29 @@ fn rule(template: &Template) -> String {
     format!("{}/{}/{ends}/{level}", protocol(template.protocol), template.mode)
 }
 
+/// `src_range dst_range upper [more]`
+fn write_selector(text: &mut String, selector: &Selector) {
+    let (from, to) = (selector.source_port, selector.destination_port);
+    let (source, destination, upper) = (selector.source, selector.destination, upper(selector.protocol));
+    let _ = match selector.protocol {
+        UpperProtocol::ICMP | UpperProtocol::ICMPV6 | UpperProtocol::MH | UpperProtocol::GRE
+            if from.is_any() && to.is_any() =>
+        {
+            write!(text, "{} {} {upper}", range(source, from), range(destination, to))
+        }
+        UpperProtocol::GRE => {
+            let ([a, b], [c, d]) = (from.value.to_be_bytes(), to.value.to_be_bytes());
+            let (source, destination) = (range(source, PortMatch::ANY), range(destination, PortMatch::ANY));
+            write!(text, "{source} {destination} {upper} {a}.{b}.{c}.{d}")
+        }
+        UpperProtocol::ICMP | UpperProtocol::ICMPV6 | UpperProtocol::MH => {
+            let (source, destination) = (range(source, PortMatch::ANY), range(destination, PortMatch::ANY));
+            write!(text, "{source} {destination} {upper} {},{}", from.value, to.value)
+        }
+        _ => write!(text, "{} {} {upper}", range(source, from), range(destination, to)),
+    };
+}
+
 fn range(prefix: Prefix, port: PortMatch) -> String {
     let port = if port.is_any() { String::new() } else { format!("[{}]", port.value) };
     if prefix.is_host() { format!("{}{port}", prefix.address) } else { format!("{prefix}{port}") }
@@ -176,30 +266,44 @@ fn upper(protocol: UpperProtocol) -> String {
 /// What of a policy the language has no words for on Linux.
 fn policy_obstacles(spec: &PolicySpec) -> Vec<&'static str> {
     let selector = &spec.selector;
-    let whole = |port: PortMatch| matches!(port.mask, 0 | u16::MAX);
+    let ports = [selector.source_port, selector.destination_port];
+    // To setkey port 0 is any port.
+    let whole = |port: PortMatch| port == PortMatch::ANY || (port.mask == u16::MAX && port.value != 0);
+    let has_types = matches!(selector.protocol, UpperProtocol::ICMP | UpperProtocol::ICMPV6 | UpperProtocol::MH);
+    let family = selector.source.address.is_ipv4();
     let odd = |template: &Template| {
+        let ends = [template.source, template.destination];
+        let odd_ends =
+            template.mode == Mode::Transport && ends.iter().any(|end| !end.is_unspecified() || end.is_ipv4() != family);
         !matches!(template.mode, Mode::Transport | Mode::Tunnel)
+            || !matches!(template.protocol, IpsecProtocol::Esp | IpsecProtocol::Ah | IpsecProtocol::Comp)
+            || odd_ends
             || template.spi.0 != 0
-            || template.algorithm_masks != crate::model::template::AlgorithmMasks::ALL
-            || (template.reqid.0 != 0 && (template.level == Level::Use || template.reqid.0 > 0x3fff))
+            || template.share != 0
+            || template.algorithm_masks != AlgorithmMasks::ALL
+            || (template.reqid.0 != 0 && (template.level == Level::Use || template.reqid.0 > MOST_UNIQUE))
     };
-    let extras = matches!(
-        selector.protocol,
-        UpperProtocol::ICMP | UpperProtocol::ICMPV6 | UpperProtocol::MH | UpperProtocol::GRE
-    ) && !(selector.source_port.is_any() && selector.destination_port.is_any());
     [
         (matches!(spec.direction, PolicyDirection::Socket(_)), "policies of sockets"),
         (spec.kind != PolicyKind::Main, "sub policies"),
         (spec.mark.is_some(), "marks"),
         (spec.if_id.is_some(), "xfrm interfaces"),
         (spec.flags != 0, "flags"),
+        (spec.index != 0, "indexes"),
+        (spec.share != 0, "sharing"),
         (!spec.limits.is_none(), "limits"),
+        (spec.security.as_ref().is_some_and(|context| label(context).is_none()), "this security label"),
+        (spec.offload.is_some(), "offload"),
+        (!spec.unknown.is_empty(), "attributes that espial does not know"),
         (selector.interface != 0, "interfaces"),
+        (selector.user != 0, "users"),
         (selector.any_family, "selectors of both families"),
-        (!whole(selector.source_port) || !whole(selector.destination_port), "port masks"),
-        (extras, "types and codes yet"),
+        (selector.protocol == UpperProtocol(255), "protocol 255"),
+        (!ports.into_iter().all(whole), "port masks and a port, type or code that is exactly 0"),
+        (has_types && ports.iter().any(|port| port.value > 255), "types and codes above 255"),
         (spec.templates.iter().any(odd), "this transform"),
         (matches!(spec.action, PolicyAction::Other(_)), "this action"),
+        (spec.action == PolicyAction::Block && !spec.templates.is_empty(), "a blocking policy with transforms"),
     ]
     .into_iter()
     .filter_map(|(is_so, words)| is_so.then_some(words))

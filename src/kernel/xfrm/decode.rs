@@ -312,6 +312,10 @@ fn security_context(kind: u16, value: &[u8]) -> Decoded<SecurityContext> {
     let label = value.get(8..8 + length).ok_or_else(|| {
         format!("attribute {kind} announces a label of {length} bytes and holds {}", value.len().saturating_sub(8))
     })?;
+    // Each time that a label is written Linux puts another byte 0 behind it (`selinux_xfrm_alloc_user`,
+    // security/selinux/xfrm.c): one says the same.
+    let zeros = label.iter().rev().take_while(|byte| **byte == 0).count();
+    let label = label.get(..label.len() - zeros.saturating_sub(1)).unwrap_or(label);
     Ok(SecurityContext { doi, algorithm, label: label.into() })
 }
 
@@ -390,6 +394,7 @@ fn templates(kind: u16, value: &[u8]) -> Decoded<Vec<Template>> {
 }
 
 fn template(raw: &x::UserTemplate) -> Decoded<Template> {
+    let masks = AlgorithmMasks { encryption: raw.ealgos, authentication: raw.aalgos, compression: raw.calgos };
     Ok(Template {
         protocol: IpsecProtocol::from_number(raw.id.proto),
         mode: Mode::from_number(raw.mode),
@@ -399,7 +404,9 @@ fn template(raw: &x::UserTemplate) -> Decoded<Template> {
         reqid: ReqId(raw.reqid),
         level: if raw.optional == 0 { Level::Required } else { Level::Use },
         share: raw.share,
-        algorithm_masks: AlgorithmMasks { encryption: raw.ealgos, authentication: raw.aalgos, compression: raw.calgos },
+        // A policy that came by PF_KEY allows every algorithm and is dumped with none (`allalgs` of `struct xfrm_tmpl` is
+        // not told): sent back so, no SA would fit it.
+        algorithm_masks: if masks == AlgorithmMasks::NONE { AlgorithmMasks::ALL } else { masks },
     })
 }
 

@@ -309,6 +309,7 @@ pub(super) fn allocate_spi(wanted: &SpiRequest) -> Request {
     info.id.proto = wanted.protocol.number();
     let range = [wanted.least.0.to_ne_bytes(), wanted.greatest.0.to_ne_bytes()].concat();
     let request = Request::new(c::XFRM_MSG_ALLOCSPI).body(&bytes_of(&info)).body(&range);
+    let request = with_u32(request, newer::SA_PCPU, wanted.cpu);
     with_mark(with_if_id(with_direction(request, wanted.direction), wanted.if_id), wanted.mark)
 }
 
@@ -365,7 +366,12 @@ pub(super) fn policy(kind: u16, spec: &PolicySpec) -> Request {
 /// `XFRM_MSG_GETPOLICY` and `XFRM_MSG_DELPOLICY` of one policy, by what it matches. One of a socket cannot be named at
 /// all: the kernel refuses its direction (`verify_policy_dir`, `net/xfrm/xfrm_user.c`).
 pub(super) fn policy_id(kind: u16, id: &PolicyId) -> Request {
-    let raw = x::UserPolicyId { selector: selector(&id.selector), index: 0, direction: id.direction.number() };
+    policy_place(kind, id, 0)
+}
+
+/// The same by the kernel's own number for it, which is the only name of one with a label of the security module's.
+pub(super) fn policy_place(kind: u16, id: &PolicyId, index: u32) -> Request {
+    let raw = x::UserPolicyId { selector: selector(&id.selector), index, direction: id.direction.number() };
     let request = with_if_id(Request::new(kind).body(&bytes_of(&raw)), id.if_id);
     with_mark(with_kind(request, id.kind), id.mark)
 }

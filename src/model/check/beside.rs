@@ -12,6 +12,12 @@ pub fn sa_beside<'a>(spec: &SaSpec, others: impl IntoIterator<Item = &'a Sa>) ->
         if other.id() == spec.id() {
             findings.error(SaField::Spi, format!("there is an SA {} already: choose another SPI", spec.id()));
         } else if other.spi == spec.spi && other.destination == spec.destination && other.protocol == spec.protocol {
+            // `xfrm_state_add` looks for one that a packet with this mark fits.
+            let mark = spec.mark.map_or(0, |mark| mark.value & mark.mask);
+            if other.mark.is_none_or(|other| mark & other.mask == other.value) {
+                let sentence = format!("the SA {} answers to this mark too: choose another SPI", other.id());
+                findings.error(SaField::Spi, sentence);
+            }
             same_number = true;
         }
         way_back |= other.protocol == spec.protocol
@@ -111,7 +117,10 @@ mod tests {
         check_sa(&sa(1, 2, 0x1001), &[sa(2, 1, 0x1002)], &[]);
         check_sa(&sa(1, 2, 0x1001), &[sa(2, 1, 0x1002), sa(3, 2, 0x1001)], &[(F::Spi, Error, "already")]);
         let marked = SaSpec { mark: Some(Mark { value: 1, mask: 1 }), ..sa(1, 2, 0x1001) };
-        check_sa(&marked, &[sa(2, 1, 0x1002), sa(1, 2, 0x1001)], &[(F::Mark, Warning, "its mark")]);
+        let other = SaSpec { mark: Some(Mark { value: 2, mask: 2 }), ..sa(1, 2, 0x1001) };
+        check_sa(&marked, &[sa(2, 1, 0x1002), other], &[(F::Mark, Warning, "its mark")]);
+        let fits_all = [(F::Spi, Error, "answers to this mark too"), (F::Mark, Warning, "its mark")];
+        check_sa(&marked, &[sa(2, 1, 0x1002), sa(1, 2, 0x1001)], &fits_all);
         let tunnel = SaSpec { mode: Mode::Tunnel, ..sa(1, 2, 0x1001) };
         check_sa(&tunnel, &[sa(2, 1, 0x1002)], &[(F::Destination, Warning, "no esp SA back")]);
     }

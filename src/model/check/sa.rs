@@ -1,7 +1,7 @@
 //! What is wrong with an SA.
 
 use super::{Findings, Problem, SaField, SelectorFields};
-use crate::model::extras::Encapsulation;
+use crate::model::extras::{Encapsulation, ExtraFlags, Iptfs, Offload};
 use crate::model::sa::Algorithms;
 use crate::model::{AlgorithmKind, IpsecProtocol, Mode, SaDirection, SaFlags, SaSpec, Transform};
 
@@ -17,14 +17,17 @@ pub fn sa(spec: &SaSpec) -> Vec<Problem<SaField>> {
     if spec.destination.is_unspecified() {
         findings.error(SaField::Destination, "an SA needs the address that its packets go to");
     }
-    if spec.spi.is_reserved() {
+    if spec.spi.is_reserved() && !is_mobile(spec.protocol) {
         findings.error(SaField::Spi, "SPIs 0 to 255 are reserved (RFC 4303); use 256 (0x100) or more");
     }
     match spec.protocol {
         IpsecProtocol::Esp => esp(&spec.algorithms, &mut findings),
         IpsecProtocol::Ah => ah(&spec.algorithms, &mut findings),
         IpsecProtocol::Comp => comp(spec, &mut findings),
-        other => findings.error(SaField::Protocol, format!("{other} SAs cannot be made here: use esp, ah or ipcomp")),
+        IpsecProtocol::Routing | IpsecProtocol::DestinationOptions => mobile(spec, &mut findings),
+        other @ (IpsecProtocol::Any | IpsecProtocol::Other(_)) => {
+            findings.error(SaField::Protocol, format!("{other} SAs cannot be made: use esp, ah or ipcomp"));
+        }
     }
     if let Some(selector) = &spec.selector {
         const WHOLE: SelectorFields<SaField> = SelectorFields {
@@ -35,19 +38,25 @@ pub fn sa(spec: &SaSpec) -> Vec<Problem<SaField>> {
         };
         findings.selector(selector, &WHOLE);
         let another_family = selector.destination.address.is_ipv4() != spec.destination.is_ipv4();
-        if another_family && spec.mode != Mode::Tunnel && !selector.any_family {
+        // Mode iptfs is a tunnel too; beet carries either family.
+        if another_family && matches!(spec.mode, Mode::Transport | Mode::RouteOptimization) && !selector.any_family {
             findings.error(SaField::Selector, "only a tunnel can carry packets of another address family");
         }
     }
     findings.mark(SaField::Mark, spec.mark);
     findings.limits(SaField::Limits, &spec.limits);
+    findings.security(SaField::Security, spec.extras.security.as_ref());
     encapsulation(spec, &mut findings);
     direction(spec, &mut findings);
-    if !matches!(spec.mode, Mode::Transport | Mode::Tunnel | Mode::Beet) {
-        findings.error(SaField::Mode, format!("mode {} cannot be made here: use transport or tunnel", spec.mode));
-    }
+    mode(spec, &mut findings);
+    iptfs(spec, &mut findings);
+    offload(spec, &mut findings);
     replay(spec, &mut findings);
     findings.0
+}
+
+fn is_mobile(protocol: IpsecProtocol) -> bool {
+    matches!(protocol, IpsecProtocol::Routing | IpsecProtocol::DestinationOptions)
 }
 
 fn esp(algorithms: &Algorithms, findings: &mut Findings<SaField>) {
@@ -98,11 +107,94 @@ fn comp(spec: &SaSpec, findings: &mut Findings<SaField>) {
     if algorithms.encryption.is_some() || algorithms.aead.is_some() || algorithms.authentication.is_some() {
         findings.error(SaField::Protocol, "IPComp neither encrypts nor authenticates: make an ESP SA beside it");
     }
-    if algorithms.compression.is_none() {
-        findings.error(SaField::Compression, "IPComp needs a compression algorithm: deflate");
+    match &algorithms.compression {
+        None => findings.error(SaField::Compression, "IPComp needs a compression algorithm: deflate"),
+        Some(name) if matches!(name.kernel(), "lzs" | "lzjh") => {
+            findings.error(SaField::Compression, format!("Linux cannot compress with {}: use deflate", name.label()));
+        }
+        Some(_) => {}
     }
     if spec.spi.0 > 0xffff {
         findings.error(SaField::Spi, "the number of an IPComp SA has 16 bits: at most 65535 (0xffff)");
+    }
+}
+
+/// `mip6_rthdr_init_state` and `mip6_destopt_init_state`, `net/ipv6/mip6.c`.
+fn mobile(spec: &SaSpec, findings: &mut Findings<SaField>) {
+    let protocol = spec.protocol;
+    if spec.algorithms != Algorithms::default() {
+        findings.error(SaField::Protocol, format!("{protocol} SAs have no algorithms"));
+    }
+    if spec.destination.is_ipv4() {
+        findings.error(SaField::Destination, "Mobile IPv6 needs IPv6 addresses");
+    }
+    if spec.extras.care_of.is_none_or(|address| address.is_ipv4()) {
+        findings.error(SaField::CareOf, "Mobile IPv6 needs a care-of address, of IPv6");
+    }
+    if spec.spi.0 != 0 {
+        findings.error(SaField::Spi, format!("{protocol} SAs have no SPI: it must be 0"));
+    }
+}
+
+/// `verify_newsa_info`: which mode goes with which protocol, and which padding with which mode.
+fn mode(spec: &SaSpec, findings: &mut Findings<SaField>) {
+    let SaSpec { protocol, mode, .. } = spec;
+    match mode {
+        Mode::RouteOptimization if is_mobile(*protocol) => {}
+        Mode::Transport | Mode::Tunnel | Mode::Beet if !is_mobile(*protocol) => {}
+        Mode::Iptfs if *protocol == IpsecProtocol::Esp => {}
+        Mode::Iptfs => findings.error(SaField::Mode, "only ESP knows mode iptfs"),
+        _ if is_mobile(*protocol) => findings.error(SaField::Mode, format!("{protocol} SAs have mode ro")),
+        other => findings
+            .error(SaField::Mode, format!("an SA of {protocol} cannot have mode {other}: use transport or tunnel")),
+    }
+    if spec.extras.tfc_padding.is_some() {
+        if *protocol != IpsecProtocol::Esp {
+            findings.error(SaField::Padding, "only ESP pads");
+        } else if *mode != Mode::Tunnel {
+            findings.error(SaField::Padding, "only a tunnel can be padded: the receiver finds the packet's end in it");
+        }
+    }
+}
+
+/// `verify_newsa_info` and `verify_sa_dir`: what belongs to mode iptfs, and to which way.
+fn iptfs(spec: &SaSpec, findings: &mut Findings<SaField>) {
+    let Iptfs { drop_time_us, reorder_window, dont_fragment, initial_delay_us, largest_queue_bytes, packet_bytes } =
+        spec.extras.iptfs;
+    let receives = drop_time_us.is_some() || reorder_window.is_some();
+    let sends = dont_fragment || initial_delay_us.or(largest_queue_bytes).or(packet_bytes).is_some();
+    match (spec.mode, spec.direction) {
+        (Mode::Iptfs, None) => findings.error(SaField::Direction, "mode iptfs needs a direction: in or out"),
+        (Mode::Iptfs, Some(SaDirection::Out)) if receives => {
+            findings.error(SaField::Iptfs, "drop time and reorder window are for an inbound SA");
+        }
+        (Mode::Iptfs, Some(SaDirection::In)) if sends => {
+            findings.error(SaField::Iptfs, "packet size, queue, delay and fragmenting are for an outbound SA");
+        }
+        (mode, _) if mode != Mode::Iptfs && (receives || sends) => {
+            findings.error(SaField::Iptfs, "what belongs to IP-TFS needs mode iptfs");
+        }
+        _ => {}
+    }
+}
+
+/// `xfrm_dev_state_add`, `net/xfrm/xfrm_device.c`.
+fn offload(spec: &SaSpec, findings: &mut Findings<SaField>) {
+    let Some(offload) = spec.extras.offload else {
+        return;
+    };
+    let inbound = offload.flags & Offload::INBOUND != 0;
+    if spec.direction.is_some_and(|direction| inbound != (direction == SaDirection::In)) {
+        findings.error(SaField::Offload, "the device works the other way than the SA");
+    }
+    if spec.extras.tfc_padding.is_some() {
+        findings.error(SaField::Offload, "a device does not pad: no TFC padding with it");
+    }
+    if spec.extras.encapsulation.is_some() && offload.flags & Offload::PACKET == 0 {
+        findings.error(SaField::Offload, "a device that does the cipher alone cannot put ESP into UDP or TCP");
+    }
+    if inbound && offload.flags & Offload::PACKET != 0 && spec.if_id.is_some() {
+        findings.error(SaField::IfId, "a device that receives whole packets knows no xfrm interfaces");
     }
 }
 
@@ -125,7 +217,8 @@ fn keyed(transform: &Transform, name: SaField, key: SaField, findings: &mut Find
         AlgorithmKind::Aead | AlgorithmKind::Authentication if !icv_fits => {
             let lengths: Vec<String> = algorithm.icv_bits.iter().map(ToString::to_string).collect();
             let given = transform.icv_bits;
-            findings.error(name, format!("an ICV of {label} has {} bits, not {given}", lengths.join(" or ")));
+            let field = if algorithm.kind == AlgorithmKind::Aead { SaField::Icv } else { name };
+            findings.error(field, format!("an ICV of {label} has {} bits, not {given}", lengths.join(" or ")));
         }
         _ => {}
     }
@@ -151,7 +244,7 @@ fn replay(spec: &SaSpec, findings: &mut Findings<SaField>) {
         findings.error(SaField::ReplayWindow, "an outbound SA receives nothing: its replay window must be 0");
     }
     if spec.protocol == IpsecProtocol::Comp && spec.flags.esn() {
-        findings.error(SaField::Flags, "IPComp has no sequence numbers to extend");
+        findings.error(SaField::LongNumbers, "IPComp has no sequence numbers to extend");
     }
     // A wider one comes in the attribute of ESN, which is for ESP and AH only.
     if spec.protocol == IpsecProtocol::Comp && spec.replay_window > 32 {
@@ -165,6 +258,12 @@ fn replay(spec: &SaSpec, findings: &mut Findings<SaField>) {
 /// `esp_init_state`, `ah_init_state` and `ipcomp_init_state`: what may stand around which protocol.
 fn encapsulation(spec: &SaSpec, findings: &mut Findings<SaField>) {
     let Some(encapsulation) = &spec.extras.encapsulation else {
+        if spec.extras.mapping_threshold_secs.is_some() {
+            findings.error(SaField::MappingThreshold, "only UDP or TCP around ESP has a mapping that may change");
+        }
+        if spec.extras.nat_keepalive_secs.is_some() {
+            findings.error(SaField::Keepalive, "only UDP or TCP around ESP has a mapping to keep alive");
+        }
         return;
     };
     if spec.protocol != IpsecProtocol::Esp {
@@ -172,21 +271,49 @@ fn encapsulation(spec: &SaSpec, findings: &mut Findings<SaField>) {
     } else if !matches!(encapsulation.kind, Encapsulation::ESP_IN_UDP | Encapsulation::ESP_IN_TCP) {
         findings.error(SaField::Encapsulation, "ESP can be put into UDP (espinudp) or TCP (espintcp) packets only");
     }
+    if encapsulation.original.is_ipv4() != spec.destination.is_ipv4() {
+        findings.error(SaField::Encapsulation, "the original address must be of the SA's own family");
+    }
     if encapsulation.source_port == 0 || encapsulation.destination_port == 0 {
         findings.warning(SaField::Encapsulation, "port 0 reaches nobody; NAT traversal uses 4500 (RFC 3948)");
     }
 }
 
-/// `verify_sa_dir` and its like, `net/xfrm/xfrm_user.c`: flags that mean nothing in one of the directions.
+/// `verify_sa_dir` and its like, `net/xfrm/xfrm_user.c`: what means nothing in one of the directions.
 fn direction(spec: &SaSpec, findings: &mut Findings<SaField>) {
     let (inbound_only, outbound_only) = (SaFlags(2 | 8 | 16), SaFlags(4));
-    let (word, other, refused) = match spec.direction {
-        Some(SaDirection::Out) => ("outbound", "received", SaFlags(spec.flags.0 & inbound_only.0)),
-        Some(SaDirection::In) => ("inbound", "sent", SaFlags(spec.flags.0 & outbound_only.0)),
-        None => return,
+    let extras = &spec.extras;
+    let (word, other, refused, extra) = match spec.direction {
+        Some(SaDirection::Out) => {
+            ("outbound", "received", SaFlags(spec.flags.0 & inbound_only.0), ExtraFlags::default())
+        }
+        Some(SaDirection::In) => {
+            ("inbound", "sent", SaFlags(spec.flags.0 & outbound_only.0), ExtraFlags(extras.extra_flags.0 & 3))
+        }
+        None => {
+            if extras.cpu.is_some() {
+                findings.error(SaField::Cpu, "an SA of one CPU needs a direction: in or out");
+            }
+            return;
+        }
     };
+    let no_use =
+        |flags: &dyn std::fmt::Display| format!("an {word} SA has no use for {flags}: it is about packets {other}");
     if refused != SaFlags(0) {
-        findings.error(SaField::Flags, format!("an {word} SA has no use for {refused}: it is about packets {other}"));
+        findings.error(SaField::Flags, no_use(&refused));
+    }
+    if extra != ExtraFlags(0) {
+        findings.error(SaField::ExtraFlags, no_use(&extra));
+    }
+    if spec.direction == Some(SaDirection::Out) {
+        if extras.mapping_threshold_secs.is_some() {
+            findings.error(SaField::MappingThreshold, "an outbound SA hears nothing of its peer's mapping");
+        }
+        if spec.received != 0 {
+            findings.error(SaField::ReplayWindow, "an outbound SA has received nothing");
+        }
+    } else if spec.sent != 0 {
+        findings.error(SaField::ReplayWindow, "an inbound SA has sent nothing");
     }
 }
 
@@ -233,7 +360,7 @@ mod tests {
             |s| s.algorithms.aead = transform("rfc4106(gcm(aes))", 16, 128),
             &[(F::EncryptionKey, Error, "aes-gcm takes 160, 224 or 288 bits, not 128 bits")],
         );
-        check_sa(|s| s.algorithms.aead = transform("rfc4106(gcm(aes))", 20, 77), &[(F::Encryption, Error, "not 77")]);
+        check_sa(|s| s.algorithms.aead = transform("rfc4106(gcm(aes))", 20, 77), &[(F::Icv, Error, "not 77")]);
         check_sa(|s| s.algorithms.aead = None, &[(F::Encryption, Error, "needs an encryption")]);
         check_sa(|s| s.algorithms.encryption = transform("cbc(aes)", 16, 0), &[(F::Encryption, Error, "already")]);
         check_sa(
@@ -291,7 +418,79 @@ mod tests {
             |s| s.limits.since_added_secs = Limit { soft: Some(3600), hard: Some(3600) },
             &[(F::Limits, Warning, "nobody is warned")],
         );
-        check_sa(|s| s.mode = Mode::Iptfs, &[(F::Mode, Error, "transport or tunnel")]);
+        check_sa(|s| s.mode = Mode::InTrigger, &[(F::Mode, Error, "transport or tunnel")]);
+    }
+
+    #[test]
+    fn what_few_sas_have() {
+        use SaField as F;
+        use Severity::Error;
+        let iptfs = |s: &mut SaSpec, direction| (s.mode, s.direction) = (Mode::Iptfs, direction);
+        check_sa(|s| iptfs(s, None), &[(F::Direction, Error, "needs a direction")]);
+        check_sa(|s| iptfs(s, Some(SaDirection::Out)), &[]);
+        check_sa(
+            |s| {
+                iptfs(s, Some(SaDirection::Out));
+                s.extras.iptfs.drop_time_us = Some(1000);
+            },
+            &[(F::Iptfs, Error, "inbound")],
+        );
+        check_sa(
+            |s| {
+                iptfs(s, Some(SaDirection::In));
+                s.extras.iptfs.packet_bytes = Some(1400);
+            },
+            &[(F::Iptfs, Error, "outbound")],
+        );
+        check_sa(|s| s.extras.iptfs.dont_fragment = true, &[(F::Iptfs, Error, "needs mode iptfs")]);
+        check_sa(|s| s.extras.tfc_padding = Some(100), &[(F::Padding, Error, "only a tunnel")]);
+        check_sa(|s| (s.mode, s.extras.tfc_padding) = (Mode::Tunnel, Some(100)), &[]);
+        check_sa(|s| s.extras.cpu = Some(1), &[(F::Cpu, Error, "direction")]);
+        check_sa(|s| s.extras.mapping_threshold_secs = Some(1), &[(F::MappingThreshold, Error, "only UDP")]);
+        check_sa(|s| s.extras.nat_keepalive_secs = Some(20), &[(F::Keepalive, Error, "only UDP")]);
+        check_sa(
+            |s| (s.direction, s.extras.extra_flags) = (Some(SaDirection::In), ExtraFlags(2)),
+            &[(F::ExtraFlags, Error, "oseq-may-wrap")],
+        );
+        let card = |flags| Some(Offload { interface: 2, flags });
+        check_sa(
+            |s| (s.direction, s.extras.offload) = (Some(SaDirection::Out), card(Offload::INBOUND)),
+            &[(F::Offload, Error, "the other way")],
+        );
+        check_sa(
+            |s| (s.mode, s.extras.tfc_padding, s.extras.offload) = (Mode::Tunnel, Some(100), card(0)),
+            &[(F::Offload, Error, "does not pad")],
+        );
+        check_sa(
+            |s| {
+                s.if_id = Some(crate::model::IfId(1));
+                s.extras.offload = card(Offload::INBOUND | Offload::PACKET);
+            },
+            &[(F::IfId, Error, "no xfrm interfaces")],
+        );
+        check_sa(
+            |s| s.extras.security = Some(crate::model::extras::SecurityContext::selinux(&"a".repeat(5000))),
+            &[(F::Security, Error, "bytes")],
+        );
+    }
+
+    #[test]
+    fn mobile_ipv6() {
+        use SaField as F;
+        use Severity::Error;
+        let mobile = |s: &mut SaSpec| {
+            (s.source, s.destination) = ("fd00::1".parse().unwrap(), "fd00::2".parse().unwrap());
+            (s.protocol, s.spi, s.mode) = (IpsecProtocol::Routing, Spi(0), Mode::RouteOptimization);
+            (s.algorithms, s.extras.care_of) = (Algorithms::default(), Some("fd00::3".parse().unwrap()));
+        };
+        check_sa(mobile, &[]);
+        check_sa(
+            |s| {
+                mobile(s);
+                (s.extras.care_of, s.spi, s.mode) = (None, Spi(7), Mode::Transport);
+            },
+            &[(F::CareOf, Error, "care-of"), (F::Spi, Error, "must be 0"), (F::Mode, Error, "mode ro")],
+        );
     }
 
     #[test]
@@ -335,7 +534,7 @@ mod tests {
                 s.selector = between("10.1.0.0/24", "10.2.0.0/24");
                 s.selector.as_mut().unwrap().destination_port = PortMatch::exactly(22);
             },
-            &[(F::Selector, Error, "any has no ports")],
+            &[(F::Selector, Warning, "without a protocol")],
         );
         check_sa(
             |s| {

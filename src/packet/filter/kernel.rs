@@ -11,6 +11,7 @@
 //! length is looked at first, as if every frame began with the longest link header there is, Ethernet's.
 
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 
 use super::{End, Filter, Test, Word};
 use crate::model::Prefix;
@@ -53,6 +54,7 @@ const RETURN: u16 = 0x06;
 
 const UDP: u8 = 17;
 const TCP: u8 = 6;
+const SCTP: u8 = 132;
 /// What carries something that must be seen: ICMP errors quote packets, IP-in-IP and GRE carry them.
 const NEVER_DROPPED: [u8; 8] = [50, 51, 108, 1, 58, 4, 41, 47];
 /// The length of Ethernet's header.
@@ -232,16 +234,27 @@ impl Program {
                 (Word::Ip6, _) => Some(if class.is_ipv4 { no } else { yes }),
                 (Word::Tcp, Class { has_ports: true, .. }) => self.protocol(TCP, class, yes, no),
                 (Word::Udp, Class { has_ports: true, .. }) => self.protocol(UDP, class, yes, no),
+                (Word::Sctp, Class { has_ports: false, .. }) => self.protocol(SCTP, class, yes, no),
                 _ => Some(no),
             },
-            Test::Proto(protocol) => self.protocol(protocol.0, class, yes, no),
-            Test::Port(end, port) if class.has_ports => self.port(*end, *port, class, yes, no),
-            Test::Port(..) | Test::Spi(_) | Test::Fragment => Some(no),
+            Test::Proto(Some(Word::Ip6), _) if class.is_ipv4 => Some(no),
+            Test::Proto(Some(Word::Ip), _) if !class.is_ipv4 => Some(no),
+            Test::Proto(_, protocol) => self.protocol(protocol.0, class, yes, no),
+            Test::Port(end, ports) if class.has_ports => self.port(*end, ports, class, yes, no),
+            // Where SCTP has its ports is not looked at here.
+            Test::Port(..) => self.protocol(SCTP, class, unknown, no),
+            Test::Spi(_) | Test::Fragment => Some(no),
             Test::Net(end, prefix) => self.net(*end, *prefix, class, yes, no),
-            // A device may take the tag off; lengths are not those of the wire everywhere.
-            Test::Went(_) | Test::Less(_) | Test::Greater(_) | Test::Vlan(_) | Test::Verdict(_) | Test::Text(_) => {
-                Some(unknown)
-            }
+            // A device may take the tag off; lengths are not those of the wire everywhere; loads begin behind Ethernet.
+            Test::Went(_)
+            | Test::Less(_)
+            | Test::Greater(_)
+            | Test::Vlan(_)
+            | Test::Ether(..)
+            | Test::Broadcast
+            | Test::Multicast
+            | Test::Verdict(_)
+            | Test::Text(_) => Some(unknown),
         }
     }
 
@@ -250,10 +263,16 @@ impl Program {
         Some(self.put(LOAD_BYTE, NETWORK + if class.is_ipv4 { 9 } else { 6 }))
     }
 
-    fn port(&mut self, end: End, port: u16, class: Class, yes: Place, no: Place) -> Option<Place> {
+    fn port(&mut self, end: End, ports: &RangeInclusive<u16>, class: Class, yes: Place, no: Place) -> Option<Place> {
+        let (first, last) = (u32::from(*ports.start()), u32::from(*ports.end()));
         let mut place = no;
         for side in sides(end) {
-            self.jump(JUMP_IF_EQUAL, port.into(), yes, place)?;
+            if first == last {
+                self.jump(JUMP_IF_EQUAL, first, yes, place)?;
+            } else {
+                let is_high_enough = self.jump(JUMP_IF_AT_LEAST, first, yes, place)?;
+                self.jump(JUMP_IF_GREATER, last, place, is_high_enough)?;
+            }
             place = self.load_port(class.is_ipv4, *side);
         }
         Some(place)

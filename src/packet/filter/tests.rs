@@ -49,7 +49,23 @@ fn tcpdumps_words_mean_what_they_mean_there() {
         "tcp port 53 or udp port 53",
         "not tcp && !(port 54 || port 55)",
         "out and greater 53 and less 53",
-        "proto 17 and proto udp",
+        "proto 17 and proto udp and proto \\udp",
+        "ip proto 17 and not ip6 proto 17",
+        "ip proto udp and port domain",
+        "portrange 50-60 and portrange 60-50",
+        "src portrange 7000-8000",
+        "src or dst port 53",
+        "src or dst host 10.9.0.1",
+        "src and dst net 10.9.0.0/24",
+        "not (src and dst port 53)",
+        "not src and dst host 10.9.0.1",
+        "net 10.9.0 and net 10.9 and net 10 and net 10.9/16",
+        "dst net 10.9.0.0 mask 255.255.255.0",
+        "ether host 02:00:00:00:00:01",
+        "ether src 02:00:00:00:00:01 or ether src host 02:00:00:00:00:02",
+        "not broadcast and not multicast and not ether multicast and not ip multicast",
+        "not sctp and not icmp6",
+        "text hello and text world",
         "not udp port 54",
         "not vlan and not fragment",
         "peer 10.9.0.2",
@@ -61,8 +77,25 @@ fn tcpdumps_words_mean_what_they_mean_there() {
     for text in fitting {
         assert!(fits_datagram(text), "{text}");
     }
-    let others =
-        ["tcp", "ip6", "arp", "host 10.9.0.3", "src 10.9.0.2", "src port 53", "in", "less 20", "esp", "vlan 5"];
+    let others = [
+        "tcp",
+        "ip6",
+        "arp",
+        "host 10.9.0.3",
+        "src 10.9.0.2",
+        "src port 53",
+        "in",
+        "less 20",
+        "esp",
+        "vlan 5",
+        "portrange 54-60",
+        "src and dst port 53",
+        "ip6 proto 17",
+        "net 10.9.1",
+        "net 10.8.0.0 mask 255.255.0.0",
+        "ether dst 02:00:00:00:00:0f",
+        "port http",
+    ];
     for text in others {
         assert!(!fits_datagram(text), "{text}");
     }
@@ -98,13 +131,18 @@ fn errors_say_where_and_what() {
         ("esp and", 8, "expected a condition, as esp, host 10.9.0.2, port 500 or spi 0x1001"),
         ("esp udp", 5, "expected \"and\", \"or\", or the end, found \"udp\""),
         ("(esp", 5, "expected \")\""),
-        ("port 70000", 6, "expected a port from 0 to 65535, found \"70000\""),
+        ("port 70000", 6, "expected a port from 0 to 65535, or the name of one, found \"70000\""),
         ("src host ten", 10, "expected an IPv4 or IPv6 address, found \"ten\""),
         ("net 10.0.0.0/40", 5, "expected a prefix, as 10.9.0.0/24, found \"10.0.0.0/40\""),
         ("spi 0xzz", 5, "expected an SPI, as 0x1001 or 4097, found \"0xzz\""),
         ("spi", 4, "expected an SPI, as 0x1001 or 4097"),
-        ("text hello", 6, "expected a text in \"quotes\", found \"hello\""),
-        ("text \"hello world", 6, "expected a text in \"quotes\", found \"\"hello world\""),
+        ("text", 5, "expected a text, in \"quotes\" if it has blanks"),
+        ("text \"hello world", 6, "expected a text, in \"quotes\" if it has blanks, found \"\"hello world\""),
+        ("portrange 1-70000", 11, "expected a range of ports, as 5000-6000, found \"1-70000\""),
+        ("net 10.9.0.0.0", 5, "expected a prefix, as 10.9.0.0/24, found \"10.9.0.0.0\""),
+        ("net 10.9.0.0 mask 255.0.255.0", 19, "expected a mask, as 255.255.255.0, found \"255.0.255.0\""),
+        ("ether host ten", 12, "expected an Ethernet address, as 02:00:00:00:00:01, found \"ten\""),
+        ("ip proto nothing", 10, "expected a protocol's name or number, found \"nothing\""),
         ("ünd \u{1b}[2J", 1, "expected a condition, as esp, host 10.9.0.2, port 500 or spi 0x1001, found \"ünd\""),
         ("esp \u{1b}[2J", 5, "expected \"and\", \"or\", or the end, found \"\\x1b[2J\""),
     ];
@@ -113,4 +151,35 @@ fn errors_say_where_and_what() {
     }
     let deep = "(".repeat(100_000);
     assert!(Filter::parse(&deep).unwrap_err().message.contains("fewer than 64 brackets"));
+}
+
+#[test]
+fn who_a_frame_is_for_and_the_ports_of_sctp() {
+    let mut frame = ethernet(0x0800, &ipv4(132, &[0x1f, 0x40, 0, 80, 0, 0, 0, 1, 0, 0, 0, 0]));
+    for text in ["sctp", "proto sctp", "sctp dst port http", "src port 8000", "sctp portrange 79-81"] {
+        assert!(fits(text, &frame), "{text}");
+    }
+    assert!(!fits("sctp src port http", &frame) && !fits("udp port http", &frame));
+    frame[..6].fill(0xff);
+    assert!(fits("broadcast and multicast and ether broadcast", &frame) && !fits("ip multicast", &frame));
+    frame[..6].copy_from_slice(&[1, 0, 0x5e, 0, 0, 251]);
+    frame[30..34].copy_from_slice(&[224, 0, 0, 251]);
+    assert!(fits("multicast and not broadcast and ip multicast and not ip6 multicast", &frame));
+}
+
+#[test]
+fn what_stands_behind_text_in_a_shell_is_a_text_whatever_it_holds() {
+    let text = |pieces: &[&str]| match Filter::parse_arguments(pieces) {
+        Ok(Some(Filter::Is(Test::Text(text)))) => text.into_string(),
+        other => panic!("{pieces:?}: {other:?}"),
+    };
+    assert_eq!(text(&["text", "hello world"]), "hello world");
+    assert_eq!(text(&["text", "\"hello world\""]), "hello world");
+    assert_eq!(text(&["text \"hello world\""]), "hello world");
+    assert_eq!(text(&["text", "say (\"hi\") or!"]), "say (\"hi\") or!");
+    let both = Filter::parse_arguments(&["udp and text", "hello world", "or", "(esp)"]);
+    assert!(matches!(both, Ok(Some(Filter::Or(..)))), "{both:?}");
+    let error = Filter::parse_arguments(&["text", "a b", "esp"]).unwrap_err();
+    assert_eq!(error.to_string(), "column 10: expected \"and\", \"or\", or the end, found \"esp\"");
+    assert!(Filter::parse_arguments(&["text", ""]).is_err());
 }

@@ -1,5 +1,6 @@
 //! The console without a terminal: keys in, a scripted kernel behind it, pictures and commands out.
 
+mod forms;
 mod packets;
 mod screens;
 mod stories;
@@ -14,7 +15,7 @@ use espial::console::event::{Event, Now, Polled};
 use espial::console::state::{Setting, State};
 use espial::console::theme::{Role, Theme};
 use espial::console::view;
-use espial::kernel::{Follower, Kernel, KernelError, ScriptedKernel, Support, together};
+use espial::kernel::{Follower, Kernel, ScriptedKernel, Support};
 use espial::model::{
     AlgorithmName, IpsecProtocol, Limit, Mode, Policy, PolicyAction, PolicyDirection, PolicySpec, Prefix, ReqId, Sa,
     SaSpec, Secret, Selector, Spi, Template, Transform,
@@ -102,16 +103,7 @@ impl Bench {
     }
 
     fn change(&mut self, change: Change) {
-        let result: Result<(), KernelError> = match &change {
-            Change::AddSa(spec) => self.kernel.add_sa(spec),
-            Change::ReplaceSa { id, spec } => together::replace_sa(&mut self.kernel, id, spec),
-            Change::DeleteSa(id) => self.kernel.delete_sa(id),
-            Change::FlushSas(protocol) => self.kernel.flush_sas(*protocol),
-            Change::AddPolicy(spec) => self.kernel.add_policy(spec),
-            Change::DeletePolicy(id) => self.kernel.delete_policy(id),
-            Change::FlushPolicies(kind) => self.kernel.flush_policies(*kind),
-            Change::AddHalf(half) => together::add(&mut self.kernel, half),
-        };
+        let result = change.carry_out(&mut self.kernel);
         self.event(Event::Done(Outcome { change: Box::new(change), result }));
     }
 

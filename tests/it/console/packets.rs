@@ -1,12 +1,35 @@
 //! The screen of packets: frames in, rows and words out.
 
-use espial::capture::{Batch, Frame, LinkState};
+use espial::capture::{Batch, Frame, LinkState, Probe};
 use espial::console::command::{Command, Record};
 use espial::console::event::{CaptureNews, Event, RecorderNews};
 use espial::kernel::Kernel;
+use espial::model::{IpsecProtocol, Mode, PolicyDirection, PolicySpec, Sa, SaSpec, Selector, Spi, Template};
 use espial::packet::{Direction, LinkType};
 
-use super::{Bench, START, article_sas, busy_kernel};
+use super::{Bench, START, article_sas, busy_kernel, transform};
+
+/// A packet to reblochon with a datagram inside, protected by [`gcm_sa`].
+fn sealed(sequence: u32, text: &[u8]) -> Frame {
+    use aes_gcm::aead::{AeadInOut, KeyInit, Nonce};
+    let gcm = aes_gcm::Aes128Gcm::new_from_slice(&[0xa7; 16]).unwrap();
+    let header = [0x5000_u32.to_be_bytes(), sequence.to_be_bytes()].concat();
+    let mut bytes = udp(41000, 7777, text);
+    let padding = (4 - (bytes.len() + 2) % 4) % 4;
+    bytes.extend((1..).take(padding));
+    bytes.extend([u8::try_from(padding).unwrap(), 17]);
+    let mut nonce = Nonce::<aes_gcm::Aes128Gcm>::default();
+    nonce.fill(0xa7);
+    let tag = gcm.encrypt_inout_detached(&nonce, &header, bytes.as_mut_slice().into()).unwrap();
+    frame(Direction::Out, 0x0800, &ipv4(50, &[&header[..], &[0xa7; 8], &bytes, &tag].concat()))
+}
+
+fn gcm_sa() -> SaSpec {
+    let (gouda, reblochon) = ("10.9.0.1".parse().unwrap(), "10.9.0.2".parse().unwrap());
+    let mut spec = SaSpec::new(gouda, reblochon, IpsecProtocol::Esp, Spi(0x5000));
+    spec.algorithms.aead = Some(transform("rfc4106(gcm(aes))", 20, 128));
+    spec
+}
 
 /// The frames between gouda and reblochon: the article's AH around ESP, both ways, and some that are in clear.
 fn frames() -> Vec<Frame> {
@@ -114,6 +137,14 @@ fn busy() -> Bench {
     bench
 }
 
+/// On a kernel with [`gcm_sa`] alone.
+fn with_gcm() -> Bench {
+    let mut bench = Bench::with(|kernel| kernel.put_sa(Sa::from_spec(&gcm_sa(), START - 9)), |_| {}).sized(200, 50);
+    bench.begin_packets();
+    bench.keys("3");
+    bench
+}
+
 #[test]
 fn capture_begins_when_somebody_wants_to_see_packets_and_only_once() {
     let mut bench = Bench::with(|_| {}, |setting| setting.interface = Some("eth1".to_owned()));
@@ -178,16 +209,30 @@ fn a_filter_uses_tcpdumps_words_and_says_what_it_does_not_understand() {
 }
 
 #[test]
-fn a_frozen_list_stands_still_and_counts_what_passes() {
+fn a_frozen_list_stands_still_and_what_comes_meanwhile_is_not_lost() {
     let mut bench = busy();
-    bench.keys(" ").sees("FROZEN, 0 not shown: Packets 7 on veth0");
+    bench.keys(" ").sees("FROZEN, 0 came meanwhile: Packets 7 on veth0");
     bench.captured(frames());
-    bench.sees("FROZEN, 7 not shown: Packets 7 on veth0, 2 CLEAR !");
+    bench.sees("FROZEN, 7 came meanwhile: Packets 7 on veth0, 2 CLEAR !");
     bench.seconds(1);
-    bench.keys("4").sees("against a policy").keys("3");
-    bench.keys(" ");
+    bench.keys("4").sees("against a policy").keys("3G<enter>").sees("Packet 7:").keys("n").sees("newest packet of the");
+    bench.keys("<esc>/udp<enter>").sees("FROZEN, 7 came meanwhile: Packets 3 on veth0 with: udp").keys("<esc>");
+    bench.keys(" ").sees("Packets 14 on veth0").misses("FROZEN");
     bench.captured(frames());
-    bench.sees("Packets 14 on veth0").misses("FROZEN");
+    bench.sees("Packets 21 on veth0");
+    bench.keys(" x").sees("FROZEN, 0 came meanwhile: Packets 0").captured(frames());
+    bench.sees("FROZEN, 7 came meanwhile: Packets 0").sees("Space goes on");
+    bench.keys(" ").sees("Packets 7 on veth0");
+}
+
+#[test]
+fn a_freeze_takes_nothing_from_a_recording() {
+    let mut bench = busy();
+    bench.keys("/udp<enter>:record /tmp/x.pcapng<enter> ");
+    bench.captured(frames());
+    bench.sees("FROZEN").event(Event::Recorder(RecorderNews::Written));
+    let Some(Command::Record(Record::Write(written))) = bench.asked.last() else { panic!("{:?}", bench.asked) };
+    assert_eq!(written.len(), 6, "three from before, three of those that came meanwhile");
 }
 
 #[test]
@@ -274,7 +319,7 @@ fn where_packets_come_from_everywhere_each_says_from_where() {
 #[test]
 fn a_check_lifts_the_filter_of_the_capture_for_it_must_see_what_is_plain() {
     let mut bench = busy();
-    bench.keys(":capture udp port 9<enter>").keys("gjjjc").sees("Is the traffic with 10.9.0.2 encrypted?");
+    bench.keys(":capture udp port 9<enter>").keys("gjjjc<enter>").sees("Is the traffic with 10.9.0.2 encrypted?");
     let Some(Command::Capture { filter: None, generation: 3, .. }) = bench.asked.last() else {
         panic!("{:?}", bench.asked)
     };
@@ -309,22 +354,78 @@ fn a_frame_that_came_before_the_news_of_its_sa_is_judged_again() {
 #[test]
 fn a_check_watches_the_peer_of_the_row_and_ends_in_a_word() {
     let mut bench = busy();
-    bench.keys("gjjjc").sees("Is the traffic with 10.9.0.2 encrypted?").sees("watching for 10 more seconds; 0 frames");
+    bench.keys("gjjjc").sees("Is the traffic with a peer").sees("[ Watch ]").keys("<enter>");
+    bench.sees("Is the traffic with 10.9.0.2 encrypted?").sees("watching for 10 more seconds; 0 frames");
     bench.captured(frames());
-    bench.sees("IN CLEAR: 1 frame with 10.9.0.2 can be read; the first: CLEAR !: UDP 41000 > 7777");
+    bench.sees("IN CLEAR: 1 frame with 10.9.0.2 can be read; the first: 16:21:42.123 10.9.0.1 > 10.9.0.2 CLEAR ! UDP");
+    bench.sees("The first that can be read on the wire: 16:21:42.123 out, 53 bytes").sees("world");
     bench.seconds(10);
     bench.misses("watching");
     bench.captured(frames());
     bench.sees("IN CLEAR: 1 frame").keys("<esc>").misses("Is the traffic");
-    bench.keys("1c").sees("Is the traffic with 10.9.0.2").seconds(10);
+    bench.keys("1c<enter>").sees("Is the traffic with 10.9.0.2").seconds(10);
     bench.sees("UNDECIDED: nothing was seen of 10.9.0.2").keys("<esc>");
     bench.keys("4c").misses("Is the traffic");
 }
 
 #[test]
+fn a_check_with_a_text_shows_the_first_frame_that_has_it_inside_and_marks_it_in_both_columns() {
+    let mut bench = with_gcm();
+    bench.keys("x1gc<backtab><backtab><backtab>hello world<ctrl-s>").sees("Is the traffic with 10.9.0.2 encrypted?");
+    bench.captured(vec![sealed(1, b"something else"), sealed(2, b"say hello world"), sealed(3, b"hello world")]);
+    bench.sees("ENCRYPTED: 3 frames with 10.9.0.2 encrypted and authentic, none in clear; \"hello world\" was nowhere");
+    bench.sees("on the wire, and after decryption in 2").sees("The first with the text inside: 16:21:42.123 out");
+    bench.sees("decrypted").sees("say hell");
+    assert!(bench.is_selected("|hell|") && bench.is_selected("|68 65 6c 6c|"), "{}", bench.screen());
+    bench.keys("<esc>c").sees("hello world").keys("<enter>");
+    bench.captured(frames());
+    bench.sees("The first with the text on the wire");
+}
+
+#[test]
+fn a_check_sends_something_every_second_if_it_is_asked_to() {
+    let mut bench = Bench::with(busy_kernel, |setting| setting.read_only = true).sized(80, 24);
+    bench.keys("gc<tab><tab><tab><left><tab>7777<tab>2<tab>").sees("[ Watch ]").keys("<enter>").seconds(3);
+    let probe = Command::Probe {
+        peer: "10.9.0.2".parse().unwrap(),
+        probe: Probe::Udp(7777),
+        text: espial::capture::PROBE_TEXT.to_owned(),
+    };
+    let sent = bench.asked.iter().filter(|asked| **asked == probe).count();
+    assert_eq!(sent, 2, "{:?}", bench.asked);
+    bench.keys("<esc>c<enter>").event(Event::ProbeFailed("Network is unreachable".to_owned()));
+    bench.sees("nothing can be sent to 10.9.0.2: Network is unreachable").seconds(1);
+    let sent = bench.asked.iter().filter(|asked| **asked == probe).count();
+    assert_eq!(sent, 3, "only at its beginning");
+}
+
+#[test]
+fn a_check_can_begin_where_a_row_names_no_single_peer_and_among_the_peers() {
+    let mut bench = busy();
+    let between = |direction| {
+        let networks = Selector::between("10.1.0.0/16".parse().unwrap(), "10.9.0.0/24".parse().unwrap());
+        let mut spec = PolicySpec::new(direction, networks);
+        let nowhere = [0, 0, 0, 0].into();
+        spec.templates.push(Template::new(IpsecProtocol::Esp, Mode::Transport, nowhere, nowhere));
+        spec
+    };
+    bench.kernel.add_policy(&between(PolicyDirection::Out)).unwrap();
+    bench.kernel.add_policy(&between(PolicyDirection::In)).unwrap();
+    bench.settle();
+    bench.keys("2/out 10.1.0.0/16<enter>gc").sees("Peer               10.9.0.2").keys("<enter>");
+    bench.sees("Is the traffic with 10.9.0.2 encrypted?").keys("<esc>");
+    bench.keys("/<ctrl-u>in 10.1.0.0/16<enter>gc").sees("> Peer").keys("10.1.0.7<ctrl-s>");
+    bench.sees("Is the traffic with 10.1.0.7 encrypted?").keys("<esc>");
+    bench.keys("3Pc").sees("Peer               10.9.0.2").keys("<enter>").sees("Is the traffic with 10.9.0.2 encrypted?");
+    bench.keys("<esc>").sees("Frames with each peer");
+}
+
+#[test]
 fn from_a_packet_to_its_sa_and_its_policy_and_back() {
     let mut bench = busy();
-    bench.keys("gjs").sees("SA ah 0x000003e8 to 10.9.0.2");
+    bench.keys("gjs").sees("Its SAs, the outermost first").sees("> ah 0x000003e8 to 10.9.0.2  hmac-md5-96");
+    bench.keys("<enter>").sees("SA ah 0x000003e8 to 10.9.0.2").keys("<esc>");
+    bench.keys("sj<enter>").sees("SA esp 0x000003e9 to 10.9.0.2");
     bench.keys("3jj").sees("Packet 4").keys("p").sees("Policy out 10.9.0.1/32 10.9.0.2/32");
     bench.keys("3").sees("Packet 4").keys("s").sees("names no SA that is there");
     bench.keys("gp").sees("no policy decided");
@@ -334,8 +435,68 @@ fn from_a_packet_to_its_sa_and_its_policy_and_back() {
 #[test]
 fn a_step_back_leads_to_the_packet_again() {
     let mut bench = busy();
-    bench.keys("gj<enter>s").sees("SA ah 0x000003e8 to 10.9.0.2").keys("<esc>").sees("Packet 2:");
-    bench.keys("s1<esc>").misses("Packet 2:").sees("SAs 7");
+    bench.keys("gj<enter>s<enter>").sees("SA ah 0x000003e8 to 10.9.0.2").keys("<esc>").sees("Packet 2:");
+    bench.keys("s<enter>1<esc>").misses("Packet 2:").sees("SAs 7");
+}
+
+#[test]
+fn from_a_layer_of_a_packet_to_the_sa_that_it_is_of() {
+    let mut bench = busy();
+    bench.keys("gj<enter><tab><tab><tab>").sees(">AH").keys("s").sees("SA ah 0x000003e8 to 10.9.0.2");
+    bench.keys("<esc><enter><tab><tab><tab><tab>").sees(">ESP").keys("s").sees("SA esp 0x000003e9 to 10.9.0.2");
+    bench.keys("<esc><enter><tab>").sees(">Ethernet").keys("s").sees("Its SAs").keys("<esc>").sees(">Ethernet");
+    bench.kernel.add_sa(&gcm_sa()).unwrap();
+    bench.settle();
+    bench.captured(vec![sealed(1, b"hello world")]);
+    bench
+        .keys("<esc><esc>G<enter><backtab>")
+        .sees("decrypted from ESP")
+        .keys("s")
+        .sees("SA esp 0x00005000 to 10.9.0.2");
+}
+
+#[test]
+fn a_text_is_looked_for_on_the_wire_and_decrypted_and_marked_in_both_columns() {
+    let mut bench = with_gcm();
+    let found = sealed(2, b"hello world");
+    bench.captured(vec![sealed(1, b"something else"), found.clone()]);
+    bench.keys("g<enter>thello<enter>").sees("Packet 4:").keys("]").sees("Packet 9:").sees("decrypted");
+    assert!(bench.is_selected("|hello|") && bench.is_selected("|68 65 6c 6c 6f|"), "{}", bench.screen());
+    // Behind Ethernet, IP, ESP, the IV and UDP.
+    let hides: Vec<String> = found.bytes[58..63].iter().map(|byte| format!("{byte:02x}")).collect();
+    assert!(bench.is_selected(&format!("|{}|", hides.join(" "))), "{}", bench.screen());
+    bench.keys("]").sees("no newer packet of the list has \"hello\"").keys("[").sees("Packet 4:");
+    bench.keys("[").sees("no older packet").keys("<esc>").sees("marking \"hello\"");
+    bench.keys("<esc>").misses("marking").keys("]").sees("t does that");
+    bench.keys("t<enter>").misses("marking");
+}
+
+#[test]
+fn beside_the_list_wire_and_plaintext_stand_in_two_columns() {
+    let mut bench = with_gcm();
+    bench.captured(vec![sealed(1, b"hello world")]);
+    let heads = bench.line("on the wire");
+    assert!(heads.contains("decrypted"), "{heads}");
+    let mut bench = bench.sized(80, 24);
+    let heads = bench.keys("<enter>").line("on the wire");
+    assert!(heads.contains("decrypted"), "{heads}");
+    bench.keys("<esc>c<enter>").captured(vec![sealed(2, b"hello world")]);
+    let heads = bench.line("on the wire");
+    assert!(heads.contains("decrypted"), "{heads}");
+}
+
+#[test]
+fn nothing_is_watched_before_somebody_wants_it_and_the_events_say_so() {
+    let mut bench = Bench::with(busy_kernel, |_| {});
+    bench.keys("4").sees("packets are NOT WATCHED: 3 or :watch begins");
+    bench.keys(":watch<enter>").sees("packets are taken from now on").misses("NOT WATCHED").sees("Events");
+    assert!(matches!(bench.asked[..], [Command::Capture { generation: 1, .. }]), "{:?}", bench.asked);
+    bench.event(Event::Capture { generation: 1, news: CaptureNews::Started("veth0".to_owned()) });
+    bench.captured(frames());
+    bench.seconds(1);
+    bench.sees("ALARM against a policy").keys(":watch<enter>").sees("packets are taken already");
+    let bench = Bench::with(busy_kernel, |setting| setting.capture_at_start = true);
+    assert!(matches!(bench.asked[..], [Command::Capture { generation: 1, .. }]), "{:?}", bench.asked);
 }
 
 #[test]
@@ -417,5 +578,9 @@ fn the_sums_of_each_peer() {
         line.split_whitespace().filter(|word| word.parse::<u64>().is_ok()).collect::<Vec<_>>(),
         ["0", "0", "0", "1", "4"]
     );
+    assert!(line.trim_end_matches([' ', '│']).ends_with('?'), "whose frames were dropped nobody knows: {line}");
+    bench.capture_says(Batch { dropped: 1234, ..Batch::default() });
+    let all: Vec<String> = bench.line("overall").split_whitespace().map(str::to_owned).collect();
+    assert_eq!(all[all.len() - 6..all.len() - 1], ["0", "0", "1", "4", "1234"]);
     bench.keys("<esc>").misses("Frames with each peer");
 }

@@ -6,7 +6,7 @@ use espial::console::theme::{Role, Theme};
 use espial::model::KernelEvent;
 
 /// What is on each picture: its name, the keys that lead there.
-const PICTURES: [(&str, &str); 17] = [
+const PICTURES: [(&str, &str); 20] = [
     ("sas", ""),
     ("sas_whole", "<enter>"),
     ("sas_filtered", "/esp<enter>"),
@@ -16,11 +16,14 @@ const PICTURES: [(&str, &str); 17] = [
     ("policies_whole", "2jj<enter>"),
     ("policy_form", "2a"),
     ("policy_review", "2a<tab>10.1.0.0/24<tab>10.3.0.0/24<ctrl-s>"),
+    ("policy_edited", "2e<tab><tab><tab><tab><tab><tab><ctrl-n>"),
+    ("defaults_review", ":defaults<enter><right><ctrl-s>"),
     ("packets", "3"),
     ("packet_whole", "3kk<enter>"),
     ("interfaces", "3i"),
     ("peers", "3P"),
-    ("check", "3kc"),
+    ("check_form", "3kc"),
+    ("check", "3kc<enter>"),
     ("events", "4"),
     ("help", "?"),
     ("command_refused", ":nonsense<enter>"),

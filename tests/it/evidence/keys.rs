@@ -106,7 +106,7 @@ fn where_the_kernels_sas_may_not_be_read_that_is_the_reason() {
     assert_eq!(words(&evidence), "NO KEY: ESP 0x00001001: espial may not read the kernel's SAs");
     let mut check = espial::evidence::check::Check::new(GOUDA.into(), None);
     check.take(&judge, sight(&first), &dissect(LinkType::Ethernet, &first), &evidence);
-    let (sentence, next) = check.sentence();
+    let (sentence, next) = check.sentence(|at_ns| at_ns.to_string());
     assert!(sentence.starts_with("UNDECIDED: ") && sentence.contains("may not read the kernel's SAs"), "{sentence}");
     assert_eq!(next, Some("run it as root, or with CAP_NET_ADMIN: only so can the kernel's keys be read"));
     judge.memory.replace(std::iter::empty(), NOW);

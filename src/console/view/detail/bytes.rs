@@ -7,14 +7,15 @@ use ratatui::text::{Line, Span};
 use crate::console::state::packets::{PacketRow, layers};
 use crate::console::theme::{Role, Theme};
 use crate::evidence::Looked;
+use crate::packet::filter::places_of;
 use crate::packet::hexdump;
 
 /// The bytes to be marked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::console::view) struct Marks {
-    wire: Range<usize>,
+    wire: Vec<Range<usize>>,
     /// Which of the decrypted payloads is shown, and the bytes of it; the innermost, if none is said.
-    inside: Option<(usize, Range<usize>)>,
+    inside: Option<(usize, Vec<Range<usize>>)>,
 }
 
 impl Marks {
@@ -25,11 +26,27 @@ impl Marks {
             return Self::default();
         };
         if let Some(inside) = inside {
-            let wire = looked.on_wire(inside, &layer.range).unwrap_or_default();
-            return Self { wire, inside: Some((inside, layer.range.clone())) };
+            return Self::inside(looked, inside, vec![layer.range.clone()]);
         }
         let opened = looked.insides.first().filter(|inside| inside.outer == layer.range);
-        Self { wire: layer.range.clone(), inside: opened.map(|inside| (0, 0..inside.plaintext.len())) }
+        let whole = |length| std::iter::once(0..length).collect();
+        Self { wire: vec![layer.range.clone()], inside: opened.map(|inside| (0, whole(inside.plaintext.len()))) }
+    }
+
+    /// A text wherever it stands: on the wire, and in the outermost payload that has it.
+    pub(in crate::console::view) fn of_text(row: &PacketRow<'_>, looked: &Looked, text: &[u8]) -> Self {
+        let found = looked.insides.iter().map(|inside| places_of(&inside.plaintext, text).collect::<Vec<_>>());
+        let inside = found.enumerate().find(|(_, places)| !places.is_empty());
+        let mut marks = inside.map_or_else(Self::default, |(inside, places)| Self::inside(looked, inside, places));
+        marks.wire.extend(places_of(&row.frame.bytes, text));
+        marks
+    }
+
+    fn inside(looked: &Looked, inside: usize, places: Vec<Range<usize>>) -> Self {
+        Self {
+            wire: places.iter().filter_map(|bytes| looked.on_wire(inside, bytes)).collect(),
+            inside: Some((inside, places)),
+        }
     }
 }
 
@@ -38,7 +55,7 @@ pub(in crate::console::view) struct Bytes {
     /// Offset, hex and ASCII in each.
     pub(in crate::console::view) lines: Vec<Line<'static>>,
     /// The first line with a marked byte of the wire.
-    pub(super) first_marked: Option<usize>,
+    pub(in crate::console::view) first_marked: Option<usize>,
 }
 
 /// The bytes of the wire, and beside them, where there is room, those that could be decrypted. Where there is no room
@@ -50,7 +67,8 @@ pub(in crate::console::view) fn draw(
     theme: &Theme,
     cells: usize,
 ) -> Bytes {
-    let line_of = |in_a_row: usize, heads: usize| (!marks.wire.is_empty()).then(|| marks.wire.start / in_a_row + heads);
+    let first = marks.wire.iter().map(|bytes| bytes.start).min();
+    let line_of = |in_a_row: usize, heads: usize| first.map(|first| first / in_a_row + heads);
     let shown = marks.inside.as_ref().map_or(looked.insides.len().saturating_sub(1), |(inside, _)| *inside);
     let Some(inside) = looked.insides.get(shown) else {
         let in_a_row = if cells >= row_width(16) { 16 } else { 8 };
@@ -58,9 +76,9 @@ pub(in crate::console::view) fn draw(
     };
     let head = |text: &str| Line::styled(format!(" {text}"), theme.style(Role::Header));
     let in_a_row = if cells >= 2 * row_width(16) { 16 } else { 8 };
-    let mark = marks.inside.as_ref().map_or(0..0, |(_, bytes)| bytes.clone());
+    let mark = marks.inside.as_ref().map_or(&[][..], |(_, bytes)| bytes);
     let mut left = column(wire, in_a_row, &marks.wire, theme);
-    let mut right = column(&inside.plaintext, in_a_row, &mark, theme);
+    let mut right = column(&inside.plaintext, in_a_row, mark, theme);
     left.insert(0, head("on the wire"));
     right.insert(0, head("decrypted"));
     let first_marked = line_of(in_a_row, 1);
@@ -90,28 +108,31 @@ pub(super) fn beside(left: Vec<Line<'static>>, right: Vec<Line<'static>>, width:
 }
 
 /// The cells of a row of so many bytes.
-pub(super) const fn row_width(in_a_row: usize) -> usize {
-    1 + 4 + 2 + in_a_row * 3 + in_a_row + 1
+pub(in crate::console::view) const fn row_width(in_a_row: usize) -> usize {
+    1 + 4 + 1 + in_a_row * 3 + in_a_row
 }
 
-fn column(bytes: &[u8], in_a_row: usize, marked: &Range<usize>, theme: &Theme) -> Vec<Line<'static>> {
-    let (plain, selected) = (theme.style(Role::Text), theme.style(Role::Selected));
+fn column(bytes: &[u8], in_a_row: usize, marked: &[Range<usize>], theme: &Theme) -> Vec<Line<'static>> {
+    let style = |is_marked| theme.style(if is_marked { Role::Selected } else { Role::Text });
+    let is_marked = |at: usize| marked.iter().any(|range| range.contains(&at));
     let line = |row: hexdump::Row<'_>| {
-        // The row in three parts: before the mark, marked, behind it.
-        let clamp = |at: usize| at.clamp(row.offset, row.offset + row.bytes.len()) - row.offset;
-        let (start, end) = (clamp(marked.start), clamp(marked.end));
-        let parts = [(&row.bytes[..start], plain), (&row.bytes[start..end], selected), (&row.bytes[end..], plain)];
-        let mut line = Line::styled(format!(" {:04x}  ", row.offset), theme.style(Role::Muted));
-        for (bytes, style) in parts {
-            let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-            if !hex.is_empty() {
-                line.push_span(Span::styled(hex.join(" "), style));
-                line.push_span(Span::raw(" "));
-            }
+        let marks: Vec<bool> = (row.offset..row.offset + row.bytes.len()).map(is_marked).collect();
+        // Runs of bytes that look the same.
+        let runs = || {
+            marks.chunk_by(|a, b| a == b).scan(0, |end, run| {
+                let start = std::mem::replace(end, *end + run.len());
+                Some((start..*end, style(run[0])))
+            })
+        };
+        let mut line = Line::styled(format!(" {:04x} ", row.offset), theme.style(Role::Muted));
+        for (range, style) in runs() {
+            let hex: Vec<String> = row.bytes[range].iter().map(|byte| format!("{byte:02x}")).collect();
+            line.push_span(Span::styled(hex.join(" "), style));
+            line.push_span(Span::raw(" "));
         }
         line.push_span(Span::raw("   ".repeat(in_a_row - row.bytes.len())));
         let ascii = row.ascii();
-        for (range, style) in [(0..start, plain), (start..end, selected), (end..row.bytes.len(), plain)] {
+        for (range, style) in runs() {
             // ASCII: a character is a byte.
             line.push_span(Span::styled(ascii[range].to_owned(), style));
         }

@@ -14,31 +14,32 @@ use crate::packet::{Header, IpsecHeader, Layer};
 /// From this width on, the layers stand at the left of the bytes.
 const WIDE: usize = 190;
 
-/// Everything about a frame in lines of so many cells, and which of them should be in sight: that of the chosen layer's
-/// first byte.
+/// Everything about a frame in lines of so many cells, and which of them should be in sight: that of the first marked
+/// byte.
 pub(super) fn lines(
     row: &PacketRow<'_>,
     looked: &Looked,
     chosen: Option<usize>,
+    marks: &Marks,
     theme: &Theme,
     cells: usize,
 ) -> (Vec<Line<'static>>, usize) {
-    let marks = chosen.map_or_else(Marks::default, |chosen| Marks::of_layer(row, looked, chosen));
     let mut lines = facts(row, looked).lines(theme, cells);
     if cells >= WIDE {
         let left = cells - 2 * bytes::row_width(16) - 1;
         let tree = tree(row, looked, chosen, theme, left);
-        let Bytes { lines: right, first_marked } = bytes::draw(&row.frame.bytes, looked, &marks, theme, cells - left);
+        let Bytes { lines: right, first_marked } = bytes::draw(&row.frame.bytes, looked, marks, theme, cells - left);
         let anchor = first_marked.map_or(0, |line| lines.len() + line);
         lines.extend(bytes::beside(tree, right, left));
         return (lines, anchor);
     }
-    let Bytes { lines: hex, first_marked } = bytes::draw(&row.frame.bytes, looked, &marks, theme, cells);
+    let Bytes { lines: hex, first_marked } = bytes::draw(&row.frame.bytes, looked, marks, theme, cells);
     let tree = tree(row, looked, chosen, theme, cells);
     let Some((_, layer)) = chosen.and_then(|chosen| layers(&row.dissection, looked).nth(chosen)) else {
+        let anchor = first_marked.map_or(0, |line| lines.len() + line);
         lines.extend(hex);
         lines.extend(tree);
-        return (lines, 0);
+        return (lines, anchor);
     };
     // Who goes through the layers wants their bytes before everything else.
     let mut all = layer_lines(layer, true, theme, cells);

@@ -1,39 +1,70 @@
-//! `spdadd` and `spddelete`.
+//! Statements about policies: `spdadd`, `spdupdate` and `spddelete`.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::Ipv4Addr;
 use std::ops::Range;
 
 use super::super::lexer::Kind;
-use super::{Parsed, Parser, wanted, wrong};
+use super::super::names::is_decimal;
+use super::address::port_match;
+use super::rule::{RULE, rule};
+use super::{Parsed, Parser, forward_twin, wanted, wrong};
 use crate::dialect::deed::Deed;
 use crate::dialect::report::SyntaxError;
 use crate::model::check::{self, PolicyField};
-use crate::model::{
-    IpsecProtocol, Level, Mode, PolicyAction, PolicyDirection, PolicyKind, PolicySpec, PortMatch, Prefix, ReqId,
-    Selector, Template, UpperProtocol,
-};
+use crate::model::{PolicyAction, PolicyDirection, PolicySpec, Selector, UpperProtocol};
+
+const UPPER: &str = "the protocol above IP: any, tcp, udp, icmp, ... or its number";
+const ACTION: &str = "discard, none or ipsec";
+const PRIORITY: &str = "a priority: low, def or high with +N or -N behind it, or a number";
 
 impl Parser<'_> {
-    pub(super) fn spdadd(&mut self, start: &Range<usize>) -> Result<Deed, Vec<SyntaxError>> {
+    /// What makes policies, or changes them.
+    pub(super) fn spdadd(
+        &mut self,
+        start: &Range<usize>,
+        deed: fn(Vec<PolicySpec>) -> Deed,
+    ) -> Result<Deed, Vec<SyntaxError>> {
         let mut spans = PolicySpans::default();
         let spec = self.policy(&mut spans).map_err(|error| vec![error])?;
         let whole = start.start..self.end_of_last();
         let problems = check::policy(&spec).into_iter();
         let problems = problems.map(|problem| (spans.of(problem.field, &whole), problem.severity, problem.sentence));
         self.judge(problems)?;
-        let forward = forward_twin(&spec);
-        Ok(Deed::AddPolicies(std::iter::once(spec).chain(forward).collect()))
+        let forward = forward_twin(&spec).filter(|_| self.reading.forward_twins);
+        Ok(deed(std::iter::once(spec).chain(forward).collect()))
     }
 
-    /// `src_range dst_range upper -P direction`
+    /// The rest of a policy may follow, and says nothing more: its name is in front of it.
+    pub(super) fn spddelete(&mut self) -> Parsed<Vec<Deed>> {
+        let mut spans = PolicySpans::default();
+        let mut spec = self.policy_head(&mut spans)?;
+        if spec.security.is_some() {
+            let span = spans.of(PolicyField::Direction, &(0..0));
+            return Err(wanted(
+                &span,
+                "a policy with a label cannot be named here",
+                "ip xfrm policy delete index N, in a script for ip",
+            ));
+        }
+        if self.peek().kind == Kind::Word {
+            self.policy_rest(&mut spec, &mut spans)?;
+        }
+        let forward = forward_twin(&spec).filter(|_| self.reading.forward_twins);
+        let twin = forward.map(|twin| Deed::DeletePolicyIfThere(Box::new(twin.id())));
+        Ok(std::iter::once(Deed::DeletePolicy(Box::new(spec.id()))).chain(twin).collect())
+    }
+
+    /// `[-46n] src_range dst_range upper [more] [-ctx doi algorithm "label"] -P direction`
     fn policy_head(&mut self, spans: &mut PolicySpans) -> Parsed<PolicySpec> {
-        self.address_options()?;
         if self.peek_word().as_deref() == Some("tagged") {
             return Err(wrong(&self.peek().span, "policies for tagged packets (`tagged`) do not exist on Linux"));
         }
-        let (source, source_port, source_span) = self.range()?;
-        let (destination, destination_port, destination_span) = self.range()?;
-        let (upper, upper_span) = self.upper()?;
+        let options = self.address_options()?;
+        let (source, source_port, source_span) = self.range(options)?;
+        let (destination, destination_port, destination_span) = self.range(options)?;
+        let mut selector = Selector::between(source, destination);
+        (selector.source_port, selector.destination_port) = (source_port, destination_port);
+        let upper_span = self.upper(&mut selector)?;
         spans.0.extend([
             (PolicyField::Source, source_span.clone()),
             (PolicyField::SourcePort, source_span),
@@ -41,129 +72,145 @@ impl Parser<'_> {
             (PolicyField::DestinationPort, destination_span),
             (PolicyField::Protocol, upper_span),
         ]);
-        let mut selector = Selector::between(source, destination);
-        selector.protocol = upper;
-        (selector.source_port, selector.destination_port) = (source_port, destination_port);
+        let mut security = None;
+        if self.peek_word().as_deref() == Some("-ctx") {
+            self.take();
+            security = Some(Box::new(self.context()?));
+        }
         let token = self.peek();
-        match self.peek_word().as_deref() {
-            Some("-p") => self.take(),
-            Some("-ctx") => return Err(wrong(&token.span, "security contexts (-ctx) are not understood yet")),
-            _ => return Err(wanted(&token.span, self.name_of(&token), "-P and in, out or fwd")),
-        };
+        if self.peek_word().as_deref() != Some("-p") {
+            return Err(wanted(&token.span, self.name_of(&token), "-P and in, out or fwd"));
+        }
+        self.take();
         let (word, span) = self.word("in, out or fwd")?;
         let direction = match word.to_ascii_lowercase().as_str() {
             "in" => PolicyDirection::In,
             "out" => PolicyDirection::Out,
             "fwd" => PolicyDirection::Forward,
-            _ => {
-                return Err(self.misread(&span, "in, out or fwd"));
-            }
+            _ => return Err(self.misread(&span, "in, out or fwd")),
         };
         spans.0.push((PolicyField::Direction, span));
-        let mut spec = PolicySpec::new(direction, selector);
-        spec.priority = PolicySpec::SETKEY_PRIORITY;
-        Ok(spec)
+        let priority = PolicySpec::SETKEY_PRIORITY;
+        Ok(PolicySpec { priority, security, ..PolicySpec::new(direction, selector) })
     }
 
-    pub(super) fn spddelete(&mut self) -> Parsed<Deed> {
-        let spec = self.policy_head(&mut PolicySpans::default())?;
-        Ok(Deed::DeletePolicy(Box::new(spec.id())))
-    }
-
-    /// `address[/length][[port]]`
-    fn range(&mut self) -> Parsed<(Prefix, PortMatch, Range<usize>)> {
-        let expected = "an address, as 10.1.0.0/24 or 10.9.0.1[22]";
-        let (word, span) = self.word(expected)?;
-        let (network, port) = match word.split_once('[') {
-            None => (word.as_str(), PortMatch::ANY),
-            Some((network, rest)) => {
-                let port =
-                    rest.strip_suffix(']').ok_or_else(|| wanted(&span, "the port has no ] at its end", expected))?;
-                (network, port_match(port).ok_or_else(|| wanted(&span, "this is no port", "[0 to 65535] or [any]"))?)
+    /// A protocol by name or number, and what narrows it further, which the selector keeps in place of ports.
+    fn upper(&mut self, selector: &mut Selector) -> Parsed<Range<usize>> {
+        let (word, span) = self.word(UPPER)?;
+        let name = word.to_ascii_lowercase();
+        let of_name = || self.reading.names.protocol(&name).map(UpperProtocol);
+        selector.protocol = match UpperProtocol::parse(&name).or_else(of_name) {
+            // `IPSEC_ULPROTO_ANY`
+            Some(UpperProtocol(255)) => UpperProtocol::ANY,
+            Some(upper) => upper,
+            None => return Err(self.misread(&span, UPPER)),
+        };
+        let Some(more) = self.peek_word().filter(|word| !word.starts_with('-')) else {
+            return Ok(span);
+        };
+        let more_span = self.take().span;
+        let halves = match selector.protocol {
+            UpperProtocol::ICMP | UpperProtocol::ICMPV6 | UpperProtocol::MH => {
+                type_and_code(&more).ok_or_else(|| {
+                    wanted(&more_span, "this is no type and code", "both with a comma between them, as 128,0")
+                })?
+            }
+            UpperProtocol::GRE => key_halves(&more)
+                .ok_or_else(|| wanted(&more_span, "this is no GRE key", "a number to 4294967295, or a.b.c.d"))?,
+            _ => {
+                let problem = "only icmp, icmp6, mh and gre have something behind their names";
+                return Err(wanted(&more_span, problem, "-P and in, out or fwd"));
             }
         };
-        match network.parse() {
-            Ok(prefix) => Ok((prefix, port, span)),
-            Err(error) => {
-                let problem = crate::model::text::harmless(&format!("{error}")).into_owned();
-                Err(wanted(&span, problem, expected))
-            }
+        if !selector.source_port.is_any() || !selector.destination_port.is_any() {
+            return Err(wrong(&more_span, format!("{more} stands in the place of the ports, and ports are given too")));
         }
-    }
-
-    fn upper(&mut self) -> Parsed<(UpperProtocol, Range<usize>)> {
-        let expected = "the protocol above IP: any, tcp, udp, icmp, ... or its number";
-        let (word, span) = self.word(expected)?;
-        let Some(upper) = UpperProtocol::parse(&word.to_ascii_lowercase()) else {
-            return Err(self.misread(&span, expected));
-        };
-        // ICMP types and codes, GRE keys: whatever stands before the -P.
-        if let Some(word) = self.peek_word().filter(|word| !word.starts_with('-')) {
-            let problem = format!("what follows a protocol ({word:?}) is not understood yet");
-            return Err(wanted(&self.peek().span, problem, "-P and in, out or fwd"));
+        if halves.contains(&0) {
+            let sentence = match selector.protocol {
+                UpperProtocol::GRE => "for setkey on Linux 0 in either half of a GRE key means any",
+                _ => "for setkey on Linux type or code 0 means any",
+            };
+            self.warn(&more_span, sentence);
         }
-        Ok((upper, span))
+        [selector.source_port, selector.destination_port] = halves.map(port_match);
+        Ok(span.start..more_span.end)
     }
 
     fn policy(&mut self, spans: &mut PolicySpans) -> Parsed<PolicySpec> {
         let mut spec = self.policy_head(spans)?;
+        self.policy_rest(&mut spec, spans)?;
+        Ok(spec)
+    }
+
+    /// `[prio N] discard|none|ipsec rule...`
+    fn policy_rest(&mut self, spec: &mut PolicySpec, spans: &mut PolicySpans) -> Parsed<()> {
         if matches!(self.peek_word().as_deref(), Some("prio" | "priority")) {
             self.take();
             let (priority, span) = self.priority()?;
             spec.priority = priority;
             spans.0.push((PolicyField::Priority, span));
         }
-        let (word, span) = self.word("discard, none or ipsec")?;
+        let (word, span) = self.word(ACTION)?;
         spans.0.push((PolicyField::Action, span.clone()));
         match word.to_ascii_lowercase().as_str() {
             "discard" => spec.action = PolicyAction::Block,
             "none" => {}
-            "ipsec" => self.rules(&mut spec, spans, &span)?,
+            "ipsec" => self.rules(spec, spans, &span)?,
             other @ ("bypass" | "entrust") => {
                 return Err(wrong(&span, format!("Linux has no policy `{other}`: use none")));
             }
-            _ => {
-                return Err(self.misread(&span, "discard, none or ipsec"));
-            }
+            _ => return Err(self.misread(&span, ACTION)),
         }
-        Ok(spec)
+        Ok(())
     }
 
     /// `low|def|high [+N|-N]`, or a signed number: setkey counts from the middle, where higher is asked first.
     fn priority(&mut self) -> Parsed<(u32, Range<usize>)> {
-        let expected = "a priority: low, def or high with +N or -N behind it, or a number";
-        let (word, span) = self.word(expected)?;
-        let bad = || wanted(&span, "this is no priority", expected);
-        let (base, mut offset) = match word.to_ascii_lowercase().as_str() {
-            "low" => (0xc000_0000, 0),
-            "def" => (PolicySpec::SETKEY_PRIORITY, 0),
-            "high" => (0x4000_0000, 0),
-            number => (PolicySpec::SETKEY_PRIORITY, number.parse::<i64>().map_err(|_| bad())?),
+        let (word, span) = self.word(PRIORITY)?;
+        let word = word.to_ascii_lowercase();
+        let named = match word.as_str() {
+            "low" => Some(0xc000_0000_u32),
+            "def" => Some(PolicySpec::SETKEY_PRIORITY),
+            "high" => Some(0x4000_0000),
+            _ => None,
         };
-        let named = matches!(word.to_ascii_lowercase().as_str(), "low" | "def" | "high");
+        let base = named.unwrap_or(PolicySpec::SETKEY_PRIORITY);
         let mut end = span.end;
-        if let Some(sign) = self.peek_word().filter(|word| named && word.starts_with(['+', '-'])) {
+        let mut offset = if named.is_none() { word } else { "0".to_owned() };
+        if named.is_some() && self.peek_word().is_some_and(|word| word.starts_with(['+', '-'])) {
             let token = self.take();
-            end = token.span.end;
-            // The number may stand apart from its sign.
-            let digits = match sign.len() {
-                1 => sign.clone() + &self.word("a number")?.0,
-                _ => sign,
-            };
-            offset = digits.parse().map_err(|_| bad())?;
+            (offset, end) = (token.text(self.source).to_owned(), token.span.end);
         }
-        let priority = i64::from(base) - offset;
-        let priority =
-            u32::try_from(priority).map_err(|_| wrong(&span, "this priority is beyond the kernel's range"))?;
-        Ok((priority, span.start..end))
+        // The number may stand apart from its sign.
+        if matches!(offset.as_str(), "+" | "-") {
+            let (digits, span) = self.word("a number")?;
+            offset += &digits;
+            end = span.end;
+        }
+        let span = span.start..end;
+        let offset: i64 = offset.parse().map_err(|_| wanted(&span, "this is no priority", PRIORITY))?;
+        let priority = i64::from(base).checked_sub(offset).and_then(|priority| u32::try_from(priority).ok());
+        let priority = priority.ok_or_else(|| wrong(&span, "this priority is beyond the kernel's range"))?;
+        Ok((priority, span))
     }
 
     fn rules(&mut self, spec: &mut PolicySpec, spans: &mut PolicySpans, action: &Range<usize>) -> Parsed<()> {
         let mut whole: Option<Range<usize>> = None;
         while self.peek().kind == Kind::Word {
-            let (word, span) = self.word("a rule")?;
-            let template = rule(&word, spec).map_err(|(problem, expected)| wanted(&span, problem, expected))?;
-            spec.templates.push(template);
+            let (mut word, mut span) = self.word("a rule")?;
+            // Blanks may stand around what joins its parts.
+            while word.ends_with(['/', '-']) && self.peek().kind == Kind::Word && !self.begins_rule()
+                || self.peek_word().is_some_and(|next| next.starts_with(['/', '-', '[']))
+            {
+                let (more, end) = self.word("a rule")?;
+                word += &more;
+                span.end = end.end;
+            }
+            let rule = rule(&word, spec).map_err(|(problem, expected)| wanted(&span, problem, expected))?;
+            if let Some(sentence) = rule.warning {
+                self.warn(&span, sentence);
+            }
+            spec.templates.push(rule.template);
             whole = Some(whole.map_or(span.start, |whole| whole.start)..span.end);
         }
         if let Some(span) = whole {
@@ -174,6 +221,26 @@ impl Parser<'_> {
         }
         Ok(())
     }
+
+    /// Whether the next word can only be the beginning of a rule: `esp/transport/ ah/transport/` are two.
+    fn begins_rule(&self) -> bool {
+        self.peek_word().is_some_and(|word| matches!(word.split('/').next(), Some("esp" | "ah" | "ipcomp")))
+    }
+}
+
+/// `type,code`
+fn type_and_code(text: &str) -> Option<[u16; 2]> {
+    let (kind, code) = text.split_once(',')?;
+    let number = |text: &str| text.parse::<u8>().ok().filter(|_| is_decimal(text)).map(u16::from);
+    Some([number(kind)?, number(code)?])
+}
+
+/// A GRE key: its upper and its lower half.
+fn key_halves(text: &str) -> Option<[u16; 2]> {
+    let number = text.parse().ok().filter(|_| is_decimal(text));
+    let key: u32 = number.or_else(|| text.parse().ok().map(Ipv4Addr::to_bits))?;
+    let [a, b, c, d] = key.to_be_bytes();
+    Some([u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])])
 }
 
 /// Where the parts of a policy stand.
@@ -184,87 +251,4 @@ impl PolicySpans {
     fn of(&self, field: PolicyField, whole: &Range<usize>) -> Range<usize> {
         self.0.iter().find(|(other, _)| *other == field).map_or_else(|| whole.clone(), |(_, span)| span.clone())
     }
-}
-
-fn port_match(text: &str) -> Option<PortMatch> {
-    match text {
-        "any" => Some(PortMatch::ANY),
-        number => number.parse().ok().filter(|_| number.bytes().all(|b| b.is_ascii_digit())).map(PortMatch::exactly),
-    }
-}
-
-const RULE: &str = "a rule: esp/transport//require, or esp/tunnel/10.9.0.1-10.9.0.2/require";
-/// The highest number that setkey's `unique` takes on Linux; above it the kernel picks its own (`IPSEC_MANUAL_REQID_MAX`).
-const MOST_UNIQUE: u32 = 0x3fff;
-
-/// `protocol/mode/src-dst/level`
-fn rule(word: &str, spec: &PolicySpec) -> Result<Template, (String, String)> {
-    let word = word.to_ascii_lowercase();
-    let parts: Vec<&str> = word.split('/').collect();
-    let expected = |what: &str| (what.to_owned(), RULE.to_owned());
-    let [protocol, mode, ends, level] = match parts[..] {
-        [protocol, mode, ends, level] => [protocol, mode, ends, level],
-        [protocol, mode, ends] => [protocol, mode, ends, ""],
-        _ => return Err(expected("a rule has four parts with / between them")),
-    };
-    let protocol = match protocol {
-        "esp" => IpsecProtocol::Esp,
-        "ah" => IpsecProtocol::Ah,
-        "ipcomp" => IpsecProtocol::Comp,
-        _ => return Err(expected("a rule begins with esp, ah or ipcomp")),
-    };
-    let mode = match mode {
-        "transport" => Mode::Transport,
-        "tunnel" => Mode::Tunnel,
-        _ => return Err(expected("the second part of a rule is transport or tunnel")),
-    };
-    let unspecified = match spec.selector.source.address {
-        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-    };
-    let (source, destination) = match ends {
-        "" => (unspecified, unspecified),
-        "me-any" | "any-me" => return Err(expected("ends by the words me and any are not understood yet")),
-        ends => {
-            ends_of(ends).ok_or_else(|| expected("the third part of a rule is two addresses with - between them"))?
-        }
-    };
-    let (level, reqid) = match level.split_once(':') {
-        None => match level {
-            // Linux requires whatever is not optional (`parse_ipsecrequest`, net/key/af_key.c).
-            "require" | "default" | "" => (Level::Required, 0),
-            "use" => (Level::Use, 0),
-            "unique" => {
-                return Err(expected("unique without a number would leave the choice to the kernel: say unique:N"));
-            }
-            _ => return Err(expected("the last part of a rule is require, use, unique or unique:N")),
-        },
-        Some(("unique", number)) => match number.parse() {
-            Ok(reqid @ 1..=MOST_UNIQUE) => (Level::Required, reqid),
-            _ => return Err((format!("unique takes a number from 1 to {MOST_UNIQUE}"), RULE.to_owned())),
-        },
-        Some(_) => return Err(expected("only unique takes a number")),
-    };
-    let mut template = Template::new(protocol, mode, source, destination);
-    (template.level, template.reqid) = (level, ReqId(reqid));
-    Ok(template)
-}
-
-fn ends_of(text: &str) -> Option<(IpAddr, IpAddr)> {
-    let (source, destination) = text.split_once('-')?;
-    Some((source.parse().ok()?, destination.parse().ok()?))
-}
-
-/// What Linux's setkey makes beside every policy of direction in: the same for packets that are passed on, whose first
-/// transform is never tied to one SA.
-pub fn forward_twin(spec: &PolicySpec) -> Option<PolicySpec> {
-    if spec.direction != PolicyDirection::In || spec.kind != PolicyKind::Main {
-        return None;
-    }
-    let mut twin = spec.clone();
-    twin.direction = PolicyDirection::Forward;
-    if let Some(first) = twin.templates.first_mut() {
-        first.reqid = ReqId(0);
-    }
-    Some(twin)
 }

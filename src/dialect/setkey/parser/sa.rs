@@ -1,194 +1,243 @@
-//! `add` and `delete`.
+//! Statements about SAs: `add`, `update`, `getspi`, `get`, `delete` and `deleteall`.
 
+use std::net::IpAddr;
 use std::ops::Range;
 
-use super::super::lexer::Kind;
-use super::{Parsed, Parser, wanted, wrong};
+use super::super::names::is_decimal;
+use super::address::{AddressOptions, Hosts, unspecified_like};
+use super::options::{SaSpans, Takes};
+use super::{Parsed, Parser, SaProtocol, filter, wanted, wrong};
 use crate::dialect::deed::Deed;
 use crate::dialect::report::SyntaxError;
 use crate::model::check::{self, SaField};
-use crate::model::sa::Algorithms;
-use crate::model::secret::KeyTextError;
-use crate::model::{Algorithm, AlgorithmKind, IpsecProtocol, Mode, ReqId, SaId, SaSpec, Secret, Spi, Transform};
+use crate::model::extras::Encapsulation;
+use crate::model::number::parse_u32;
+use crate::model::question::Question;
+use crate::model::sa::{Algorithms, SpiRequest};
+use crate::model::{IpsecProtocol, SaId, SaSpec, Spi};
 
-/// Where the parts of an SA stand, for what is found wrong with it as a whole.
-#[derive(Default)]
-struct SaSpans(Vec<(SaField, Range<usize>)>);
+/// The range that PF_KEY takes an SPI from where none is asked for (`pfkey_getspi`, `net/key/af_key.c`).
+const ANY_SPI: (Spi, Spi) = (Spi(0x100), Spi(0x0fff_ffff));
+/// UDP's port for ESP (RFC 3948).
+const NAT_TRAVERSAL: u16 = 4500;
 
-impl SaSpans {
-    fn of(&self, field: SaField, whole: &Range<usize>) -> Range<usize> {
-        self.0.iter().rev().find(|(other, _)| *other == field).map_or_else(|| whole.clone(), |(_, span)| span.clone())
+/// The names of one SA or of several, where hosts have several addresses.
+struct Head {
+    pairs: Vec<(IpAddr, IpAddr)>,
+    protocol: SaProtocol,
+    spi: Spi,
+    encapsulation: Option<InUdp>,
+}
+
+/// What is around packets in UDP.
+struct InUdp {
+    source_port: u16,
+    destination_port: u16,
+    /// The addresses of who sends, before NAT.
+    original: Option<Hosts>,
+}
+
+impl Head {
+    /// The SAs that it names, with what they have in common.
+    fn specs(&self, common: &SaSpec) -> Parsed<Vec<SaSpec>> {
+        let spec_of = |(source, destination): &(IpAddr, IpAddr)| {
+            let mut spec = SaSpec { source: *source, destination: *destination, ..common.clone() };
+            spec.extras.encapsulation = match &self.encapsulation {
+                Some(in_udp) => Some(in_udp.around(*source)?),
+                None => None,
+            };
+            Ok(spec)
+        };
+        self.pairs.iter().map(spec_of).collect()
     }
 }
 
+impl InUdp {
+    fn around(&self, source: IpAddr) -> Parsed<Encapsulation> {
+        let original = match &self.original {
+            None => unspecified_like(source),
+            Some(hosts) => {
+                let like = hosts.addresses.iter().find(|address| address.is_ipv4() == source.is_ipv4());
+                let problem = "the address before NAT is of another family than the SA's";
+                *like.ok_or_else(|| wrong(&hosts.span, problem))?
+            }
+        };
+        let (source_port, destination_port) = (self.source_port, self.destination_port);
+        Ok(Encapsulation { kind: Encapsulation::ESP_IN_UDP, source_port, destination_port, original })
+    }
+}
+
+/// Every source with every destination of its family.
+fn pairs(source: &Hosts, destination: &Hosts) -> Parsed<Vec<(IpAddr, IpAddr)>> {
+    let all = source.addresses.iter().flat_map(|from| destination.addresses.iter().map(move |to| (*from, *to)));
+    let pairs: Vec<_> = all.filter(|(from, to)| from.is_ipv4() == to.is_ipv4()).collect();
+    if pairs.is_empty() {
+        return Err(wrong(&destination.span, "source and destination must both be IPv4 or both be IPv6"));
+    }
+    Ok(pairs)
+}
+
 impl Parser<'_> {
-    /// `src dst proto spi`
-    fn sa_head(&mut self, spans: &mut SaSpans) -> Parsed<SaSpec> {
-        self.address_options()?;
-        let (source, source_span) = self.address()?;
-        let (destination, destination_span) = self.address()?;
+    /// `[-46n] src dst proto spi`
+    fn head(&mut self, spans: &mut SaSpans) -> Parsed<Head> {
+        let options = self.address_options()?;
+        let (source, destination) = (self.hosts(options)?, self.hosts(options)?);
+        let pairs = pairs(&source, &destination)?;
         let (protocol, protocol_span) = self.protocol()?;
+        let encapsulation = if protocol.in_udp {
+            let or_usual = |port: u16| if port == 0 { NAT_TRAVERSAL } else { port };
+            spans.0.push((SaField::Encapsulation, source.span.start..destination.span.end));
+            let (source_port, destination_port) = (or_usual(source.port), or_usual(destination.port));
+            Some(InUdp { source_port, destination_port, original: self.original(options)? })
+        } else {
+            for hosts in [&source, &destination] {
+                if hosts.port != 0 {
+                    return Err(wrong(&hosts.span, "ports at an SA's addresses belong to the protocol esp-udp"));
+                }
+            }
+            None
+        };
         let (spi, spi_span) = self.number("the SPI")?;
         spans.0.extend([
-            (SaField::Source, source_span),
-            (SaField::Destination, destination_span),
+            (SaField::Source, source.span),
+            (SaField::Destination, destination.span),
             (SaField::Protocol, protocol_span),
             (SaField::Spi, spi_span),
         ]);
-        Ok(SaSpec::new(source, destination, protocol, Spi(spi)))
+        Ok(Head { pairs, protocol, spi: Spi(spi), encapsulation })
     }
 
-    pub(super) fn delete(&mut self) -> Parsed<Deed> {
-        let spec = self.sa_head(&mut SaSpans::default())?;
-        Ok(Deed::DeleteSa(SaId { mark: None, ..spec.id() }))
+    /// The address before NAT that may follow `esp-udp`; a number there is the SPI already.
+    fn original(&mut self, options: AddressOptions) -> Parsed<Option<Hosts>> {
+        let is_another = |word: String| word.starts_with('-') || is_decimal(&word) || parse_u32(&word).is_ok();
+        if self.peek_word().is_none_or(is_another) {
+            return Ok(None);
+        }
+        let hosts = self.hosts(options)?;
+        if hosts.port != 0 {
+            return Err(wrong(&hosts.span, "the address before NAT has no port"));
+        }
+        Ok(Some(hosts))
     }
 
-    pub(super) fn add(&mut self, start: &Range<usize>) -> Result<Deed, Vec<SyntaxError>> {
+    /// What makes SAs, or changes them.
+    pub(super) fn add(
+        &mut self,
+        start: &Range<usize>,
+        deed: fn(Box<SaSpec>) -> Deed,
+    ) -> Result<Vec<Deed>, Vec<SyntaxError>> {
         let mut spans = SaSpans::default();
-        let spec = self.add_spec(&mut spans).map_err(|error| vec![error])?;
+        let specs = self.added(&mut spans).map_err(|error| vec![error])?;
         let whole = start.start..self.end_of_last();
-        let problems = check::sa(&spec).into_iter();
-        let problems = problems.map(|problem| (spans.of(problem.field, &whole), problem.severity, problem.sentence));
-        self.judge(problems)?;
-        Ok(Deed::AddSa(Box::new(spec)))
-    }
-
-    fn add_spec(&mut self, spans: &mut SaSpans) -> Parsed<SaSpec> {
-        let mut spec = self.sa_head(spans)?;
-        while let Some(option) = self.peek_word().filter(|word| word.starts_with('-')) {
-            let own = self.peek().text(self.source).to_owned();
-            let span = self.take().span;
-            match (own.as_str(), option.as_str()) {
-                ("-E", _) => self.encryption(&mut spec.algorithms, spans)?,
-                ("-A", _) => self.authentication(&mut spec.algorithms, spans)?,
-                ("-C", _) => self.compression(&mut spec.algorithms, spans)?,
-                (_, "-m") => {
-                    let (mode, span) = self.mode()?;
-                    spec.mode = mode;
-                    spans.0.push((SaField::Mode, span));
-                }
-                (_, "-u") => {
-                    let (reqid, span) = self.number("the reqid")?;
-                    spec.reqid = ReqId(reqid);
-                    spans.0.push((SaField::ReqId, span));
-                }
-                (_, "-r") => {
-                    let (window, span) = self.number("the replay window in packets")?;
-                    spec.replay_window = window;
-                    spans.0.push((SaField::ReplayWindow, span));
-                }
-                (_, "-lh") => spec.limits.since_added_secs.hard = self.limit()?,
-                (_, "-ls") => spec.limits.since_added_secs.soft = self.limit()?,
-                (_, "-bh") => spec.limits.bytes.hard = self.limit()?,
-                (_, "-bs") => spec.limits.bytes.soft = self.limit()?,
-                (_, "-f") => return Err(wrong(&span, "the option -f has no effect on Linux: leave it out")),
-                (_, "-ctx") => return Err(wrong(&span, "security contexts (-ctx) are not understood yet")),
-                _ => {
-                    let expected = "-E, -A, -C, -m, -u, -r, -lh, -ls, -bh or -bs";
-                    return Err(wanted(&span, format!("there is no option {own:?} of an SA"), expected));
-                }
+        let mut problems = Vec::new();
+        for problem in specs.iter().flat_map(check::sa) {
+            let problem = (spans.of(problem.field, &whole), problem.severity, problem.sentence);
+            // Once for all the addresses of a name.
+            if !problems.contains(&problem) {
+                problems.push(problem);
             }
         }
-        if spec.protocol != IpsecProtocol::Comp && spec.algorithms == Algorithms::default() {
+        self.judge(problems.into_iter())?;
+        Ok(specs.into_iter().map(|spec| deed(Box::new(spec))).collect())
+    }
+
+    fn added(&mut self, spans: &mut SaSpans) -> Parsed<Vec<SaSpec>> {
+        let head = self.head(spans)?;
+        let (source, destination) = head.pairs.first().copied().unwrap_or((IpAddr::from([0; 4]), IpAddr::from([0; 4])));
+        let mut common = SaSpec::new(source, destination, head.protocol.number, head.spi);
+        self.options(&mut common, spans, Takes::All)?;
+        if common.protocol != IpsecProtocol::Comp && common.algorithms == Algorithms::default() {
             let token = self.peek();
-            let expected = if spec.protocol == IpsecProtocol::Ah { "-A ALGORITHM KEY" } else { "-E ALGORITHM KEY" };
+            let expected = if common.protocol == IpsecProtocol::Ah { "-A ALGORITHM KEY" } else { "-E ALGORITHM KEY" };
             return Err(wanted(&token.span, "the SA has no algorithm", expected));
         }
-        Ok(spec)
-    }
-
-    /// 0 means no limit.
-    fn limit(&mut self) -> Parsed<Option<u64>> {
-        let (word, span) = self.word("a limit")?;
-        let number: u64 =
-            word.parse().map_err(|_| wanted(&span, "this is no number", "a limit in seconds or bytes"))?;
-        Ok(Some(number).filter(|number| *number != 0))
-    }
-
-    fn mode(&mut self) -> Parsed<(Mode, Range<usize>)> {
-        let (word, span) = self.word("transport, tunnel or any")?;
-        match word.to_ascii_lowercase().as_str() {
-            // On Linux an SA of any mode is one of transport mode.
-            "transport" | "any" => Ok((Mode::Transport, span)),
-            "tunnel" => Ok((Mode::Tunnel, span)),
-            "beet" => Ok((Mode::Beet, span)),
-            _ => Err(self.misread(&span, "transport, tunnel or any")),
+        let specs = head.specs(&common)?;
+        let twice = specs
+            .iter()
+            .enumerate()
+            .find(|(place, spec)| specs.iter().take(*place).any(|other| other.id() == spec.id()));
+        if let Some((_, spec)) = twice {
+            let problem = format!("the source has several addresses, and only one SA can be {}", spec.id());
+            let span = spans.of(SaField::Source, &(0..0));
+            return Err(wanted(&span, problem, "one of its addresses"));
         }
+        Ok(specs)
     }
 
-    fn algorithm(&mut self, kind: AlgorithmKind) -> Parsed<(&'static Algorithm, u16, Range<usize>)> {
-        let what = match kind {
-            AlgorithmKind::Encryption | AlgorithmKind::Aead => "an encryption algorithm",
-            AlgorithmKind::Authentication => "an authentication algorithm",
-            AlgorithmKind::Compression => "a compression algorithm",
+    pub(super) fn getspi(&mut self) -> Parsed<Vec<Deed>> {
+        let mut spans = SaSpans::default();
+        let head = self.head(&mut spans)?;
+        let span = spans.of(SaField::Spi, &(0..0));
+        let is_comp = head.protocol.number == IpsecProtocol::Comp;
+        let (least, greatest) = match head.spi.0 {
+            0 if is_comp => (ANY_SPI.0, Spi(0xffff)),
+            0 => ANY_SPI,
+            1..=255 => {
+                return Err(wanted(
+                    &span,
+                    "SPIs 0 to 255 are reserved (RFC 4303)",
+                    "256 (0x100) or more, or 0 for any",
+                ));
+            }
+            0x1_0000.. if is_comp => {
+                return Err(wrong(&span, "the number of an IPComp SA has 16 bits: at most 65535 (0xffff)"));
+            }
+            _ => (head.spi, head.spi),
         };
-        let (word, span) = self.word(what)?;
-        let name = word.to_ascii_lowercase();
-        if let Some((algorithm, icv_bits)) = Algorithm::by_setkey_name(kind, &name) {
-            return Ok((algorithm, icv_bits, span));
-        }
-        if matches!(name.as_str(), "des-deriv" | "des-32iv" | "simple" | "keyed-md5" | "keyed-sha1" | "tcp-md5") {
-            return Err(wrong(&span, format!("Linux has no `{name}`")));
-        }
-        let with_aead = kind == AlgorithmKind::Encryption;
-        let names: Vec<&str> = Algorithm::of_kind(kind)
-            .chain(Algorithm::of_kind(AlgorithmKind::Aead).filter(|_| with_aead))
-            .flat_map(|algorithm| algorithm.setkey.iter().map(|(name, _)| *name))
-            .collect();
-        Err(self.misread(&span, format!("{what}: {}", names.join(", "))))
+        let mut common = SaSpec::new([0; 4].into(), [0; 4].into(), head.protocol.number, head.spi);
+        self.options(&mut common, &mut spans, Takes::Reservation)?;
+        let request = |(source, destination): &(IpAddr, IpAddr)| {
+            let any = SpiRequest::any(*source, *destination, common.protocol);
+            let (mode, reqid) = (common.mode, common.reqid);
+            Deed::AllocateSpi(Box::new(SpiRequest { mode, reqid, least, greatest, ..any }))
+        };
+        Ok(head.pairs.iter().map(request).collect())
     }
 
-    fn key(&mut self, algorithm: &Algorithm) -> Parsed<(Secret, Range<usize>)> {
-        let token = self.peek();
-        let takes_none = algorithm.key_bits.longest() == 0;
-        let expected = format!("a key of {}: 0x and hex digits, or \"text\"", algorithm.key_bits);
-        let text = token.text(self.source);
-        match token.kind {
-            Kind::Quoted if takes_none && text == "\"\"" => {
-                self.take();
-                Ok((Secret::default(), token.span))
+    /// The names that stand in a statement about SAs that are there, each once: the source is not a part of them.
+    fn named(&mut self) -> Parsed<(Vec<SaId>, SaSpans)> {
+        let mut spans = SaSpans::default();
+        let head = self.head(&mut spans)?;
+        let common = SaSpec::new([0; 4].into(), [0; 4].into(), head.protocol.number, head.spi);
+        self.options(&mut common.clone(), &mut spans, Takes::Name)?;
+        let mut ids: Vec<SaId> = Vec::new();
+        for spec in head.specs(&common)? {
+            if !ids.contains(&spec.id()) {
+                ids.push(spec.id());
             }
-            // The null algorithms need no key, and setkey takes none as well.
-            _ if takes_none => Ok((Secret::default(), token.span)),
-            Kind::Quoted | Kind::Word if text.starts_with('"') || !text.starts_with('-') => {
-                self.take();
-                let key = Secret::parse(text).map_err(|error| {
-                    let problem = match error {
-                        KeyTextError::NeitherForm => "this is no key".to_owned(),
-                        other => other.to_string(),
-                    };
-                    wanted(&token.span, problem, expected)
-                })?;
-                Ok((key, token.span))
+        }
+        Ok((ids, spans))
+    }
+
+    pub(super) fn get(&mut self) -> Parsed<Vec<Deed>> {
+        let (ids, _) = self.named()?;
+        Ok(ids.into_iter().map(|id| Deed::Show(Question::Sa(id))).collect())
+    }
+
+    pub(super) fn delete(&mut self) -> Parsed<Vec<Deed>> {
+        let (ids, spans) = self.named()?;
+        if ids.len() > 1 {
+            let problem = "this name has several addresses, and one SA is deleted at a time";
+            return Err(wanted(&spans.of(SaField::Destination, &(0..0)), problem, "one of them, or -4 or -6"));
+        }
+        Ok(ids.into_iter().map(Deed::DeleteSa).collect())
+    }
+
+    pub(super) fn deleteall(&mut self) -> Parsed<Deed> {
+        let options = self.address_options()?;
+        let (source, destination) = (self.hosts(options)?, self.hosts(options)?);
+        for hosts in [&source, &destination] {
+            if hosts.port != 0 {
+                return Err(wrong(&hosts.span, "Linux cannot tell SAs by their ports here"));
             }
-            _ => Err(wanted(&token.span, "the key is missing", expected)),
         }
-    }
-
-    fn encryption(&mut self, algorithms: &mut Algorithms, spans: &mut SaSpans) -> Parsed<()> {
-        let (algorithm, icv_bits, span) = self.algorithm(AlgorithmKind::Encryption)?;
-        let (key, key_span) = self.key(algorithm)?;
-        spans.0.extend([(SaField::Encryption, span), (SaField::EncryptionKey, key_span)]);
-        let transform = Some(Transform { name: algorithm.into(), key, icv_bits: icv_bits.into() });
-        match algorithm.kind {
-            AlgorithmKind::Aead => algorithms.aead = transform,
-            _ => algorithms.encryption = transform,
-        }
-        Ok(())
-    }
-
-    fn authentication(&mut self, algorithms: &mut Algorithms, spans: &mut SaSpans) -> Parsed<()> {
-        let (algorithm, icv_bits, span) = self.algorithm(AlgorithmKind::Authentication)?;
-        let (key, key_span) = self.key(algorithm)?;
-        spans.0.extend([(SaField::Authentication, span), (SaField::AuthenticationKey, key_span)]);
-        algorithms.authentication = Some(Transform { name: algorithm.into(), key, icv_bits: icv_bits.into() });
-        Ok(())
-    }
-
-    fn compression(&mut self, algorithms: &mut Algorithms, spans: &mut SaSpans) -> Parsed<()> {
-        let (algorithm, _, span) = self.algorithm(AlgorithmKind::Compression)?;
-        spans.0.push((SaField::Compression, span));
-        algorithms.compression = Some(algorithm.into());
-        Ok(())
+        let pairs = pairs(&source, &destination)?;
+        let protocol = match self.all_of()? {
+            IpsecProtocol::Any => String::new(),
+            protocol => format!(" and proto {protocol}"),
+        };
+        let words: Vec<String> =
+            pairs.iter().map(|(from, to)| format!("(src {from} and dst {to}{protocol})")).collect();
+        Ok(Deed::DeleteSas(filter(&words.join(" or "), &(source.span.start..destination.span.end))?))
     }
 }

@@ -199,7 +199,8 @@ fn extras() -> impl Strategy<Value = Extras> {
             largest_queue_bytes: next(),
             packet_bytes: next(),
         };
-        extras.security = Some(SecurityContext { doi, algorithm, label: bytes.clone().into() }).filter(|_| flags > 9);
+        extras.security = Some(SecurityContext { doi, algorithm, label: [&bytes[..], &[7, 0]].concat().into() })
+            .filter(|_| flags > 9);
         extras.unknown = vec![UnknownAttribute { kind: 200, bytes: Secret::copy_from(&bytes) }];
         extras
     })

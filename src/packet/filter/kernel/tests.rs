@@ -107,6 +107,10 @@ fn plain_frames_that_do_not_fit_are_dropped() {
     check("ip6 or arp", false, false);
     check("proto 17 or proto 132", true, false);
     check("host fd00:9::1", false, false);
+    check("portrange 50-60", true, true);
+    check("dst portrange 54-60 or src portrange 0-7776", false, false);
+    check("ip proto 6 or ip6 proto 17", false, true);
+    check("sctp or sctp port 53", false, false);
 }
 
 #[test]
@@ -181,7 +185,10 @@ fn any_test() -> impl Strategy<Value = String> {
     let end = prop::sample::select(vec!["", "src ", "dst "]);
     prop_oneof![
         (end.clone(), host).prop_map(|(end, host)| format!("{end}{host}")),
-        (end, prop::sample::select(vec![53, 500, 4500, 7777])).prop_map(|(end, port)| format!("{end}port {port}")),
+        (end.clone(), prop::sample::select(vec![53, 500, 4500, 7777]))
+            .prop_map(|(end, port)| format!("{end}port {port}")),
+        (end, prop::sample::select(vec!["53-80", "0-52", "500-65535"]))
+            .prop_map(|(end, ports)| format!("{end}portrange {ports}")),
         prop::sample::select(vec![
             "udp",
             "tcp",
@@ -202,6 +209,14 @@ fn any_test() -> impl Strategy<Value = String> {
             "vlan",
             "proto 17",
             "proto 132",
+            "ip proto 17",
+            "ip6 proto 6",
+            "sctp",
+            "sctp port 53",
+            "broadcast",
+            "multicast",
+            "ether host 02:00:00:00:00:01",
+            "ip multicast",
             "spi 0x1001",
             "text \"hello\"",
             "verdict clear",
@@ -224,7 +239,7 @@ fn any_packet() -> impl Strategy<Value = Vec<u8>> {
     let port = || prop::sample::select(vec![53_u16, 500, 4500, 7777, 80]);
     let payload = (port(), port(), any::<bool>())
         .prop_map(|(from, to, is_udp)| if is_udp { (17, udp(from, to, b"hello world")) } else { (6, tcp(from, to)) });
-    let protocol = prop_oneof![Just(6), Just(17), any::<u8>()];
+    let protocol = prop_oneof![Just(6), Just(17), Just(132), any::<u8>()];
     let other = (protocol, prop::collection::vec(any::<u8>(), 0..60));
     (prop_oneof![4 => payload, 1 => other], any::<bool>(), any::<u16>()).prop_map(|((protocol, payload), v6, flags)| {
         if v6 {

@@ -1,22 +1,29 @@
-//! What `espial check` sends to a peer so that there is something to see.
+//! What a check sends to a peer so that there is something to capture.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::OwnedFd;
 
-use anyhow::Context;
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, connect, ipproto, send, socket_with};
+
+/// What is sent where no text was given.
+pub const PROBE_TEXT: &str = "espial probe: if you can read this on the wire, it is not encrypted";
 
 /// What is sent to a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Probe {
+pub enum Probe {
+    /// A datagram to this port.
     Udp(u16),
+    /// An echo request, which is answered by most hosts.
     Icmp,
 }
 
 impl Probe {
     /// `udp:PORT` or `icmp`.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    ///
+    /// # Errors
+    /// What was expected.
+    pub fn parse(text: &str) -> Result<Self, String> {
         match text.split_once(':') {
             None if text == "icmp" => Ok(Self::Icmp),
             Some(("udp", port)) => port.parse().map(Self::Udp).map_err(|_| format!("{port:?} is not a port")),
@@ -25,34 +32,45 @@ impl Probe {
     }
 }
 
-/// Sends probes.
-pub(super) enum Sender {
+/// Sends probes to one peer.
+pub struct Prober(Socket);
+
+enum Socket {
     Udp(UdpSocket),
     Icmp(PingSocket),
 }
 
-impl Sender {
-    pub(super) fn open(peer: IpAddr, probe: Probe) -> anyhow::Result<Self> {
-        Ok(match probe {
+impl Prober {
+    /// Opens a socket to the peer.
+    ///
+    /// # Errors
+    /// When there is no way to it, or for ICMP without `CAP_NET_RAW`.
+    pub fn open(peer: IpAddr, probe: Probe) -> io::Result<Self> {
+        Ok(Self(match probe {
             Probe::Udp(port) => {
                 let any: IpAddr = if peer.is_ipv4() { [0; 4].into() } else { [0u16; 8].into() };
-                let socket = UdpSocket::bind((any, 0)).context("opening a UDP socket")?;
-                socket.connect(SocketAddr::new(peer, port)).with_context(|| format!("reaching {peer}"))?;
-                Self::Udp(socket)
+                let socket = UdpSocket::bind((any, 0))?;
+                match socket.connect(SocketAddr::new(peer, port)) {
+                    Err(error) if !is_missing_sa(&error) => return Err(error),
+                    _ => Socket::Udp(socket),
+                }
             }
-            Probe::Icmp => Self::Icmp(PingSocket::open(peer).context("opening an ICMP socket")?),
-        })
+            Probe::Icmp => Socket::Icmp(PingSocket::open(peer)?),
+        }))
     }
 
     /// Sends once. That a policy holds it back, or that nobody listens, is no error: that is what is asked.
-    pub(super) fn send(&self, text: &str) -> io::Result<()> {
-        match self {
+    ///
+    /// # Errors
+    /// Any other that the kernel reports.
+    pub fn send(&self, text: &str) -> io::Result<()> {
+        match &self.0 {
             // A closed port answers with an ICMP error, which shows at the next sending; an SA may be missing.
-            Self::Udp(socket) => match socket.send(text.as_bytes()) {
+            Socket::Udp(socket) => match socket.send(text.as_bytes()) {
                 Err(error) if error.kind() != io::ErrorKind::ConnectionRefused && !is_missing_sa(&error) => Err(error),
                 _ => Ok(()),
             },
-            Self::Icmp(socket) => match socket.send(text.as_bytes()) {
+            Socket::Icmp(socket) => match socket.send(text.as_bytes()) {
                 Err(error) if !is_missing_sa(&error) => Err(error),
                 _ => Ok(()),
             },
@@ -66,7 +84,7 @@ fn is_missing_sa(error: &io::Error) -> bool {
 }
 
 /// A socket that sends ICMP echo requests to one peer.
-pub(super) struct PingSocket {
+struct PingSocket {
     socket: OwnedFd,
     is_ipv4: bool,
 }

@@ -1,4 +1,4 @@
-//! The text as words.
+//! The text as words, as a shell and `ip -batch` tell them apart.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -14,7 +14,7 @@ pub(in crate::dialect) struct Word<'a> {
     pub is_first: bool,
 }
 
-/// All words outside of comments. With `-o`, ip puts a backslash where a line would end.
+/// All words outside of comments, which begin where a word would. With `-o`, ip puts a backslash where a line would end.
 pub(in crate::dialect) fn words(source: &str) -> VecDeque<Word<'_>> {
     let mut words = VecDeque::new();
     let mut start = 0;
@@ -25,7 +25,7 @@ pub(in crate::dialect) fn words(source: &str) -> VecDeque<Word<'_>> {
             let blanks = rest.find(|c: char| !c.is_whitespace() && c != '\\').unwrap_or(rest.len());
             at += blanks;
             let rest = rest.get(blanks..).unwrap_or_default();
-            let Some(first) = rest.chars().next().filter(|c| *c != '#' || !is_first) else { break };
+            let Some(first) = rest.chars().next().filter(|c| *c != '#') else { break };
             let inner = rest.get(1..).filter(|_| matches!(first, '\'' | '"'));
             let quoted = inner.and_then(|inner| Some((inner, inner.find(first)?)));
             let length = match quoted {

@@ -1,0 +1,310 @@
+//! A form of the console filled in by options: one for each field, with the same help, the same checks, the same
+//! refusals and the same last step.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::marker::PhantomData;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches};
+use zeroize::Zeroizing;
+
+use super::apply::read_wiping;
+use crate::capture::Interface;
+use crate::console::command::Change;
+use crate::console::form::policy::template;
+use crate::console::form::said::in_both_languages;
+use crate::console::form::{Complaint, Description, FieldId, Form, Kind, Made, Plan};
+use crate::console::state::question::Deed;
+use crate::kernel::{Kernel, KernelError};
+use crate::model::check::Severity;
+use crate::model::{Sad, Spd};
+
+/// A form that the command line fills in.
+pub trait Planned {
+    /// What the command's own name says already.
+    const SAID: Option<(FieldId, &str)> = None;
+
+    /// The form.
+    const PLAN: &'static Plan;
+}
+
+/// What the options say.
+pub struct Filled<P> {
+    values: Vec<(&'static Description, Zeroizing<String>)>,
+    /// The small forms of its list, as they were written.
+    items: Vec<String>,
+    yes: bool,
+    dry_run: bool,
+    plan: PhantomData<P>,
+}
+
+impl<P> std::fmt::Debug for Filled<P> {
+    /// A value may be a key.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.values.iter().map(|(field, _)| field.label)).finish()
+    }
+}
+
+impl<P> Filled<P> {
+    /// Whether nothing is to be changed.
+    pub fn only_says(&self) -> bool {
+        self.dry_run
+    }
+}
+
+/// What stands for a key or an SPI that is to be made up.
+const GENERATE: &str = "generate";
+/// What is said of keys beyond what the form says.
+const KEY_HELP: &str = "Its key: generate makes up a random one; a FILE that holds it as 0x and hex digits, or text in \"quotes\"; \
+                        - reads standard input; 0x... itself is seen by everybody who may list processes";
+
+/// The form with what the command's own name says.
+fn begun<P: Planned>() -> Form {
+    let mut form = Form::new(P::PLAN);
+    if let Some((field, value)) = P::SAID {
+        form.set(field, value);
+    }
+    form
+}
+
+/// The fields that are options; what the command's own name says leaves others without a meaning.
+fn options<P: Planned>() -> Vec<&'static Description> {
+    let form = begun::<P>();
+    let is_open = |field: &&Description| {
+        P::SAID.is_none_or(|(said, _)| said != field.id && (field.applies)(&form)) && !matches!(field.kind, Kind::Fold)
+    };
+    form.plan().all().filter(is_open).collect()
+}
+
+impl<P: Planned> Args for Filled<P> {
+    fn augment_args(mut command: clap::Command) -> clap::Command {
+        let form = begun::<P>();
+        for field in options::<P>() {
+            let fold = field.fold.and_then(|fold| form.plan().all().find(|field| field.id == fold));
+            command = command.arg(argument(&form, field).help_heading(fold.map_or(form.title(), |fold| fold.label)));
+        }
+        let yes = "Do it although there are warnings; without this they are printed and nothing is done";
+        let dry_run = "Change nothing: only show what would be sent, as ip xfrm and setkey say it, without keys";
+        command
+            .arg(Arg::new("yes").long("yes").action(ArgAction::SetTrue).help(yes))
+            .arg(Arg::new("dry-run").long("dry-run").action(ArgAction::SetTrue).help(dry_run))
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+fn argument(form: &Form, field: &'static Description) -> Arg {
+    // What is said of the console's keys is of no use here.
+    let sentences: Vec<&str> = field.help.split_inclusive(". ").filter(|part| !part.contains("Ctrl-")).collect();
+    let mut help = sentences.concat().trim_end().trim_end_matches('.').to_owned();
+    if let Kind::List(list) = field.kind {
+        let help = format!("A transform, once for each, the innermost first: {}", template::WRITTEN);
+        return Arg::new(list.option).long(list.option).action(ArgAction::Append).value_name("TRANSFORM").help(help);
+    }
+    let option = field.option();
+    let value = option.to_uppercase();
+    let mut argument = Arg::new(option.clone()).long(option).action(ArgAction::Set).value_name(value);
+    match field.kind {
+        Kind::Key => {
+            argument = argument.value_name("KEY");
+            KEY_HELP.clone_into(&mut help);
+        }
+        Kind::Choice(options) => {
+            let options = options(form);
+            if options == ["no", "yes"] {
+                argument = argument.num_args(0..=1).default_missing_value("yes").require_equals(true);
+            }
+            help.push_str(&format!(" [{}]", options.join(", ")));
+        }
+        Kind::Text if field.id == FieldId::Spi => help.push_str("; generate picks a free one"),
+        Kind::Text | Kind::Fold | Kind::List(_) => {}
+    }
+    if !field.initial.is_empty() {
+        help.push_str(&format!(" [default: {}]", field.initial));
+    }
+    argument.help(help)
+}
+
+impl<P: Planned> FromArgMatches for Filled<P> {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let (mut values, mut items) = (Vec::new(), Vec::new());
+        for field in options::<P>() {
+            if let Kind::List(list) = field.kind {
+                items = matches.get_many::<String>(list.option).into_iter().flatten().cloned().collect();
+            } else if let Some(value) = matches.get_one::<String>(&field.option()) {
+                values.push((field, Zeroizing::new(value.clone())));
+            }
+        }
+        let (yes, dry_run) = (matches.get_flag("yes"), matches.get_flag("dry-run"));
+        Ok(Self { values, items, yes, dry_run, plan: PhantomData })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl<P: Planned> Filled<P> {
+    fn form(&self, interfaces: &[Interface], sad: &Sad, complaints: &mut dyn Write) -> anyhow::Result<Form> {
+        let mut form = begun::<P>();
+        form.know_interfaces(interfaces.iter().map(|interface| (interface.name.clone(), interface.index)));
+        for item in &self.items {
+            let item = template::parse(item).map_err(anyhow::Error::msg)?;
+            if !form.push_item(item) {
+                bail!("a policy has at most {} transforms", crate::model::PolicySpec::MOST_TEMPLATES);
+            }
+        }
+        for (field, value) in self.values.iter().filter(|(_, value)| **value != GENERATE) {
+            let value = match field.kind {
+                Kind::Key => key(field, value, complaints)?,
+                _ => value.clone(),
+            };
+            form.set(field.id, &value);
+        }
+        self.refuse_choices(&mut form)?;
+        // How long a key is, other options say.
+        for (field, _) in self.values.iter().filter(|(_, value)| **value == GENERATE) {
+            if !form.make_up(field.id, sad).context("random numbers")? {
+                bail!("--{}: only keys and the SPI can be made up", field.option());
+            }
+            if matches!(field.kind, Kind::Key) && !self.dry_run {
+                writeln!(complaints, "espial: {} is made up; `espial sa --show-keys` shows it", field.label)?;
+            }
+        }
+        Ok(form)
+    }
+
+    /// Refuses what is not among the choices, and what means nothing beside the others. What was not said becomes what
+    /// it can be.
+    fn refuse_choices(&self, form: &mut Form) -> anyhow::Result<()> {
+        for (field, value) in &self.values {
+            let options = form.options(field.id);
+            if matches!(field.kind, Kind::Choice(_)) && !options.contains(value) {
+                bail!("--{}: {:?} is none of {}", field.option(), value.as_str(), options.join(", "));
+            }
+            if !form.applies(field.id) {
+                bail!("--{} means nothing with these other options", field.option());
+            }
+        }
+        form.keep_choices_valid();
+        Ok(())
+    }
+}
+
+/// The text of a key: itself, or that of the file that it is in.
+fn key(field: &Description, value: &str, complaints: &mut dyn Write) -> anyhow::Result<Zeroizing<String>> {
+    if value.starts_with("0x") || value.starts_with("0X") || value.starts_with('"') {
+        let better = "a file or - (standard input) keeps it from whoever lists processes";
+        writeln!(complaints, "espial: warning: --{}: a key on the command line; {better}", field.option())?;
+        return Ok(Zeroizing::new(value.to_owned()));
+    }
+    let bytes = if value == "-" {
+        read_wiping(io::stdin().lock()).context("reading standard input")?
+    } else {
+        let name = crate::model::text::harmless(value);
+        let file = File::open(value).with_context(|| format!("opening {name}, the file of --{}", field.option()))?;
+        read_wiping(file).with_context(|| format!("reading {name}"))?
+    };
+    let text = std::str::from_utf8(&bytes).ok().with_context(|| format!("--{}: this is no text", field.option()))?;
+    Ok(Zeroizing::new(text.trim().to_owned()))
+}
+
+/// Checks what the options say, shows it or carries it out.
+///
+/// # Errors
+/// When an option cannot be understood, a key's file not be read, or the output does not take it. What is wrong with the
+/// object itself, and the kernel's refusal, are written to `complaints` and make the status 1.
+pub fn run<P: Planned>(
+    filled: &Filled<P>,
+    kernel: Result<&mut dyn Kernel, KernelError>,
+    interfaces: &[Interface],
+    out: &mut dyn Write,
+    complaints: &mut dyn Write,
+) -> anyhow::Result<ExitCode> {
+    let (mut sad, mut spd) = (Sad::default(), Spd::default());
+    let kernel = match kernel {
+        Ok(kernel) => {
+            for sa in kernel.sas()? {
+                sad.insert(sa);
+            }
+            for policy in kernel.policies()? {
+                spd.insert(policy);
+            }
+            Some(kernel)
+        }
+        Err(error) if filled.dry_run => {
+            writeln!(complaints, "espial: compared with nothing, because the kernel cannot be read: {error}")?;
+            None
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let mut form = filled.form(interfaces, &sad, complaints)?;
+    let found = form.judge(&sad, &spd);
+    for complaint in &found {
+        let word = if complaint.severity == Severity::Warning { "warning: " } else { "" };
+        writeln!(complaints, "espial: {word}{}{}", place(&form, complaint), complaint.sentence)?;
+    }
+    let is_wrong = found.iter().any(|complaint| complaint.severity == Severity::Error);
+    let Some(Made::Change(change)) = form.made().filter(|_| !is_wrong) else {
+        writeln!(complaints, "espial: nothing has been done")?;
+        return Ok(ExitCode::FAILURE);
+    };
+    let victims = victims(&change, &sad, &spd);
+    for victim in victims.iter().flatten() {
+        writeln!(out, "{victim}")?;
+    }
+    if filled.dry_run {
+        for (name, text) in in_both_languages(&change, None) {
+            writeln!(out, "# {name}\n{text}")?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    if (victims.is_some() || !found.is_empty()) && !filled.yes {
+        writeln!(complaints, "espial: nothing has been done; --yes does it all the same")?;
+        return Ok(ExitCode::FAILURE);
+    }
+    let Some(kernel) = kernel else {
+        bail!("the kernel cannot be changed");
+    };
+    match change.carry_out(kernel) {
+        Ok(Some(spi)) => writeln!(out, "{spi}")?,
+        Ok(None) => writeln!(complaints, "espial: {change}")?,
+        Err(error) => {
+            writeln!(complaints, "espial: {error}\nespial: nothing has been done")?;
+            return Ok(ExitCode::FAILURE);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What a change would take away, a line for each.
+fn victims(change: &Change, sad: &Sad, spd: &Spd) -> Option<Vec<String>> {
+    let deed = match change {
+        Change::FlushSas(protocol) => Deed::FlushSas(*protocol),
+        Change::FlushPolicies(kind) => Deed::FlushPolicies(*kind),
+        _ => return None,
+    };
+    Some(deed.victims(sad, spd, 0..usize::MAX).1)
+}
+
+/// The option that a complaint is about.
+fn place(form: &Form, complaint: &Complaint) -> String {
+    let part = form.part(complaint.item);
+    let Some(field) = part.plan().all().find(|field| field.id == complaint.field) else {
+        return String::new();
+    };
+    let lists = form.plan().all().find_map(|field| match field.kind {
+        Kind::List(list) => Some(list.option),
+        _ => None,
+    });
+    match (complaint.item, field.kind, lists) {
+        (Some(item), _, Some(list)) => format!("--{list} {}, {}: ", item + 1, field.label),
+        (_, Kind::List(list), _) => format!("--{}: ", list.option),
+        _ => format!("--{}: ", field.option()),
+    }
+}

@@ -1,0 +1,142 @@
+//! A change in both old languages, as it is shown before it is sent: without keys.
+
+use std::fmt::Write;
+
+use crate::console::command::Change;
+use crate::dialect::{Keys, iproute2, setkey};
+use crate::model::policy::{DefaultsChange, ThresholdsChange};
+use crate::model::sa::SpiRequest;
+use crate::model::{IpsecProtocol, PolicyId, PolicyKind, PolicySpec, Sa, SaDirection, SaId};
+
+/// What stands in the place of what setkey has no words for.
+const UNSAYABLE: &str = "# setkey has no words for this";
+
+/// A change as commands of `ip xfrm`, and as statements of setkey. `before` is the SA that is made anew.
+pub fn in_both_languages(change: &Change, before: Option<&Sa>) -> [(&'static str, String); 2] {
+    let (ip, setkey) = match change {
+        Change::AddSa(spec) => {
+            (iproute2::sa(spec, Keys::Hide).to_string(), setkey::print::sa(spec, Keys::Hide).to_string())
+        }
+        Change::ReplaceSa { id, spec } => {
+            let source = before.map_or(spec.source, |sa| sa.source);
+            let (ip, setkey) = delete_sa(id, source);
+            let add = (iproute2::sa(spec, Keys::Hide), setkey::print::sa(spec, Keys::Hide));
+            (format!("{ip}\n{}", *add.0), format!("{setkey}\n{}", *add.1))
+        }
+        Change::AddPolicy(spec) => (iproute2::policy(spec), setkey::print::policy(spec)),
+        Change::UpdatePolicy(spec) => (
+            iproute2::policy(spec).replacen("policy add", "policy update", 1),
+            setkey::print::policy(spec).replacen("spdadd", "spdupdate", 1).replacen("policy add", "policy update", 1),
+        ),
+        Change::ReplacePolicy { id, spec } => {
+            let (ip, setkey) = delete_policy(id);
+            (format!("{ip}\n{}", iproute2::policy(spec)), format!("{setkey}\n{}", setkey::print::policy(spec)))
+        }
+        Change::SetDefaults(change) => (set_defaults(*change), UNSAYABLE.to_owned()),
+        Change::SetThresholds(change) => (set_thresholds(*change), UNSAYABLE.to_owned()),
+        Change::AllocateSpi(wanted) => allocate_spi(wanted),
+        Change::FlushSas(protocol) => flush_sas(*protocol),
+        Change::FlushPolicies(PolicyKind::Main) => ("ip xfrm policy flush".to_owned(), "spdflush;".to_owned()),
+        Change::FlushPolicies(kind) => (format!("ip xfrm policy flush ptype {kind}"), UNSAYABLE.to_owned()),
+        Change::DeleteSa(id) => delete_sa(id, id.destination),
+        Change::DeletePolicy(id) => delete_policy(id),
+        // A pair is shown as two scripts.
+        Change::AddHalf(half) => (format!("# {}", half.size()), format!("# {}", half.size())),
+    };
+    [("as a command", ip), ("in the language of setkey", setkey)]
+}
+
+fn delete_sa(id: &SaId, source: std::net::IpAddr) -> (String, String) {
+    let SaId { destination, protocol, spi, mark, .. } = id;
+    let mut ip = format!("ip xfrm state delete src {source} dst {destination} proto {protocol} spi {spi}");
+    if let Some(mark) = mark {
+        let _ = write!(ip, " mark {:#x} mask {:#x}", mark.value, mark.mask);
+    }
+    let setkey = match (mark, setkey_protocol(*protocol)) {
+        (None, Some(protocol)) => format!("delete {source} {destination} {protocol} {spi:#};"),
+        _ => UNSAYABLE.to_owned(),
+    };
+    (ip, setkey)
+}
+
+fn setkey_protocol(protocol: IpsecProtocol) -> Option<&'static str> {
+    match protocol {
+        IpsecProtocol::Esp => Some("esp"),
+        IpsecProtocol::Ah => Some("ah"),
+        IpsecProtocol::Comp => Some("ipcomp"),
+        IpsecProtocol::Routing | IpsecProtocol::DestinationOptions | IpsecProtocol::Any | IpsecProtocol::Other(_) => {
+            None
+        }
+    }
+}
+
+/// What names a policy is printed as the beginning of one that has nothing else.
+fn delete_policy(id: &PolicyId) -> (String, String) {
+    let mut spec = PolicySpec::new(id.direction, id.selector);
+    (spec.kind, spec.mark, spec.if_id) = (id.kind, id.mark, id.if_id);
+    let ip = iproute2::policy(&spec).replacen("policy add", "policy delete", 1);
+    let ip = ip.replacen(" priority 0", "", 1);
+    let setkey = setkey::print::policy(&spec);
+    if setkey.starts_with('#') {
+        return (ip, UNSAYABLE.to_owned());
+    }
+    let until = setkey.find("-P").map_or(setkey.as_str(), |at| setkey.get(..at).unwrap_or_default());
+    (ip, format!("{}-P {};", until.replacen("spdadd", "spddelete", 1), id.direction))
+}
+
+fn set_defaults(change: DefaultsChange) -> String {
+    let ways = [("in", change.input), ("fwd", change.forward), ("out", change.output)];
+    let mut ip = "ip xfrm policy setdefault".to_owned();
+    for (way, action) in ways {
+        if let Some(action) = action {
+            let word = if action == crate::model::PolicyAction::Block { "block" } else { "accept" };
+            let _ = write!(ip, " {way} {word}");
+        }
+    }
+    ip
+}
+
+fn set_thresholds(change: ThresholdsChange) -> String {
+    let mut ip = "ip xfrm policy set".to_owned();
+    for (word, lengths) in [("hthresh4", change.v4), ("hthresh6", change.v6)] {
+        if let Some((here, there)) = lengths {
+            let _ = write!(ip, " {word} {here} {there}");
+        }
+    }
+    ip
+}
+
+fn allocate_spi(wanted: &SpiRequest) -> (String, String) {
+    let SpiRequest { source, destination, protocol, mode, reqid, least, greatest, mark, if_id, direction, .. } = wanted;
+    let mut ip = format!("ip xfrm state allocspi src {source} dst {destination} proto {protocol} mode {mode}");
+    if reqid.0 != 0 {
+        let _ = write!(ip, " reqid {reqid}");
+    }
+    if let Some(mark) = mark {
+        let _ = write!(ip, " mark {:#x} mask {:#x}", mark.value, mark.mask);
+    }
+    if let Some(if_id) = if_id {
+        let _ = write!(ip, " if_id {if_id}");
+    }
+    if let Some(direction) = direction {
+        let _ = write!(ip, " dir {}", if *direction == SaDirection::In { "in" } else { "out" });
+    }
+    let _ = write!(ip, " min {least:#} max {greatest:#}");
+    // setkey's getspi has no words for the rest.
+    let setkey = match (mark, if_id, direction, setkey_protocol(*protocol)) {
+        (None, None, None, Some(protocol)) => {
+            format!("getspi {source} {destination} {protocol} {least:#}-{greatest:#};")
+        }
+        _ => UNSAYABLE.to_owned(),
+    };
+    (ip, setkey)
+}
+
+fn flush_sas(protocol: IpsecProtocol) -> (String, String) {
+    if protocol == IpsecProtocol::Any {
+        return ("ip xfrm state flush".to_owned(), "flush;".to_owned());
+    }
+    let setkey =
+        setkey_protocol(protocol).map_or_else(|| UNSAYABLE.to_owned(), |protocol| format!("flush {protocol};"));
+    (format!("ip xfrm state flush proto {protocol}"), setkey)
+}

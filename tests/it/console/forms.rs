@@ -1,0 +1,144 @@
+//! What a user does with forms, and what comes of it.
+
+use super::stories::article;
+use super::{Bench, KEY_HEX, busy_kernel};
+use espial::kernel::{Kernel, Operation};
+use espial::model::policy::HashThresholds;
+use espial::model::{IpsecProtocol, PolicyAction};
+
+/// Goes to a field.
+fn go(bench: &mut Bench, label: &str) {
+    for _ in 0..60 {
+        if bench.line("> ").contains(&format!("> {label}")) {
+            return;
+        }
+        bench.keys("<tab>");
+    }
+    panic!("there is no field {label}:\n{}", bench.screen());
+}
+
+#[test]
+fn folded_fields_are_shown_on_demand_and_count_all_the_same() {
+    let mut bench = Bench::new();
+    bench.keys("a<tab><tab>10.9.0.1<tab>10.9.0.2<tab>0x1001<tab><tab><ctrl-g>");
+    bench.misses("Interface ID");
+    go(&mut bench, "More");
+    bench.keys("<right>").sees("Interface ID").sees("Security label");
+    go(&mut bench, "Interface ID");
+    bench.keys("9");
+    while !bench.line("> ").contains("> More") {
+        bench.keys("<backtab>");
+    }
+    bench.keys("<right>").misses("Interface ID").sees("1 filled in");
+    bench.keys("<ctrl-s>").sees("if_id 0x9").keys("<enter>").sees("SAs 1");
+    assert_eq!(bench.kernel.sas().unwrap()[0].if_id.map(|id| id.0), Some(9));
+}
+
+#[test]
+fn what_is_wrong_in_a_fold_opens_it() {
+    let mut bench = Bench::new();
+    bench.keys("a<tab><tab>10.9.0.1<tab>10.9.0.2<tab>0x1001<tab><tab><ctrl-g>");
+    go(&mut bench, "Limits");
+    bench.keys("<right><tab>soon").sees("a time is a number of seconds");
+    bench.keys("<backtab><right>").misses("soon").sees("a time is a number of seconds");
+    bench.keys("<ctrl-s>").sees("not yet complete");
+    assert!(bench.line("> Lifetime").contains("soon"));
+}
+
+#[test]
+fn a_policys_transforms_are_a_list() {
+    let mut bench = Bench::new();
+    bench.keys("2a<tab>10.9.0.1<tab>10.9.0.2");
+    go(&mut bench, "Transforms");
+    bench.sees("Ctrl-N another").keys("<ctrl-n>").sees("> Transform 2").keys("<right>");
+    bench.keys("<ctrl-t>").sees("Ctrl-T up");
+    assert!(bench.line("> Transform 1").contains("ah"));
+    bench
+        .keys("<ctrl-s>")
+        .sees("proto ah mode transport tmpl proto esp mode transport")
+        .keys("<enter>")
+        .sees("Policies 1");
+    let policy = bench.kernel.policies().unwrap().remove(0);
+    let protocols: Vec<_> = policy.templates.iter().map(|template| template.protocol).collect();
+    assert_eq!(protocols, [IpsecProtocol::Ah, IpsecProtocol::Esp]);
+    bench.keys("e").sees("Edit a policy");
+    go(&mut bench, "Transform 1");
+    bench.keys("<ctrl-x>").misses("Transform 2").keys("<ctrl-s>").sees("ip xfrm policy update").sees("[ Send ]");
+    bench.keys("<enter>").sees("changed policy");
+    let after = bench.kernel.policies().unwrap().remove(0);
+    assert_eq!((after.templates.len(), after.index), (1, policy.index));
+}
+
+#[test]
+fn another_name_makes_another_policy_of_it_and_says_so() {
+    let mut bench = article();
+    bench.keys("2e").sees("Edit a policy");
+    go(&mut bench, "Source");
+    bench.keys("10.9.0.7<ctrl-s>").sees("the selector is part of a policy's name").sees("ip xfrm policy delete");
+    bench.sees("spddelete 10.9.0.1 10.9.0.2 any -P out;").keys("<enter>").sees("Policies 3");
+    let done = bench.kernel.done();
+    assert!(done.iter().any(|done| matches!(done, Operation::DeletePolicy(_))));
+    assert!(bench.kernel.policies().unwrap().iter().any(|p| p.selector.source.to_string() == "10.9.0.7/32"));
+}
+
+#[test]
+fn a_policy_of_a_socket_and_an_sa_without_keys_are_not_edited() {
+    let mut bench = Bench::with(busy_kernel, |_| {});
+    bench.keys("2Ge").sees("only that program can change it").misses("Edit a policy");
+    bench.keys("1/larval<enter>e").sees("waits for its keys").misses("Edit an SA");
+}
+
+#[test]
+fn packets_without_a_policy_are_decided_over_loudly() {
+    let mut bench = article();
+    bench.keys(":defaults<enter>").sees("Packets without a policy").sees("allow");
+    bench.keys("<right>").sees("THIS CUTS THE NETWORK");
+    bench
+        .keys("<ctrl-s>")
+        .sees("ip xfrm policy setdefault in block fwd accept out accept")
+        .sees("Send it all the same");
+    bench.keys("<esc><esc>").misses("Packets without");
+    assert!(!bench.kernel.done().contains(&Operation::SetDefaults));
+    bench
+        .keys(":defaults<enter><tab><right><ctrl-s><enter>")
+        .sees("packets without a policy are now: in allow, fwd block");
+    assert_eq!(bench.kernel.defaults().unwrap().forward, PolicyAction::Block);
+}
+
+#[test]
+fn thresholds_and_spis_have_forms() {
+    let mut bench = article();
+    bench.keys(":thresholds<enter>33,32").sees("at most 32 bits").keys("<ctrl-u>24,32<ctrl-s>");
+    bench.sees("ip xfrm policy set hthresh4 24 32").keys("<enter>").sees("found by hash from IPv4 24 32 on");
+    assert_eq!(bench.kernel.thresholds().unwrap(), HashThresholds { v4: (24, 32), v6: (128, 128) });
+    bench.keys(":allocspi<enter><tab><tab>10.9.0.2<tab>10.9.0.1<ctrl-s>");
+    bench.sees("getspi 10.9.0.2 10.9.0.1 esp 0x100-0xffffffff;").keys("<enter>");
+    bench.sees("it is 0x00000100 (256)").sees("SAs 5").sees("larval");
+}
+
+#[test]
+fn a_flush_may_be_of_a_protocol_or_of_sub_policies_and_asks() {
+    let mut bench = article();
+    bench.keys(":flush<enter><tab><right><right>").sees("ah").keys("<ctrl-s>");
+    bench.sees("Delete all ah SAs? These 2 go:").misses("│ esp 0x").keys("n").sees("SAs 4");
+    bench.keys(":flush<enter><tab><right><right><ctrl-s>y").sees("SAs 2").sees("flushed all ah SAs");
+    bench.keys("2:flush<enter><tab><right><ctrl-s>").sees("there is nothing to flush");
+}
+
+#[test]
+fn read_only_has_no_forms_and_does_not_speak_of_them() {
+    let mut bench = Bench::with(busy_kernel, |setting| setting.read_only = true).sized(120, 60);
+    bench.keys("?").misses("defaults").misses("flush").keys("<esc>");
+    for command in ["defaults", "thresholds", "allocspi", "flush"] {
+        bench.keys(&format!(":{command}<enter>")).sees("espial was started read-only").misses("Ctrl-S");
+    }
+    bench.keys("2e").sees("espial was started read-only");
+}
+
+#[test]
+fn an_edited_sas_keys_are_masked_in_its_form() {
+    let mut bench = article();
+    bench.keys("e").sees("••••").misses(KEY_HEX).keys("<ctrl-r>").sees(KEY_HEX);
+    bench.seconds(10);
+    bench.misses(KEY_HEX);
+}
