@@ -416,7 +416,11 @@ fn a_check_can_begin_where_a_row_names_no_single_peer_and_among_the_peers() {
     bench.sees("Is the traffic with 10.9.0.2 encrypted?").keys("<esc>");
     bench.keys("/<ctrl-u>in 10.1.0.0/16<enter>gc").sees("> Peer").keys("10.1.0.7<ctrl-s>");
     bench.sees("Is the traffic with 10.1.0.7 encrypted?").keys("<esc>");
-    bench.keys("3Pc").sees("Peer               10.9.0.2").keys("<enter>").sees("Is the traffic with 10.9.0.2 encrypted?");
+    bench
+        .keys("3Pc")
+        .sees("Peer               10.9.0.2")
+        .keys("<enter>")
+        .sees("Is the traffic with 10.9.0.2 encrypted?");
     bench.keys("<esc>").sees("Frames with each peer");
 }
 
