@@ -576,7 +576,7 @@ fn policies() {
             Refuses("Invalid prefix length in selector (must be <= 32 for IPv4)"),
         ),
         (|p| p.selector.source = "10.8.2.7/24".parse().unwrap(), (Warning, "10.8.2.7/24"), Takes),
-        (|p| p.selector.destination_port = PortMatch::exactly(22), (Error, "no ports"), Takes),
+        (|p| p.selector.destination_port = PortMatch::exactly(22), (Warning, "without a protocol"), Takes),
         (|p| p.direction = PolicyDirection::Socket(3), (Error, "by its program"), Refuses("Invalid policy direction")),
         (|p| p.action = PolicyAction::Other(7), (Error, "no action 7"), Refuses("Invalid policy action")),
         (|p| p.kind = PolicyKind::Other(7), (Error, "no policy type 7"), Refuses("Invalid policy type")),

@@ -472,7 +472,11 @@ fn the_other_commands() {
         let (about_all, about_sas) = (command.contains(" set"), command.contains("state "));
         let told = |host: &str| match (about_all, about_sas) {
             (true, _) => {
-                ip(&format!("-n {host} xfrm policy getdefault")) + &ip(&format!("-n {host} -s -s xfrm policy count"))
+                let counts = ip(&format!("-n {host} -s -s xfrm policy count"));
+                // How far the hash table has grown is not undone with what it held.
+                let (before, rest) = counts.split_once("SPD buckets").unwrap();
+                let thresholds = rest.split_once("SPD IPv4").unwrap().1;
+                ip(&format!("-n {host} xfrm policy getdefault")) + before + thresholds
             }
             (false, true) => listed(host, "state").join("\n"),
             (false, false) => listed(host, "policy").join("\n"),
