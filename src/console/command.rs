@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::columns::ChosenColumns;
 use crate::capture::{Frame, Probe};
-use crate::kernel::together::{self, Answer, Step};
+use crate::kernel::together::{self, Answer, Refusal, Step};
 use crate::kernel::{Kernel, KernelError, Operation};
 use crate::model::pair::Half;
 use crate::model::policy::{DefaultsChange, ThresholdsChange};
@@ -170,9 +170,11 @@ impl Change {
     /// Carries it out. Returns the SPI that was reserved, where one was asked for.
     ///
     /// # Errors
-    /// The kernel's refusal; then nothing has changed.
+    /// The kernel's refusal; then nothing has changed, unless it says that something could not be taken back.
     pub fn carry_out(&self, kernel: &mut dyn Kernel) -> Result<Option<Spi>, KernelError> {
-        let mut step = |step| together::carry_out(kernel, &[step]).map_err(|refusal| refusal.error);
+        // What could not be taken back is worse than what was refused.
+        let worst = |refusal: Box<Refusal>| refusal.left.into_iter().next().unwrap_or(refusal.error);
+        let mut step = |step| together::carry_out(kernel, &[step]).map_err(worst);
         match self {
             Self::SetDefaults(change) => step(Step::SetDefaults(*change)).map(|_| None),
             Self::SetThresholds(change) => step(Step::SetThresholds(*change)).map(|_| None),
@@ -184,7 +186,7 @@ impl Change {
             }),
             Self::ReplacePolicy { id, spec } => {
                 let steps = [Step::DeletePolicy(**id), Step::AddPolicy(spec)];
-                together::carry_out(kernel, &steps).map(|_| None).map_err(|refusal| refusal.error)
+                together::carry_out(kernel, &steps).map(|_| None).map_err(worst)
             }
             Self::AddSa(spec) => kernel.add_sa(spec).map(|()| None),
             Self::ReplaceSa { id, spec } => together::replace_sa(kernel, id, spec).map(|()| None),
@@ -193,7 +195,7 @@ impl Change {
             Self::FlushSas(protocol) => kernel.flush_sas(*protocol).map(|()| None),
             Self::AddPolicy(spec) => kernel.add_policy(spec).map(|()| None),
             Self::UpdatePolicy(spec) => kernel.update_policy(spec).map(|()| None),
-            Self::DeletePolicy(id) => kernel.delete_policy(id).map(|()| None),
+            Self::DeletePolicy(id) => step(Step::DeletePolicy(*id)).map(|_| None),
             Self::DeletePolicies(ids) => together::delete_policies(kernel, ids).map(|()| None),
             Self::FlushPolicies(kind) => kernel.flush_policies(*kind).map(|()| None),
             Self::AddHalf(half) => together::add(kernel, half).map(|()| None),

@@ -46,6 +46,8 @@ pub enum Operation {
     AddTogether(String),
     /// The end of several SAs or policies together, so many.
     DeleteTogether(String),
+    /// Something that should have undone what was done before.
+    TakeBack(Box<Operation>),
     /// The fate of packets without a policy.
     ReadDefaults,
     /// Another fate for them.
@@ -85,6 +87,7 @@ impl fmt::Display for Operation {
             Self::FlushPolicies(kind) => write!(f, "flushing {kind} policies"),
             Self::AddTogether(what) => write!(f, "adding {what}"),
             Self::DeleteTogether(what) => write!(f, "deleting {what}"),
+            Self::TakeBack(operation) => write!(f, "what was done before could not be taken back: {operation}"),
             Self::ReadDefaults => f.write_str("reading the default policy"),
             Self::SetDefaults => f.write_str("setting the default policy"),
             Self::ReadThresholds => f.write_str("reading the hash thresholds"),
@@ -174,7 +177,11 @@ impl KernelError {
 
     fn own_words(&self, errno: i32) -> String {
         use Operation as O;
-        let words = match (errno, &self.operation) {
+        let operation = match &self.operation {
+            O::TakeBack(operation) => operation,
+            other => other,
+        };
+        let words = match (errno, operation) {
             (libc::EPERM | libc::EACCES, _) => "this needs the capability CAP_NET_ADMIN",
             (libc::EEXIST, O::AddSa(_)) => "an SA with this destination, protocol and SPI exists already",
             (libc::EEXIST, O::AddPolicy(_)) => "a policy with this selector and direction exists already",

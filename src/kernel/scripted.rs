@@ -251,7 +251,8 @@ impl Kernel for ScriptedKernel {
             return Err(refused(operation, libc::EEXIST));
         }
         memory.next_index += 8;
-        let index = memory.next_index + u32::from(spec.direction.number());
+        let next = memory.next_index + u32::from(spec.direction.number());
+        let index = if spec.index == 0 { next } else { spec.index };
         let policy = Policy::from_spec(spec, index, memory.now);
         memory.spd.insert(policy.clone());
         memory.tell(&KernelEvent::PolicyAdded(Box::new(policy)));

@@ -3,6 +3,8 @@
 //! The kernel has no such thing: changes are made one after the other, and at a refusal those before it are taken back,
 //! the last first. In between, packets meet what is there.
 
+mod order;
+
 use super::{Cause, Kernel, KernelError, Operation, Result};
 use crate::model::pair::Half;
 use crate::model::policy::{DefaultsChange, HashThresholds, ThresholdsChange};
@@ -226,7 +228,7 @@ pub fn replace_sa(kernel: &mut dyn Kernel, id: &SaId, spec: &SaSpec) -> Result<(
     } else {
         kernel.add_sa(spec)
     };
-    made.or_else(|refusal| take_back(kernel, resume(before)).and(Err(refusal)))
+    made.or_else(|refusal| take_back(kernel, resume(before)).map_err(not_taken_back).and(Err(refusal)))
 }
 
 /// Whether an SA that is made anew goes on with its numbers: with the keys that it had it must, with others it must not.
@@ -255,7 +257,8 @@ fn take(kernel: &mut dyn Kernel, step: &Step<'_>, undos: &mut Vec<Undo>) -> Resu
         Step::UpdateSa(spec) => update_sa(kernel, spec, undos)?,
         Step::DeleteSas(filter) => {
             // Those that the kernel made itself go with the ones that they belong to.
-            for sa in fitting_sas(kernel, *filter)?.iter().filter(|sa| !sa.is_made_by_kernel()) {
+            // The newest first: an older one may hide behind it, and taken back they are in their order again.
+            for sa in fitting_sas(kernel, *filter)?.iter().rev().filter(|sa| !sa.is_made_by_kernel()) {
                 delete_sa(kernel, &sa.id(), undos)?;
             }
         }
@@ -270,8 +273,8 @@ fn take(kernel: &mut dyn Kernel, step: &Step<'_>, undos: &mut Vec<Undo>) -> Resu
             delete_listed(kernel, &policy, undos)?;
         }
         Step::DeletePolicies(filter) => {
-            for policy in fitting_policies(kernel, *filter)? {
-                delete_listed(kernel, &policy, undos)?;
+            for policy in fitting_policies(kernel, *filter)?.iter().rev() {
+                delete_listed(kernel, policy, undos)?;
             }
         }
         Step::SetDefaults(change) => {
@@ -316,7 +319,16 @@ fn delete_sa(kernel: &mut dyn Kernel, id: &SaId, undos: &mut Vec<Undo>) -> Resul
 
 fn delete_policy(kernel: &mut dyn Kernel, id: &PolicyId, undos: &mut Vec<Undo>) -> Result<()> {
     let operation = || Operation::DeletePolicy(Box::new(*id));
-    let policy = kernel.policy(id).map_err(|error| KernelError { operation: operation(), ..error })?;
+    let policy = match kernel.policy(id) {
+        // One with a label is not found by what it matches alone.
+        Err(error) if error.errno() == Some(libc::ENOENT) => {
+            return match kernel.policies()?.into_iter().find(|policy| policy.id() == *id) {
+                Some(labelled) => delete_listed(kernel, &labelled, undos),
+                None => Err(KernelError { operation: operation(), ..error }),
+            };
+        }
+        other => other.map_err(|error| KernelError { operation: operation(), ..error })?,
+    };
     kernel.delete_policy(id)?;
     undos.push(Undo::AddPolicy(Box::new(again(&policy))));
     Ok(())
@@ -344,6 +356,9 @@ fn policy_like(kernel: &mut dyn Kernel, spec: &PolicySpec) -> Result<Option<Poli
 fn update_sa(kernel: &mut dyn Kernel, spec: &SaSpec, undos: &mut Vec<Undo>) -> Result<()> {
     let operation = || Operation::UpdateSa(spec.id());
     let before = kernel.sa(&spec.id()).map_err(|error| KernelError { operation: operation(), ..error })?;
+    if before.id() != spec.id() {
+        return Err(KernelError { operation: operation(), cause: Cause::WouldTake(before.id()) });
+    }
     if before.is_larval() {
         kernel.update_sa(spec)?;
         undos.push(Undo::DeleteSa(spec.id()));
@@ -458,7 +473,21 @@ fn ahead(sa: &Sa) -> Replay {
 
 /// Takes everything back, the last first. Returns what is refused even then.
 fn take_all_back(kernel: &mut dyn Kernel, undos: Vec<Undo>) -> Vec<KernelError> {
-    undos.into_iter().rev().filter_map(|undo| take_back(kernel, undo).err()).collect()
+    let restored = |undo: &Undo| match undo {
+        Undo::AddPolicy(spec) => Some(spec.index),
+        _ => None,
+    };
+    let restored: Vec<u32> = undos.iter().rev().filter_map(restored).collect();
+    let mut left: Vec<KernelError> = undos.into_iter().rev().filter_map(|undo| take_back(kernel, undo).err()).collect();
+    if !restored.is_empty() {
+        left.extend(order::restore(kernel, &restored).err());
+    }
+    left.into_iter().map(not_taken_back).collect()
+}
+
+/// The error of what should have taken something back.
+fn not_taken_back(error: KernelError) -> KernelError {
+    KernelError { operation: Operation::TakeBack(Box::new(error.operation)), cause: error.cause }
 }
 
 fn take_back(kernel: &mut dyn Kernel, undo: Undo) -> Result<()> {
@@ -529,8 +558,11 @@ mod tests {
         let resumed = kernel.sa(&used.id()).unwrap();
         assert_eq!((resumed.replay.sent, resumed.replay.received, resumed.used), (1000 + AHEAD, 900, used.used));
         assert_eq!(kernel.sas().unwrap().len(), 2);
-        let selectors = |policies: &[Policy]| policies.iter().map(Policy::id).collect::<std::collections::HashSet<_>>();
-        assert_eq!(selectors(&kernel.policies().unwrap()), selectors(&policies));
+        let in_order = |mut policies: Vec<Policy>| {
+            policies.sort_by(matching_order);
+            policies.iter().map(Policy::id).collect::<Vec<_>>()
+        };
+        assert_eq!(in_order(kernel.policies().unwrap()), in_order(policies));
     }
 
     #[test]

@@ -67,6 +67,14 @@ pub struct Selector {
 }
 
 impl Selector {
+    /// Whether some packet may match both, by its addresses.
+    pub fn meets(&self, other: &Self) -> bool {
+        let meet =
+            |a: Prefix, b: Prefix| if a.length < b.length { a.contains(b.address) } else { b.contains(a.address) };
+        let of_all = self.any_family || other.any_family;
+        of_all || (meet(self.source, other.source) && meet(self.destination, other.destination))
+    }
+
     /// Everything between two prefixes of the same family.
     pub fn between(source: Prefix, destination: Prefix) -> Self {
         Self {

@@ -54,7 +54,8 @@ impl FromIterator<Policy> for Spd {
 
 /// The order in which the kernel asks policies of one direction: those of the packet's socket, then sub before main,
 /// the lower priority number first, the older first among equals (`xfrm_policy_lookup_bytype`,
-/// `net/xfrm/xfrm_policy.c`). Directions are kept apart: out, in, fwd, sockets.
+/// `net/xfrm/xfrm_policy.c`). The index tells which is older: it grows with each new policy, and an update, which leaves a
+/// policy in its place, keeps it but renews its time. Directions are kept apart: out, in, fwd, sockets.
 pub fn matching_order(a: &Policy, b: &Policy) -> Ordering {
     let direction = |policy: &Policy| match policy.direction.number() {
         1 => 0,
@@ -66,8 +67,8 @@ pub fn matching_order(a: &Policy, b: &Policy) -> Ordering {
         .cmp(&direction(b))
         .then_with(|| kind(a).cmp(&kind(b)))
         .then_with(|| a.priority.cmp(&b.priority))
-        .then_with(|| a.used.added_at.cmp(&b.used.added_at))
         .then_with(|| a.index.cmp(&b.index))
+        .then_with(|| a.used.added_at.cmp(&b.used.added_at))
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ pub const TESTS: &[Test] = &[
     ("a_script_of_every_statement_leaves_what_setkey_left", like_setkey),
     ("what_is_printed_for_setkey_makes_the_same_again", printed_and_read),
     ("an_update_gives_keys_to_a_reserved_spi_and_lifetimes_to_an_sa", updates),
+    ("policies_that_are_taken_back_or_updated_stay_in_their_order", order),
     ("a_refusal_takes_back_all_that_was_done_before_it", taken_back),
     ("policies_with_labels_come_and_go_as_others_do", labels),
     ("policies_passed_on_and_names_are_as_they_are_asked_for", choices),
@@ -311,4 +312,45 @@ fn choices() {
     assert_eq!(kernel().sas().unwrap()[0].source.to_string(), "127.0.0.1");
     let (status, _, complaints) = apply(&[], "flush; add -4n localhost 10.9.0.2 esp 0x7001 -E null -A null;");
     assert_eq!((status, kernel().sas().unwrap().len()), (Some(1), 1), "{complaints}");
+}
+
+/// Whether the kernel lets a datagram to reblochon go.
+fn may_send() -> bool {
+    let socket = std::net::UdpSocket::bind((GOUDA, 0)).unwrap();
+    socket.send_to(b"may I", (REBLOCHON, 9)).is_ok()
+}
+
+fn order() {
+    let allow = "src 10.9.0.1/32 dst 10.9.0.2/32 dir out";
+    let block = "src 10.9.0.0/16 dst 10.9.0.0/16 dir out";
+    // Other packets, the same priority: nothing of it may be touched.
+    ip("xfrm policy add src 10.77.0.0/16 dst 10.77.0.0/16 dir out priority 7");
+    ip(&format!("xfrm policy add {allow} priority 7"));
+    ip(&format!("xfrm policy add {block} priority 7 action block"));
+    ip("xfrm policy add src 10.9.0.1/32 dst 10.9.0.0/24 dir out priority 7");
+    let listed = || {
+        let mut policies = kernel().policies().unwrap();
+        policies.sort_by(espial::model::spd::matching_order);
+        policies.iter().map(|policy| policy.id().to_string()).collect::<Vec<_>>()
+    };
+    let before = listed();
+    assert!(may_send() && before[1].starts_with("out 10.9.0.1/32 10.9.0.2/32"), "{before:?}");
+    let refused = "ip xfrm policy delete src 1.2.3.4/32 dst 1.2.3.5/32 dir out\n";
+    for script in [
+        format!("ip xfrm policy delete {allow}\n{refused}"),
+        format!("ip xfrm policy deleteall priority 7\n{refused}"),
+        format!("ip xfrm policy flush\n{refused}"),
+        format!("ip xfrm policy delete {block}\nip xfrm policy delete {allow}\n{refused}"),
+    ] {
+        let output = feed(ESPIAL, &["apply", "-"], &script);
+        assert_eq!(output.status.code(), Some(1), "{script}");
+        assert!(may_send(), "the kernel asks in another order after {script}");
+        assert_eq!(listed(), before, "{script}");
+    }
+    // The younger allow does not undo the block, and an update leaves all in their places.
+    ip(&format!("xfrm policy delete {allow}"));
+    assert!(!may_send());
+    ip(&format!("xfrm policy update {block} priority 7 action block"));
+    assert!(!may_send());
+    assert_eq!(listed(), [before[0].clone(), before[2].clone(), before[3].clone()]);
 }

@@ -48,7 +48,7 @@ fn add_delete_flush() {
     }
     must(session.sees("SAs 2"));
     session.press("F");
-    must(session.sees("These 2 go"));
+    must(session.sees("These 2 SAs go"));
     session.press("y");
     must(session.sees("SAs 0"));
     assert_eq!(ip("xfrm state"), "");
@@ -175,9 +175,9 @@ fn policies() {
     ip("xfrm policy add src 10.3.0.0/24 dst 10.2.0.0/24 dir in action block");
     must(session.sees("Policies 2"));
     session.press("F");
-    must(session.sees("These 2 go"));
+    must(session.sees("These 2 SAs go"));
     session.press("n");
-    must(session.until("the question's end", |screen| !screen.contents().contains("These 2 go")));
+    must(session.until("the question's end", |screen| !screen.contents().contains("These 2 SAs go")));
     assert_eq!(ip("xfrm policy").matches("src 10.").count(), 2, "a no deletes nothing");
     session.press("gd");
     must(session.sees("Delete this policy?"));

@@ -2,7 +2,7 @@
 //! what exists.
 
 use super::{Findings, PolicyField, Problem, SaField};
-use crate::model::{Mode, Policy, PolicyDirection, PolicySpec, Sa, SaSpec, Selector};
+use crate::model::{Mode, Policy, PolicyDirection, PolicySpec, Sa, SaSpec};
 
 /// What is wrong with an SA that is added to these.
 pub fn sa_beside<'a>(spec: &SaSpec, others: impl IntoIterator<Item = &'a Sa>) -> Vec<Problem<SaField>> {
@@ -66,7 +66,7 @@ pub fn policy_beside(spec: &PolicySpec, others: &[&Policy]) -> Vec<Problem<Polic
         p.id() != spec.id()
             && p.direction == spec.direction
             && p.priority == other_default
-            && overlap(&p.selector, &spec.selector)
+            && p.selector.meets(&spec.selector)
     });
     if let Some(other) = mixed {
         let order = if spec.priority == 0 { "before" } else { "only after" };
@@ -81,19 +81,11 @@ pub fn policy_beside(spec: &PolicySpec, others: &[&Policy]) -> Vec<Problem<Polic
     findings.0
 }
 
-/// Whether some packet may match both, by its addresses.
-fn overlap(a: &Selector, b: &Selector) -> bool {
-    let meet = |a: crate::model::Prefix, b: crate::model::Prefix| {
-        if a.length < b.length { a.contains(b.address) } else { b.contains(a.address) }
-    };
-    meet(a.source, b.source) && meet(a.destination, b.destination)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::check::Severity::{self, Error, Warning};
-    use crate::model::{IpsecProtocol, Mark, Prefix, Spi, Template};
+    use crate::model::{IpsecProtocol, Mark, Prefix, Selector, Spi, Template};
 
     fn sa(from: u8, to: u8, spi: u32) -> SaSpec {
         SaSpec::new([10, 9, 0, from].into(), [10, 9, 0, to].into(), IpsecProtocol::Esp, Spi(spi))
