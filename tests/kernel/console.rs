@@ -175,9 +175,9 @@ fn policies() {
     ip("xfrm policy add src 10.3.0.0/24 dst 10.2.0.0/24 dir in action block");
     must(session.sees("Policies 2"));
     session.press("F");
-    must(session.sees("These 2 SAs go"));
+    must(session.sees("These 2 policies go"));
     session.press("n");
-    must(session.until("the question's end", |screen| !screen.contents().contains("These 2 SAs go")));
+    must(session.until("the question's end", |screen| !screen.contents().contains("These 2 policies go")));
     assert_eq!(ip("xfrm policy").matches("src 10.").count(), 2, "a no deletes nothing");
     session.press("gd");
     must(session.sees("Delete this policy?"));
@@ -185,7 +185,7 @@ fn policies() {
     must(session.sees("Policies 1"));
     assert!(!ip("xfrm policy").contains("dir out"));
     session.press("F");
-    must(session.sees("These 1 go"));
+    must(session.sees("This policy goes"));
     session.press("y");
     must(session.sees("Policies 0"));
     assert_eq!(ip("xfrm policy"), "");
