@@ -288,8 +288,10 @@ fn ctrl_c_ends_a_lab_that_is_still_booting() {
         std::thread::sleep(Duration::from_millis(50));
         status = child.try_wait().unwrap();
     }
-    let code = status.unwrap().exit_code();
-    assert!(start.elapsed() < Duration::from_secs(100) && code == 128 + 2, "status {code}");
+    let status = status.unwrap();
+    // Before it listens for signals it dies of one, and the keeper clears up.
+    let is_ended = status.exit_code() == 128 + 2 || status.signal().is_some();
+    assert!(start.elapsed() < Duration::from_secs(100) && is_ended, "{status:?}");
     lab.leaves_nothing();
 }
 
