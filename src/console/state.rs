@@ -377,6 +377,8 @@ impl State {
     fn on_key(&mut self, key: KeyEvent, commands: &mut Vec<Command>) {
         // Whatever the key does, what stands at the foot has been seen.
         self.notice = None;
+        // Who moves on does not wait any more for a row to come.
+        (self.wanted_sa, self.wanted_policy) = (None, None);
         let action = keymap::action(&self.contexts(), Key::of(key));
         if !self.drawn.usable && !matches!(action, Some(Action::Quit | Action::Leave)) {
             // Nobody must answer what cannot be seen.

@@ -189,6 +189,17 @@ fn read(form: &Form) -> (Option<PolicySpec>, Vec<Complaint>) {
             complaints.push(Complaint { item, field: id, severity, sentence });
         }
         if let Some(policy) = form.edited_policy().filter(|_| complete) {
+            if !policy.templates.is_empty() && policy.action == PolicyAction::Allow && spec.templates.is_empty() {
+                complaints.push(Complaint::warning(
+                    F::Action,
+                    match spec.action {
+                        PolicyAction::Allow => "packets that it protected go in clear from then on",
+                        PolicyAction::Block | PolicyAction::Other(_) => {
+                            "packets that it protected are dropped from then on"
+                        }
+                    },
+                ));
+            }
             complaints.extend(parts_of_name(policy, spec).map(|parts| {
                 let sentence = format!(
                     "{parts} is part of a policy's name: this one is deleted and another one added; in between, packets \

@@ -122,7 +122,9 @@ impl State {
         };
         if !form.submit(&self.facts.sad, &self.facts.spd) {
             match (form.progress(), form.made()) {
-                (form::Progress::Editing, _) => self.warn("not yet complete".to_owned()),
+                (form::Progress::Editing, _) => {
+                    self.warn("not sent: something is missing or wrong, as said under its field".to_owned());
+                }
                 (form::Progress::Review, Some(Made::Pair(_))) => {
                     self.warn("there are warnings: once more goes on all the same".to_owned());
                 }

@@ -68,6 +68,10 @@ impl State {
         for id in ids {
             if let Some((slot, _)) = self.facts.sad.remove(id) {
                 self.forget_sa(slot, id);
+                if self.sas.selected() == Some(slot) {
+                    // Made anew, it is the one that keys go to again.
+                    self.wanted_sa = Some(*id);
+                }
                 slots.push(slot);
             }
             self.tell(Origin::Kernel, Weight::Note, format!("SA deleted: {id}"));
@@ -181,7 +185,10 @@ impl State {
         self.packets.learn(&sa, self.facts.now.unix_ns(), &self.facts.interfaces);
         let slot = self.facts.sad.insert(sa);
         if known.is_some() {
-            // Its place in the order may be another one now.
+            // Its place in the order may be another one now; keys go to it all the same.
+            if self.sas.selected() == Some(slot) {
+                self.wanted_sa = Some(id);
+            }
             self.sas.remove(slot);
         }
         self.facts.rates.forget(slot);
@@ -219,9 +226,13 @@ impl State {
 
     fn put_policy(&mut self, policy: Policy) {
         self.packets.policies_changed = true;
-        let known = self.facts.spd.slot(&policy.id());
+        let id = policy.id();
+        let known = self.facts.spd.slot(&id);
         let slot = self.facts.spd.insert(policy);
         if known.is_some() {
+            if self.policies.selected() == Some(slot) {
+                self.wanted_policy = Some(id);
+            }
             self.policies.remove(slot);
         }
         let facts = &self.facts;
@@ -235,6 +246,9 @@ impl State {
     fn take_policy(&mut self, id: &PolicyId) {
         self.packets.policies_changed = true;
         if let Some((slot, _)) = self.facts.spd.remove(id) {
+            if self.policies.selected() == Some(slot) {
+                self.wanted_policy = Some(*id);
+            }
             self.policies.remove(slot);
             self.policies.unmark(id);
         }

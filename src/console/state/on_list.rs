@@ -153,10 +153,16 @@ impl State {
 
     pub(super) fn ask_to_delete(&mut self) {
         let deed = match self.screen {
-            Screen::Sas if !self.sas.marked().is_empty() => self.deletes_sas(self.marked_sas(), Chosen::Marked),
+            Screen::Sas if !self.sas.marked().is_empty() => {
+                let (marked, listed) = (self.marked_sas(), self.listed_sas());
+                let hidden = hidden(&marked, &listed);
+                self.deletes_sas(marked, Chosen::Marked(hidden))
+            }
             Screen::Sas => self.selected_sa().map(|sa| Deed::DeleteSa(sa.id())),
             Screen::Policies if !self.policies.marked().is_empty() => {
-                self.deletes_policies(self.marked_policies(), Chosen::Marked)
+                let (marked, listed) = (self.marked_policies(), self.listed_policies());
+                let hidden = hidden(&marked, &listed);
+                self.deletes_policies(marked, Chosen::Marked(hidden))
             }
             Screen::Policies if self.selected_policy().is_some_and(Policy::is_of_socket) => {
                 self.warn("this policy belongs to a program's socket: only that program can remove it".to_owned());
@@ -313,4 +319,10 @@ fn in_order<Id: Copy + Eq + Hash>(order: &[Slot], id: impl Fn(Slot) -> Option<Id
         rows.extend(marked.iter().filter(|id| !seen.contains(id)));
     }
     rows
+}
+
+/// How many of these are not in the list.
+fn hidden<Id: Eq + Hash>(marked: &[Id], listed: &[Id]) -> usize {
+    let listed: HashSet<&Id> = listed.iter().collect();
+    marked.iter().filter(|id| !listed.contains(id)).count()
 }

@@ -67,9 +67,12 @@ impl Proposal {
         Some(Secret::copy_from(text.as_bytes()))
     }
 
-    /// Whether leaving would throw keys away that this host uses already, or is about to use.
+    /// Whether leaving would throw keys away that one of the hosts uses already or is about to use, before the other one
+    /// has them.
     fn would_be_lost(&self) -> bool {
-        matches!(self.here, Progress::Made | Progress::Pending) && self.there != Progress::Made && !self.is_handed_over
+        let is_begun = |progress: &Progress| matches!(progress, Progress::Made | Progress::Pending);
+        let is_there = is_begun(&self.there) || self.is_handed_over;
+        is_begun(&self.here) != is_there
     }
 }
 
@@ -162,7 +165,12 @@ impl State {
         match action {
             Action::Back if proposal.would_be_lost() && !proposal.is_warned => {
                 proposal.is_warned = true;
-                self.warn("c copies or w saves the other host's script first; Esc again throws it away".to_owned());
+                let is_here = matches!(proposal.here, Progress::Made | Progress::Pending);
+                self.warn(if is_here {
+                    "c copies or w saves the other host's script first; Esc again throws it away".to_owned()
+                } else {
+                    "the other host has its half, this one has not: y makes it; Esc again throws it away".to_owned()
+                });
             }
             Action::Back => {
                 let is_made = proposal.here == Progress::Made;

@@ -38,17 +38,18 @@ pub enum Deed {
 /// How several rows were chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Chosen {
-    /// They are marked.
-    Marked,
+    /// They are marked, and so many of them the filter does not show.
+    Marked(usize),
     /// The filter shows them.
     Filtered,
 }
 
 impl Chosen {
-    fn words(self) -> &'static str {
+    fn words(self) -> String {
         match self {
-            Self::Marked => "what is marked",
-            Self::Filtered => "what the filter shows",
+            Self::Marked(0) => "what is marked".to_owned(),
+            Self::Marked(hidden) => format!("what is marked, {hidden} of it not in the list now"),
+            Self::Filtered => "what the filter shows".to_owned(),
         }
     }
 }

@@ -77,13 +77,14 @@ fn address(family: u16, address: &x::Address) -> Decoded<IpAddr> {
 }
 
 fn selector(raw: &x::Selector) -> Decoded<Selector> {
-    let any_family = raw.family == c::AF_UNSPEC;
     let empty = raw.saddr == x::Address::default() && raw.daddr == x::Address::default();
-    let family = match raw.family {
-        c::AF_UNSPEC if empty => c::AF_INET,
-        c::AF_UNSPEC => c::AF_INET6,
-        family => family,
-    };
+    selector_like(raw, if empty { c::AF_INET } else { c::AF_INET6 })
+}
+
+/// A selector whose addresses are of this family where it does not say of which.
+fn selector_like(raw: &x::Selector, family: u16) -> Decoded<Selector> {
+    let any_family = raw.family == c::AF_UNSPEC;
+    let family = if any_family { family } else { raw.family };
     let prefix = |raw: &x::Address, length: u8| {
         let address = address(family, raw)?;
         if any_family {
@@ -221,7 +222,8 @@ fn sa_of(info: &x::UserSaInfo, rest: &[u8]) -> Decoded<Sa> {
         limits: limits(&info.lifetime_cfg),
         used: used(&info.lifetime_cur),
         last_used_at: None,
-        selector: selector(&info.selector)?,
+        // The kernel fills in an SA that waits for its keys without the selector's family.
+        selector: selector_like(&info.selector, info.family)?,
         extras: Extras::default(),
     };
     for attribute in attributes(rest) {

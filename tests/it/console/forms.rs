@@ -41,7 +41,7 @@ fn what_is_wrong_in_a_fold_opens_it() {
     go(&mut bench, "Limits");
     bench.keys("<right><tab>soon").sees("a time is a number of seconds");
     bench.keys("<backtab><right>").misses("soon").sees("a time is a number of seconds");
-    bench.keys("<ctrl-s>").sees("not yet complete");
+    bench.keys("<ctrl-s>").sees("not sent: something is missing or wrong");
     assert!(bench.line("> Lifetime").contains("soon"));
 }
 

@@ -73,7 +73,9 @@ fn a_star_marks_what_is_listed_and_not_marked_and_no_others() {
 #[test]
 fn marked_rows_go_together_after_a_question_that_lists_them_all() {
     let mut bench = article();
-    bench.keys("/proto esp<enter>*<esc>/proto ah<enter>d").sees("Delete what is marked? These 2 SAs go:");
+    bench
+        .keys("/proto esp<enter>*<esc>/proto ah<enter>d")
+        .sees("Delete what is marked, 2 of it not in the list now? These 2 SAs go:");
     bench.sees("esp 0x000003e9 10.9.0.1 -> 10.9.0.2").sees("esp 0x000007d1").misses("│ ah").keys("n");
     bench.sees("nothing was deleted").sees("2 marked");
     bench.hold = true;
@@ -275,4 +277,19 @@ fn a_row_seen_whole_tells_what_few_have_with_names_and_units() {
     bench.sees("attribute 99, 4 bytes").misses(KEY_HEX).keys("r").sees("attribute 99, 4 bytes: a7a7a7a7");
     bench.keys("<esc><esc>2<enter>").sees("only veth0 (number 2)").sees("system_u:object_r:ipsec_spd_t:s0");
     bench.sees("cryptography, on interface spare (number 3); flags 0x0").sees("attribute 98, 4 bytes: a7a7a7a7");
+}
+
+#[test]
+fn a_row_that_is_made_anew_keeps_the_cursor_and_what_a_filter_hides_is_counted() {
+    let mut bench = article();
+    // The last row, made anew by somebody: deleted, and added again.
+    bench.keys("G");
+    let sa = bench.state.sas.selected().and_then(|slot| bench.state.facts.sad.at(slot)).unwrap().clone();
+    bench.kernel.delete_sa(&sa.id()).unwrap();
+    bench.settle();
+    bench.kernel.add_sa(&sa.to_spec()).unwrap();
+    bench.settle();
+    let selected = bench.state.sas.selected().and_then(|slot| bench.state.facts.sad.at(slot)).unwrap();
+    assert_eq!(selected.id(), sa.id());
+    bench.keys("g  /ah<enter>d").sees("Delete what is marked, 1 of it not in the list now? These 2 SAs go:");
 }

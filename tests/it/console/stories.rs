@@ -49,7 +49,7 @@ fn a_form_says_what_is_wrong_under_the_field_and_sends_nothing() {
     let mut bench = Bench::new();
     bench.keys("a<tab><tab>10.9.0<tab>10.9.0.2<tab>7");
     bench.sees("this is no IPv4 or IPv6 address").sees("SPIs 0 to 255 are reserved");
-    bench.keys("<ctrl-s>").sees("not yet complete").sees("Add an SA");
+    bench.keys("<ctrl-s>").sees("not sent: something is missing or wrong").sees("Add an SA");
     assert!(!bench.kernel.done().iter().any(|done| matches!(done, Operation::AddSa(_))));
 }
 
