@@ -1,7 +1,7 @@
 //! Filters over rows, read and held against SAs and policies.
 
-use crate::model::expression::MOST_CONDITIONS;
 use super::*;
+use crate::model::expression::MOST_CONDITIONS;
 use crate::model::extras::{ExtraFlags, SecurityContext};
 use crate::model::sa::SaErrors;
 use crate::model::{
