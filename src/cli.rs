@@ -159,9 +159,11 @@ fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         // Help and version come this way too; clap knows which stream and which status.
         Err(error) => error.exit(),
     };
+    let only_lists =
+        matches!(arguments.command, None | Some(Command::Sa(_) | Command::Policy(_) | Command::Packets(_)));
     match execute(arguments) {
         Ok(status) => status,
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if only_lists && is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(io::stderr(), "espial: {error:#}");
             ExitCode::FAILURE
@@ -223,7 +225,8 @@ fn may_change(command: &str, only_says: bool, common: &Common) -> anyhow::Result
     Ok(())
 }
 
-/// Whether the reader of our output has gone, as in `espial sa | head -1`: no error, it has seen enough.
+/// Whether the reader of our output has gone. To a list, as in `espial sa | head -1`, that is no error: it has seen enough.
+/// Elsewhere the status says what has been done.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).any(|e| e.kind() == io::ErrorKind::BrokenPipe)
 }

@@ -146,7 +146,7 @@ pub fn apply(
     out: &mut dyn Write,
     complaints: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
-    let Some(script) = understood(name, source, reading, complaints)? else {
+    let Some(script) = understood(name, source, reading, complaints) else {
         return Ok(ExitCode::FAILURE);
     };
     // A statement may be several steps: which of them belong to which.
@@ -155,23 +155,23 @@ pub fn apply(
         .iter()
         .flat_map(|statement| steps(&statement.deed).into_iter().map(move |step| (statement, step)))
         .unzip();
-    let mut refused = |place: usize, error: &KernelError, outcome: &str| -> io::Result<()> {
+    let mut refused = |place: usize, error: &KernelError, outcome: &str| {
         if let Some(statement) = statements.get(place) {
             let (line, column) = place_of(source, statement.span.start);
-            writeln!(complaints, "{name}:{line}:{column}: {error}")?;
-            write!(complaints, "{}", excerpt(source, &statement.span))?;
+            say(complaints, format_args!("{name}:{line}:{column}: {error}\n{}", excerpt(source, &statement.span)));
         }
-        writeln!(complaints, "espial: {outcome}")
+        say(complaints, format_args!("espial: {outcome}\n"));
     };
     match way {
         Way::Do(kernel) => match together::carry_out(kernel, &steps) {
             Ok(answers) => {
-                tell_all(&answers, out)?;
+                tell_all(&answers, out)
+                    .with_context(|| format!("{name} is applied, but its answers are not written"))?;
                 Ok(ExitCode::SUCCESS)
             }
             Err(refusal) => {
+                refused(refusal.step, &refusal.error, &outcome(name, &refusal.left));
                 tell_all(&refusal.answers, out)?;
-                refused(refusal.step, &refusal.error, &outcome(name, &refusal.left))?;
                 Ok(ExitCode::FAILURE)
             }
         },
@@ -181,7 +181,7 @@ pub fn apply(
                 Ok(ExitCode::SUCCESS)
             }
             Err((place, error)) => {
-                refused(place, &error, &format!("so nothing of {name} would be applied"))?;
+                refused(place, &error, &format!("so nothing of {name} would be applied"));
                 Ok(ExitCode::FAILURE)
             }
         },
@@ -195,12 +195,7 @@ pub fn apply(
 }
 
 /// What a script says, its warnings written; `None` after its errors.
-fn understood(
-    name: &str,
-    source: &str,
-    reading: Reading<'_>,
-    complaints: &mut dyn Write,
-) -> io::Result<Option<Script>> {
+fn understood(name: &str, source: &str, reading: Reading<'_>, complaints: &mut dyn Write) -> Option<Script> {
     let is_of_ip = ip_script::looks_like(source);
     let parsed =
         if is_of_ip { ip_script::parse(source, &interface_number) } else { setkey::parse_with(source, reading) };
@@ -208,21 +203,26 @@ fn understood(
         Ok(script) => script,
         Err(errors) => {
             for error in &errors {
-                write!(complaints, "{}", error.render(name, source))?;
+                say(complaints, format_args!("{}", error.render(name, source)));
             }
             let count = if errors.len() == 1 { "1 error".to_owned() } else { format!("{} errors", errors.len()) };
-            writeln!(complaints, "espial: {count} in {name}: nothing has been applied")?;
-            return Ok(None);
+            say(complaints, format_args!("espial: {count} in {name}: nothing has been applied\n"));
+            return None;
         }
     };
     for warning in script.warnings.iter().take(MOST_WARNINGS) {
         let (line, column) = place_of(source, warning.span.start);
-        writeln!(complaints, "{name}:{line}:{column}: warning: {}", warning.sentence)?;
+        say(complaints, format_args!("{name}:{line}:{column}: warning: {}\n", warning.sentence));
     }
     if let Some(more) = script.warnings.len().checked_sub(MOST_WARNINGS).filter(|more| *more > 0) {
-        writeln!(complaints, "{name}: and {more} more warnings")?;
+        say(complaints, format_args!("{name}: and {more} more warnings\n"));
     }
-    Ok(Some(script))
+    Some(script)
+}
+
+/// That nobody reads a complaint stops nothing, and makes nothing of what was refused.
+fn say(complaints: &mut dyn Write, words: std::fmt::Arguments<'_>) {
+    let _ = complaints.write_fmt(words);
 }
 
 /// What has become of a script that was refused: nothing, unless the kernel refused to take something back.

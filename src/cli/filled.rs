@@ -173,7 +173,7 @@ impl<P: Planned> Filled<P> {
                 bail!("--{}: only keys and the SPI can be made up", field.option());
             }
             if matches!(field.kind, Kind::Key) && !self.dry_run {
-                writeln!(complaints, "espial: {} is made up; `espial sa --show-keys` shows it", field.label)?;
+                say(complaints, format_args!("{} is made up; `espial sa --show-keys` shows it", field.label));
             }
         }
         Ok(form)
@@ -200,15 +200,21 @@ impl<P: Planned> Filled<P> {
 fn key(field: &Description, value: &str, complaints: &mut dyn Write) -> anyhow::Result<Zeroizing<String>> {
     if value.starts_with("0x") || value.starts_with("0X") || value.starts_with('"') {
         let better = "a file or - (standard input) keeps it from whoever lists processes";
-        writeln!(complaints, "espial: warning: --{}: a key on the command line; {better}", field.option())?;
+        say(complaints, format_args!("warning: --{}: a key on the command line; {better}", field.option()));
         return Ok(Zeroizing::new(value.to_owned()));
     }
     let bytes = if value == "-" {
         read_wiping(io::stdin().lock()).context("reading standard input")?
     } else {
-        let name = crate::model::text::harmless(value);
-        let file = File::open(value).with_context(|| format!("opening {name}, the file of --{}", field.option()))?;
-        read_wiping(file).with_context(|| format!("reading {name}"))?
+        // It may be a key whose quotes the shell took: not repeated.
+        let read = File::open(value).and_then(read_wiping);
+        read.with_context(|| {
+            format!(
+                "--{}: the file of this option cannot be read; text as a key needs quotes of its own inside the \
+                 shell's, and on the command line whoever lists processes has seen it",
+                field.option()
+            )
+        })?
     };
     let text = std::str::from_utf8(&bytes).ok().with_context(|| format!("--{}: this is no text", field.option()))?;
     Ok(Zeroizing::new(text.trim().to_owned()))
@@ -238,7 +244,7 @@ pub fn run<P: Planned>(
             Some(kernel)
         }
         Err(error) if filled.dry_run => {
-            writeln!(complaints, "espial: compared with nothing, because the kernel cannot be read: {error}")?;
+            say(complaints, format_args!("compared with nothing, because the kernel cannot be read: {error}"));
             None
         }
         Err(error) => return Err(error.into()),
@@ -247,39 +253,43 @@ pub fn run<P: Planned>(
     let found = form.judge(&sad, &spd);
     for complaint in &found {
         let word = if complaint.severity == Severity::Warning { "warning: " } else { "" };
-        writeln!(complaints, "espial: {word}{}{}", place(&form, complaint), complaint.sentence)?;
+        say(complaints, format_args!("{word}{}{}", place(&form, complaint), complaint.sentence));
     }
     let is_wrong = found.iter().any(|complaint| complaint.severity == Severity::Error);
     let Some(Made::Change(change)) = form.made().filter(|_| !is_wrong) else {
-        writeln!(complaints, "espial: nothing has been done")?;
+        say(complaints, format_args!("nothing has been done"));
         return Ok(ExitCode::FAILURE);
     };
     let victims = victims(&change, &sad, &spd);
-    for victim in victims.iter().flatten() {
-        writeln!(out, "{victim}")?;
-    }
+    let listed = victims.iter().flatten().try_for_each(|victim| writeln!(out, "{victim}"));
     if filled.dry_run {
+        listed?;
         for (name, text) in in_both_languages(&change, None) {
             writeln!(out, "# {name}\n{text}")?;
         }
         return Ok(ExitCode::SUCCESS);
     }
     if (victims.is_some() || !found.is_empty()) && !filled.yes {
-        writeln!(complaints, "espial: nothing has been done; --yes does it all the same")?;
+        say(complaints, format_args!("nothing has been done; --yes does it all the same"));
         return Ok(ExitCode::FAILURE);
     }
     let Some(kernel) = kernel else {
         bail!("the kernel cannot be changed");
     };
     match change.carry_out(kernel) {
-        Ok(Some(spi)) => writeln!(out, "{spi}")?,
-        Ok(None) => writeln!(complaints, "espial: {change}")?,
+        Ok(Some(spi)) => writeln!(out, "{spi}").context("it is done, but its result could not be written")?,
+        Ok(None) => say(complaints, format_args!("{change}")),
         Err(error) => {
-            writeln!(complaints, "espial: {error}\nespial: nothing has been done")?;
+            say(complaints, format_args!("{error}\nespial: nothing has been done"));
             return Ok(ExitCode::FAILURE);
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says what stands beside the result. That nobody reads it stops no change, and makes none of what was refused.
+fn say(complaints: &mut dyn Write, words: std::fmt::Arguments<'_>) {
+    let _ = writeln!(complaints, "espial: {words}");
 }
 
 /// What a change would take away, a line for each.

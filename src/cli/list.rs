@@ -82,12 +82,22 @@ impl Filter {
     /// What is wrong with it, and where.
     pub fn read(&self, rows: Rows) -> anyhow::Result<Option<RowFilter>> {
         let text = self.words.join(" ");
-        let point = |error: FilterError| {
-            let column = error.column;
-            anyhow::anyhow!("filter: {error}\n  {}\n  {:>column$}", harmless(&text), "^")
-        };
-        RowFilter::parse(&text, rows).map_err(point)
+        RowFilter::parse(&text, rows).map_err(|error| pointed(&error, &text))
     }
+}
+
+/// The most characters of a filter that are shown, and how many of them before the place that is wrong.
+const WINDOW: (usize, usize) = (100, 40);
+
+/// The error, with what stands around its place.
+fn pointed(error: &FilterError, text: &str) -> anyhow::Error {
+    let (most, lead) = WINDOW;
+    let before = error.column.saturating_sub(1);
+    let left_out = if text.chars().count() > most { before.saturating_sub(lead) } else { 0 };
+    let shown: String = text.chars().skip(left_out).take(most).collect();
+    let front = if left_out > 0 { "…" } else { "" };
+    let blanks = " ".repeat(front.chars().count() + before - left_out);
+    anyhow::anyhow!("filter: {error}\n  {front}{}\n  {blanks}^", harmless(&shown))
 }
 
 /// Whether keys are asked for.
@@ -114,4 +124,23 @@ pub fn write_table<Row, C: Column<Row>>(out: &mut dyn Write, columns: &[C], rows
         writeln!(out, "{}", text.trim_end())?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn complaint(words: String) -> String {
+        Filter { words: vec![words] }.read(Rows::Sas).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_wrong_filter_is_shown_around_its_place_however_long_it_is() {
+        assert!(complaint("esp and (ah".to_owned()).ends_with("\n  esp and (ah\n             ^"));
+        let text = complaint(format!("{} mode nothing {}", "x".repeat(70_000), "y".repeat(70_000)));
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[1].chars().count() < 110 && lines[1].contains(" mode nothing y"), "{text}");
+        let place = |line: &str, c| line.chars().position(|found| found == c);
+        assert_eq!(place(lines[1], 'n'), place(lines[2], '^'), "{text}");
+    }
 }

@@ -191,8 +191,13 @@ pub fn pair(
         return Err(refusal).context("nothing has been changed");
     }
     match &arguments.output {
-        Some(path) => writeln!(complaints, "espial: now run {} on {}", path.display(), plan.there)?,
-        None => out.write_all(mirrored.as_bytes())?,
+        Some(path) => {
+            // All is done: a reader that has gone changes nothing.
+            let _ = writeln!(complaints, "espial: now run {} on {}", path.display(), plan.there);
+        }
+        None => out.write_all(mirrored.as_bytes()).and_then(|()| out.flush()).with_context(|| {
+            format!("this host's half is made, but the script for {} could not be written", plan.there)
+        })?,
     }
     Ok(ExitCode::SUCCESS)
 }

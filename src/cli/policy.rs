@@ -36,7 +36,7 @@ priority, index, kind (main or sub), flags, share, mark {value, mask}, if_id, li
 since_added_secs, since_used_secs, each {soft, hard}}, used {bytes, packets, added_at, used_at}, \
 security_label, offload {interface, flags}, templates \
 [{protocol, mode, source, destination, spi, spi_number, reqid, required, share, encryption_mask, \
-authentication_mask, compression_mask}], unknown [{attribute, length, bytes}]. What is not set is null; \
+authentication_mask, compression_mask}], unknown [{attribute, length, bytes}], whose bytes are not told. What is not set is null; \
 defaults is null where the kernel does not tell (before Linux 5.15). Times are seconds since the Unix epoch.";
 
 /// Lists the policies of the calling thread's namespace.

@@ -9,6 +9,7 @@ mod filter;
 mod policy;
 pub(super) mod reader;
 pub(super) mod sa_words;
+mod secret;
 mod state;
 pub(super) mod word;
 
@@ -25,6 +26,7 @@ use crate::model::row_filter::RowTest;
 use crate::model::{Prefix, RowFilter};
 
 pub(super) use self::ends::Kind;
+pub(super) use self::secret::key_spans;
 
 /// As many errors as are worth reading.
 const MOST_ERRORS: usize = 20;

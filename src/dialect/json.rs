@@ -3,7 +3,8 @@
 //! Nothing here derives from the model's types, so that no key is printed that was not asked for and no renamed field
 //! of the program changes what scripts read.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+use zeroize::Zeroizing;
 
 use super::Keys;
 use crate::model::extras::{Iptfs, Offload, SecurityContext, UnknownAttribute};
@@ -102,7 +103,7 @@ struct TransformJson {
     name: String,
     key_bits: usize,
     /// Hex behind `0x`, or nothing while keys are not asked for.
-    key: Option<String>,
+    key: Option<KeyText>,
     /// Whether the kernel hides the key (lockdown).
     key_redacted: bool,
     icv_bits: u32,
@@ -120,8 +121,24 @@ impl TransformJson {
     }
 }
 
-fn shown(secret: &Secret, keys: Keys) -> Option<String> {
-    (keys == Keys::Show).then(|| format!("0x{}", *secret.reveal_hex()))
+/// What may be a key, in hex behind `0x`; wiped when it goes.
+struct KeyText(Zeroizing<String>);
+
+impl Serialize for KeyText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.as_str())
+    }
+}
+
+fn shown(secret: &Secret, keys: Keys) -> Option<KeyText> {
+    (keys == Keys::Show).then(|| {
+        let digits = secret.reveal_hex();
+        // A text that grew would leave copies behind.
+        let mut text = Zeroizing::new(String::with_capacity(digits.len() + 2));
+        text.push_str("0x");
+        text.push_str(&digits);
+        KeyText(text)
+    })
 }
 
 #[derive(Serialize)]
@@ -280,7 +297,7 @@ struct UnknownJson {
     attribute: u16,
     length: usize,
     /// As secret as a key: it might be one.
-    bytes: Option<String>,
+    bytes: Option<KeyText>,
 }
 
 impl UnknownJson {
@@ -427,8 +444,32 @@ impl PolicyJson {
             limits: LimitsJson::of(&policy.limits),
             used: UsedJson::of(&policy.used),
             templates: policy.templates.iter().map(TemplateJson::of).collect(),
-            // A policy has no keys.
-            unknown: policy.unknown.iter().map(|attribute| UnknownJson::of(attribute, Keys::Show)).collect(),
+            // Keys of policies cannot be asked for.
+            unknown: policy.unknown.iter().map(|attribute| UnknownJson::of(attribute, Keys::Hide)).collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{PolicyDirection, PolicySpec, SaSpec, Spi};
+
+    fn unknown() -> UnknownAttribute {
+        UnknownAttribute { kind: 99, bytes: Secret::copy_from(&[0xab, 0xcd]) }
+    }
+
+    #[test]
+    fn what_is_unknown_may_be_a_key_and_is_not_shown_unasked() {
+        let mut spec =
+            SaSpec::new([10, 9, 0, 1].into(), [10, 9, 0, 2].into(), crate::model::IpsecProtocol::Esp, Spi(1));
+        spec.extras.unknown.push(unknown());
+        let sa = Sa::from_spec(&spec, 0);
+        let text = |keys| serde_json::to_string(&SaList::of([&sa].into_iter(), keys)).unwrap();
+        assert!(text(Keys::Show).contains("\"bytes\":\"0xabcd\"") && !text(Keys::Hide).contains("abcd"));
+        let mut policy = Policy::from_spec(&PolicySpec::new(PolicyDirection::Out, sa.selector), 0, 0);
+        policy.unknown.push(unknown());
+        let text = serde_json::to_string(&PolicyList::of([&policy].into_iter(), None)).unwrap();
+        assert!(text.contains("\"length\":2,\"bytes\":null"), "{text}");
     }
 }

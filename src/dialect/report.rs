@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use unicode_width::UnicodeWidthChar;
 
-use super::setkey::{key_spans, tokens};
+use super::{ip_script, setkey};
 
 /// Something in a script that cannot be understood, or that the kernel would refuse.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,7 +56,12 @@ pub fn excerpt(source: &str, span: &Range<usize>) -> String {
     let line_start = source.get(..start).and_then(|before| before.rfind('\n')).map_or(0, |newline| newline + 1);
     let line_end = source.get(start..).and_then(|rest| rest.find('\n')).map_or(source.len(), |newline| start + newline);
     let line = source.get(line_start..line_end).unwrap_or_default();
-    let keys = key_spans(source, &tokens(source));
+    let mut keys = if ip_script::looks_like(source) {
+        ip_script::key_spans(source)
+    } else {
+        setkey::key_spans(source, &setkey::tokens(source))
+    };
+    keys.retain(|key| key.start < line_end && line_start < key.end);
     let cells: Vec<(usize, String, usize)> = line
         .char_indices()
         .map(|(at, c)| {
@@ -117,9 +122,49 @@ mod tests {
 
     #[test]
     fn keys_and_control_characters_are_not_shown() {
-        let text = error("add x y esp 9 -E 3des-cbc \"top secret\" -A hmac-md5 hunter2 \u{1b}[2J;", "esp");
+        let text = error("add x y esp 9 -E 3des-cbc \"top secret\" -A hmac-md5 hunter2 -u \u{1b}[2J;", "esp");
         assert!(!text.contains("secret") && !text.contains("hunter2") && !text.contains('\u{1b}'), "{text}");
-        assert!(text.contains("-E 3des-cbc ************ -A hmac-md5 ******* ?[2J"), "{text}");
+        assert!(text.contains("-E 3des-cbc ************ -A hmac-md5 ******* -u ?[2J"), "{text}");
+    }
+
+    #[test]
+    fn a_key_is_not_shown_whatever_stands_in_it_or_around_it() {
+        let add = "ip xfrm state add src 10.9.0.1 dst 10.9.0.2 proto esp spi 0x1001";
+        for rest in [
+            "enc cbc(aes) ab#hunter bogus",
+            "enc cbc(aes) ab;hunter bogus",
+            "enc 'cbc(aes)' \"ab\\\"hunter hunter\" bogus",
+            "enc 'cbc(aes)' 'ab'#hunter bogus",
+            "enc cbc(aes) \\\n hunter2 bogus",
+            "enc \\\n cbc(aes) \\\n hunter2 bogus",
+            "enc cbc(aes) ab\\\nhunter bogus",
+            "enc cbc(aes) my hunter bogus mode tunnel",
+            "enc hunter2 bogus",
+            "enc \"hunter (2)\" bogus",
+            "auth-trunc hmac(sha1) my hunter 96 bogus",
+        ] {
+            let source = format!("{add} {rest}\n");
+            for place in 0..source.len() {
+                let shown = excerpt(&source, &(place..place + 1));
+                assert!(!shown.contains("hunter"), "{source}\n{shown}");
+            }
+            for error in ip_script::parse(&source, &|_| None).err().unwrap_or_default() {
+                assert!(!error.render("x", &source).contains("hunter"), "{source}");
+            }
+        }
+        let plain = format!("{add} enc cbc(aes) secret mode tunnel reqid seven\n");
+        assert!(error(&plain, "seven").contains("enc cbc(aes) ****** mode tunnel reqid seven"));
+        for rest in ["my hunter2", "my \\\n hunter2", "ab#hunter2", "ab;hunter2", "my hunter2 -A hmac-md5 your hunter2"]
+        {
+            let source = format!("add 10.9.0.1 10.9.0.2 esp 0x1001 -E 3des-cbc {rest};\n");
+            for place in 0..source.len() {
+                assert!(!excerpt(&source, &(place..place + 1)).contains("hunter"), "{source}");
+            }
+            for error in setkey::parse(&source).unwrap_err() {
+                // One that was taken for a statement of its own is not repeated either.
+                assert!(!error.render("x", &source).contains("hunter"), "{source}\n{}", error.render("x", &source));
+            }
+        }
     }
 
     #[test]

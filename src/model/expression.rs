@@ -11,6 +11,8 @@ use super::text::harmless;
 
 /// Deeper brackets are a slip, or meant to harm.
 const DEEPEST: usize = 64;
+/// More conditions than anybody writes. Each lies in all those before it: too many would leave the stack.
+pub const MOST_CONDITIONS: usize = 1000;
 
 /// What something fits, or does not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,7 +84,7 @@ impl<Test> Expression<Test> {
     /// # Errors
     /// The first thing that is wrong.
     pub fn read<L: Language<Test = Test>>(pieces: &[&str], language: &mut L) -> Result<Option<Self>, FilterError> {
-        let mut words = Words { tokens: Vec::new(), at: 0, end: 0, depth: 0 };
+        let mut words = Words { tokens: Vec::new(), at: 0, end: 0, depth: 0, conditions: 0 };
         for piece in pieces {
             let is_whole = words.tokens.last().is_some_and(|(_, word)| L::TAKES_WHOLE == Some(word));
             let tokens = if is_whole { vec![(1, *piece)] } else { tokens(piece, L::SIGNS) };
@@ -152,7 +154,10 @@ fn factor<L: Language>(words: &mut Words<'_>, language: &mut L) -> Result<Expres
             return Err(words.expected("\")\""));
         }
         inner
+    } else if words.conditions == MOST_CONDITIONS {
+        return Err(words.expected(&format!("at most {MOST_CONDITIONS} conditions")));
     } else {
+        words.conditions += 1;
         language.condition(words)?
     };
     words.depth -= 1;
@@ -169,6 +174,7 @@ pub struct Words<'a> {
     /// The column behind the last character.
     end: usize,
     depth: usize,
+    conditions: usize,
 }
 
 impl<'a> Words<'a> {

@@ -11,6 +11,7 @@ use espial::kernel::{Kernel, ScriptedKernel};
 use espial::model::Secret;
 
 use crate::console::{KEY_HEX, START, busy_kernel};
+use crate::headless::Gone;
 
 #[derive(Parser)]
 struct Line<T: clap::Args> {
@@ -97,6 +98,33 @@ fn a_key_may_come_from_a_file_and_is_warned_of_on_the_line() {
     let (_, out, complaints) = run::<AddSa>(&mut kernel, &line);
     assert!(complaints.contains("warning: --encryption-key: a key on the command line"), "{complaints}");
     assert!(out.contains("<key hidden>") && !out.contains(KEY_HEX) && !complaints.contains(KEY_HEX), "{out}");
+}
+
+#[test]
+fn a_key_that_lost_its_quotes_is_not_repeated() {
+    let mut kernel = ScriptedKernel::at(START);
+    let (done, out, complaints) = run::<AddSa>(&mut kernel, &with(&["--encryption-key=my secret key"]));
+    assert!(!done && !out.contains("secret") && !complaints.contains("secret"), "{complaints}");
+    for part in ["--encryption-key: the file of this option cannot be read", "quotes of its own", "on the command line"]
+    {
+        assert!(complaints.contains(part), "{part:?} is not in {complaints}");
+    }
+}
+
+#[test]
+fn a_reader_that_has_gone_stops_no_change_and_hides_no_refusal() {
+    let run = |kernel: &mut ScriptedKernel, line: &[&str]| {
+        let filled = Line::<Filled<FlushSas>>::parse_from(std::iter::once(&"espial").chain(line)).arguments;
+        filled::run(&filled, Ok(kernel), &[], &mut Gone, &mut Gone)
+    };
+    let mut kernel = ScriptedKernel::at(START);
+    busy_kernel(&kernel);
+    let before = kernel.sas().unwrap().len();
+    assert_eq!(run(&mut kernel, &["--protocol=ah"]).unwrap(), ExitCode::FAILURE);
+    assert_eq!(kernel.sas().unwrap().len(), before);
+    assert_eq!(run(&mut kernel, &["--protocol=ah", "--yes"]).unwrap(), ExitCode::SUCCESS);
+    assert_eq!(kernel.sas().unwrap().len(), before - 2);
+    assert!(run(&mut kernel, &["--protocol=esp", "--dry-run"]).is_err());
 }
 
 #[test]

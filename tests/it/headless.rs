@@ -1,10 +1,11 @@
 //! The commands that need no screen, against a scripted kernel.
 
+use std::io::{self, Write};
 use std::net::IpAddr;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode, Stdio};
 
 use clap::Parser;
-use espial::cli::{apply, policy, sa};
+use espial::cli::{apply, pair, policy, sa};
 use espial::dialect::setkey::{self, NoNames, Reading};
 use espial::kernel::{Cause, Kernel, Operation, ScriptedKernel};
 
@@ -241,4 +242,52 @@ fn a_dry_run_without_a_kernel_says_every_deed() {
     let (status, out, complaints) = applied(&source, None);
     assert_eq!(status, ExitCode::SUCCESS, "{complaints}");
     insta::assert_snapshot!("apply_dry_run_of_every_deed", out);
+}
+
+/// An output whose reader has gone.
+pub struct Gone;
+
+impl Write for Gone {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_refusal_is_told_before_the_answers_that_nobody_reads() {
+    let mut kernel = ScriptedKernel::at(START);
+    let source = "dump; delete 10.9.0.1 10.9.0.2 esp 0x1003;";
+    let mut complaints = Vec::new();
+    let status = apply::apply("x.conf", source, READING, apply::Way::Do(&mut kernel), &mut Gone, &mut complaints);
+    assert!(status.is_err());
+    let complaints = String::from_utf8(complaints).unwrap();
+    assert!(complaints.ends_with("espial: nothing of x.conf has been applied\n"), "{complaints}");
+    // Warnings that nobody reads stop nothing.
+    let status = apply::apply("x.conf", ARTICLE, READING, apply::Way::Do(&mut kernel), &mut Vec::new(), &mut Gone);
+    assert_eq!((status.unwrap(), kernel.sas().unwrap().len()), (ExitCode::SUCCESS, 4));
+}
+
+#[test]
+fn a_pair_whose_script_is_not_written_has_failed() {
+    let mut kernel = ScriptedKernel::at(START);
+    let error = pair::pair(&arguments("10.9.0.1 10.9.0.2"), &mut kernel, &mut Gone, &mut Vec::new()).unwrap_err();
+    assert!(error.to_string().contains("the script for 10.9.0.2 could not be written"), "{error}");
+}
+
+#[test]
+fn a_reader_that_has_gone_is_success_to_lists_alone() {
+    let status = |line: &[&str]| {
+        let (reader, writer) = io::pipe().unwrap();
+        drop(reader);
+        let mut espial = Command::new(env!("CARGO_BIN_EXE_espial"));
+        let mut child = espial.args(line).stdin(Stdio::piped()).stdout(writer).stderr(Stdio::null()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(b"flush;\n").unwrap();
+        child.wait().unwrap().success()
+    };
+    assert!(status(&["--print-keys"]));
+    assert!(!status(&["apply", "--dry-run", "-"]));
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::Family;
 use super::ends::{IdWords, SelectorWords, nowhere};
-use super::filter::{all_of, any_of, is};
+use super::filter::{all_of, any_flag, is};
 use super::reader::{Parsed, Reader, integer, misread, mode, refused, shortened};
 use super::sa_words::{if_id, label, limit};
 use super::state::{compared, number};
@@ -281,15 +281,14 @@ fn list(mut reader: Reader<'_>, family: Family) -> Parsed<Option<RowFilter>> {
             "priority" => tests.push(number(Quantity::Priority, reader.number("a number")?)),
             "ptype" => tests.push(is(RowTest::Kind(kind(&mut reader)?))),
             "action" => {
-                let verbs: &[&str] =
-                    if action(&mut reader)? == PolicyAction::Block { &["block"] } else { &["allow", "protect"] };
-                tests.extend(any_of(verbs.iter().map(|verb| is(RowTest::Action(verb)))));
+                let verb = |verb| is(RowTest::Action(verb));
+                tests.push(if action(&mut reader)? == PolicyAction::Block {
+                    verb("block")
+                } else {
+                    RowFilter::Or(Box::new(verb("allow")), Box::new(verb("protect")))
+                });
             }
-            "flag" => {
-                let flags = reader.small_flags(&FLAGS)?;
-                let named = Policy::FLAGS.iter().filter(|(bit, _)| flags & bit != 0);
-                tests.extend(any_of(named.map(|(_, name)| is(RowTest::Flag((*name).into())))));
-            }
+            "flag" => tests.push(any_flag(&mut reader, &FLAGS)?),
             _ if selector.take(&mut reader, &word)? => selector.check(&reader)?,
             _ => {
                 return Err(misread(&word, "a selector, dir, index, ptype, action, priority, flag or nosock"));
@@ -303,7 +302,7 @@ fn list(mut reader: Reader<'_>, family: Family) -> Parsed<Option<RowFilter>> {
     let ports = [(End::Source, selector.source_port), (End::Destination, selector.destination_port)];
     tests.extend(ports.into_iter().filter_map(|(end, port)| Some(is(RowTest::Port(end, port?.value)))));
     tests.extend(selector.interface.map(|interface| number(Quantity::Interface, interface)));
-    Ok(all_of(tests))
+    all_of(tests, &reader)
 }
 
 fn flush(mut reader: Reader<'_>) -> Parsed<PolicyKind> {

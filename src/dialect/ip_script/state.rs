@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::Family;
 use super::ends::{IdWords, nowhere};
-use super::filter::{all_of, any_of, is};
+use super::filter::{all_of, any_flag, is};
 use super::reader::{Parsed, Reader, misread, mode, protocol, refused, shortened};
 use super::sa_words::{SaWords, direction};
 use super::word::Word;
@@ -146,8 +146,7 @@ fn list(mut reader: Reader<'_>, family: Family) -> Parsed<Option<RowFilter>> {
             "reqid" => tests.push(number(Quantity::ReqId, reader.number("a reqid")?)),
             "flag" => {
                 let names: Vec<&str> = SaFlags(u8::MAX).names().collect();
-                let flags = SaFlags(reader.small_flags(&names)?);
-                tests.extend(any_of(flags.names().map(|name| is(RowTest::Flag(name.into())))));
+                tests.push(any_flag(&mut reader, &names)?);
             }
             _ if words.take(&mut reader, &word)? => {}
             _ => return Err(misread(&word, "src, dst, proto, spi, mode, reqid, flag or nokeys")),
@@ -158,7 +157,7 @@ fn list(mut reader: Reader<'_>, family: Family) -> Parsed<Option<RowFilter>> {
     tests.extend(ends.filter_map(|(end, asked)| Some(is(RowTest::Net(end, asked?)))));
     tests.extend(words.protocol.map(|protocol| is(RowTest::Protocol(protocol))));
     tests.extend(words.spi.map(|spi| number(Quantity::Spi, spi.0)));
-    Ok(all_of(tests))
+    all_of(tests, &reader)
 }
 
 pub(super) fn number(quantity: Quantity, value: u32) -> RowFilter {

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use self::specs::Dice;
 use super::*;
 use crate::dialect::{Keys, iproute2};
+use crate::model::expression::MOST_CONDITIONS;
 use crate::model::extras::{ExtraFlags, Offload, SecurityContext};
 use crate::model::question::{PolicyPlace, Question};
 use crate::model::row_filter::Rows;
@@ -193,6 +194,24 @@ fn lists_are_filters() {
     policies("flag icmp proto tcp dport 22", "flag icmp upper tcp dport 22");
     policies("index 9 src 10.0.0.0/8 sport 7 proto udp", "index 9 src 10.0.0.0/8 upper udp sport 7");
     assert!(matches!(deed("ip xfrm policy list dev eth0"), Deed::Show(Question::Policies(Some(_)))));
+}
+
+#[test]
+fn a_condition_that_says_nothing_is_an_error_and_never_no_filter() {
+    for command in ["state list", "state deleteall", "policy list", "policy deleteall"] {
+        for words in ["flag", "flag src 10.0.0.0/8", "flag 0x0", "flag nonsense", "flag icmp 0x80", "flag 0x100"] {
+            // ip has names for all eight flags of an SA.
+            if command.starts_with("state") && words == "flag icmp 0x80" {
+                continue;
+            }
+            let found = errors(&format!("ip xfrm {command} {words}"));
+            assert!(found.len() == 1 && found[0].contains("flag"), "{command} {words}: {found:?}");
+        }
+        let most = format!("ip xfrm {command} {}", "flag icmp ".repeat(MOST_CONDITIONS));
+        assert_eq!(errors(&format!("{most} flag icmp")).len(), 1);
+        assert_eq!(deeds(&most).len(), 1);
+    }
+    assert!(errors("ip xfrm policy deleteall flag 0x81")[0].contains("no flag has the bits 0x80"));
 }
 
 #[test]

@@ -76,17 +76,20 @@ pub(super) fn is_long_number(text: &str) -> bool {
 }
 
 /// The parts of the text that are or may be keys: what is quoted, long hex numbers, and whatever follows `-E NAME` or
-/// `-A NAME`. Found by the tokens alone, so that a statement that cannot be parsed shows no key either.
+/// `-A NAME` up to the next option. Found by the tokens alone, so that a statement that cannot be parsed shows no key either.
 pub(in crate::dialect) fn key_spans(source: &str, tokens: &[Token]) -> Vec<Range<usize>> {
-    // The last four are those of `ip xfrm`, whose lines are shown in the same way.
+    // The last four are those of `ip xfrm`, in a script that does not begin with a command of its own.
     let is_option = |token: Option<&Token>| {
         let options = ["-E", "-A", "-e", "-a", "enc", "auth", "auth-trunc", "aead"];
         token.is_some_and(|token| options.contains(&token.text(source)))
     };
+    let line_end = |at: usize| at + source.get(at..).and_then(|rest| rest.find('\n')).unwrap_or(source.len() - at);
     let mut spans = Vec::new();
+    let mut behind_algorithm = false;
     for (place, token) in tokens.iter().enumerate() {
-        let behind_algorithm = place >= 2 && is_option(tokens.get(place - 2));
         let text = token.text(source);
+        let goes_on = behind_algorithm && token.kind != Kind::Semicolon && !text.starts_with('-');
+        behind_algorithm = goes_on || (place >= 2 && is_option(tokens.get(place - 2)));
         let long_number = is_long_number(text);
         // A word that touches a quote is a part of what was meant to be quoted.
         let touches = |other: Option<&Token>, ends: bool| {
@@ -111,14 +114,27 @@ pub(in crate::dialect) fn key_spans(source: &str, tokens: &[Token]) -> Vec<Range
             }
             // The rest of a text in the quotes of a shell.
             _ if secret && text.starts_with('\'') && !(text.len() > 1 && text.ends_with('\'')) => {
-                let rest = source.get(token.span.start..).unwrap_or_default();
-                spans.push(token.span.start..token.span.start + rest.find('\n').unwrap_or(rest.len()));
+                spans.push(token.span.start..line_end(token.span.start));
+            }
+            // What setkey takes for a comment or for another statement may be the rest of a key.
+            Kind::Word if secret && is_cut(source.get(token.span.end..).unwrap_or_default()) => {
+                spans.push(token.span.start..line_end(token.span.start));
             }
             _ if secret => spans.push(token.span.clone()),
             _ => {}
         }
     }
     spans
+}
+
+/// Whether the word before this text may go on in it, to a reader that knows no comments and no semicolons.
+fn is_cut(rest: &str) -> bool {
+    let mut behind = rest.chars();
+    match behind.next() {
+        Some('#') => true,
+        Some(';') => behind.next().is_some_and(|c| !c.is_whitespace()),
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -145,7 +161,7 @@ mod tests {
 
     #[test]
     fn whatever_may_be_a_key_is_found_in_any_statement() {
-        let source = "add x -E 3des-cbc secret -A hmac-md5 \"a b\" 0x0123456789abcdef 0123456789a 0x1001 -E -A x;";
+        let source = "add x -E 3des-cbc secret -A hmac-md5 \"a b\" 0x0123456789abcdef 0123456789a -u 0x1001 -E -A x;";
         let tokens = tokens(source);
         let found: Vec<_> = key_spans(source, &tokens).into_iter().map(|span| &source[span]).collect();
         assert_eq!(found, ["secret", "\"a b\"", "0x0123456789abcdef", "0123456789a", "x"]);

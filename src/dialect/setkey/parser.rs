@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::ops::Range;
 
-use super::lexer::{Kind, Token, is_long_number, tokens};
+use super::lexer::{Kind, Token, is_long_number, key_spans, tokens};
 use super::{Names, NoNames};
 use crate::dialect::deed::{Deed, Script, Statement, Warning};
 use crate::dialect::report::SyntaxError;
@@ -152,8 +152,13 @@ impl Parser<'_> {
             Kind::Quoted => "a quoted text stands here".to_owned(),
             Kind::Unended => "the quote at the end of this text is missing".to_owned(),
             Kind::Word if is_long_number(token.text(self.source)) => "a long number stands here".to_owned(),
+            Kind::Word if self.may_be_a_key(token) => "this word is not understood here".to_owned(),
             Kind::Word => format!("{:?} is not understood here", crate::model::text::harmless(token.text(self.source))),
         }
+    }
+
+    fn may_be_a_key(&self, token: &Token) -> bool {
+        key_spans(self.source, &self.tokens).iter().any(|key| key.contains(&token.span.start))
     }
 
     /// The error of a word that means nothing where it stands.

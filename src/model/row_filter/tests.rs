@@ -1,6 +1,7 @@
 //! Filters over rows, read and held against SAs and policies.
 
 use super::*;
+use crate::model::expression::MOST_CONDITIONS;
 use crate::model::extras::{ExtraFlags, SecurityContext};
 use crate::model::sa::SaErrors;
 use crate::model::{
@@ -239,6 +240,16 @@ fn amounts_are_read_as_they_are_printed() {
     }
     for text in ["", "k", ".5k", "1.5", "1.2345k", "-1", "+1", "19E", "1 k", "ük"] {
         assert_eq!(amount(text), None, "{text}");
+    }
+}
+
+#[test]
+fn more_conditions_than_anybody_writes_are_refused() {
+    for join in ["", "or ", "and not "] {
+        let many = |count| format!("esp{}", format!(" {join}esp").repeat(count - 1));
+        assert!(RowFilter::parse(&many(MOST_CONDITIONS), Rows::Sas).is_ok());
+        let error = RowFilter::parse(&many(100_000), Rows::Sas).unwrap_err();
+        assert!(error.to_string().contains("at most 1000 conditions"), "{error}");
     }
 }
 

@@ -183,3 +183,9 @@ fn what_stands_behind_text_in_a_shell_is_a_text_whatever_it_holds() {
     assert_eq!(error.to_string(), "column 10: expected \"and\", \"or\", or the end, found \"esp\"");
     assert!(Filter::parse_arguments(&["text", ""]).is_err());
 }
+
+#[test]
+fn more_conditions_than_anybody_writes_are_refused() {
+    let error = Filter::parse(&format!("udp{}", " or udp".repeat(100_000))).unwrap_err();
+    assert!(error.to_string().contains("at most 1000 conditions"), "{error}");
+}

@@ -54,8 +54,8 @@ pub(super) fn facts(policy: &Policy, state: &State) -> Facts {
     facts.say_some("xfrm interface", policy.if_id.map(|id| format!("if_id {id}")));
     facts.say_some("security label", policy.security.as_ref().map(ToString::to_string));
     facts.say_some("offload", policy.offload.map(|offload| offload_words(offload, state)));
-    // A policy has no keys: what is unknown about it may be shown.
-    say_unknown(&mut facts, &policy.unknown, true);
+    // It may be a key.
+    say_unknown(&mut facts, &policy.unknown, false);
     facts
 }
 
