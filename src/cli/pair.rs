@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 
 use crate::dialect::Keys;
 use crate::dialect::script::{self, script};
-use crate::kernel::{Kernel, XfrmKernel, together};
+use crate::kernel::{Kernel, Operation, XfrmKernel, together};
 use crate::model::check::{self, Severity};
 use crate::model::lifetime::parse_seconds;
 use crate::model::number::parse_u32;
@@ -61,7 +61,7 @@ pub struct Arguments {
     /// What the script is written in
     #[arg(long, value_enum, default_value_t = Language::Ip)]
     language: Language,
-    /// Write the other host's script into this file, which its owner alone may read, instead of printing it
+    /// Write the other host's script, keys and all, into this file, which its owner alone may read; - prints it
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Change nothing: only show both halves, without keys
@@ -180,20 +180,34 @@ pub fn pair(
         write!(out, "{}\n{}", *text(here, plan.here)?, *mirrored)?;
         return Ok(ExitCode::SUCCESS);
     }
-    if let Some(path) = &arguments.output {
+    let Some(path) = &arguments.output else {
+        bail!(
+            "say where the script for {} goes, which holds its keys: -o FILE, or -o - for standard output",
+            plan.there
+        );
+    };
+    let file = Some(path).filter(|path| path.as_os_str() != "-");
+    if let Some(path) = file {
         // Before anything is changed: what the other host needs must not be lost.
         write_private(path, mirrored.as_bytes()).with_context(|| format!("writing {}", path.display()))?;
     }
     if let Err(refusal) = together::add(kernel, here) {
-        if let Some(path) = &arguments.output {
+        if let Some(path) = file {
             let _ = std::fs::remove_file(path);
         }
-        return Err(refusal).context("nothing has been changed");
+        // If even that could not be taken back, something has been.
+        let is_left = matches!(refusal.operation, Operation::TakeBack(_));
+        return if is_left { Err(refusal.into()) } else { Err(refusal).context("nothing has been changed") };
     }
-    match &arguments.output {
+    match file {
         Some(path) => {
             // All is done: a reader that has gone changes nothing.
-            let _ = writeln!(complaints, "espial: now run {} on {}", path.display(), plan.there);
+            let (path, size) = (path.display(), here.size());
+            let _ = writeln!(
+                complaints,
+                "espial: made {size} here; traffic is lost until {path} has run on {}",
+                plan.there
+            );
         }
         None => out.write_all(mirrored.as_bytes()).and_then(|()| out.flush()).with_context(|| {
             format!("this host's half is made, but the script for {} could not be written", plan.there)

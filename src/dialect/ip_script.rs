@@ -33,6 +33,9 @@ const MOST_ERRORS: usize = 20;
 
 /// Whether a text is of this language: its first word tells.
 pub fn looks_like(source: &str) -> bool {
+    if source.lines().next().is_some_and(|line| line.starts_with("#!") && line.split(['/', ' ']).any(is_shell)) {
+        return true;
+    }
     let mut lines = source.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#'));
     let first = lines.next().and_then(|line| line.split_whitespace().next());
     first.is_some_and(|first| first == "ip" || "xfrm".starts_with(first) || matches!(first, "state" | "sa" | "policy"))
@@ -65,6 +68,15 @@ pub(super) fn read(
             continue;
         };
         let span = first.span.start..last.span.end;
+        if first.text == "set" && words.iter().skip(1).all(|word| word.text.starts_with('-')) {
+            // What a shell is to do about errors; here an error ends it anyway.
+            continue;
+        }
+        if let Some(word) = words.iter().find(|word| needs_a_shell(source, word)) {
+            let problem = "what a shell puts in here is not known: run the script with a shell, or write it out";
+            errors.push(SyntaxError { span: word.span.clone(), problem: problem.to_owned(), expected: None });
+            continue;
+        }
         match command(Reader { words, end: span.end, interfaces, printed: false }) {
             Ok(deed) => {
                 errors.extend(judge(&deed, &span));
@@ -77,6 +89,17 @@ pub(super) fn read(
         }
     }
     if errors.is_empty() { Ok(statements) } else { Err(errors) }
+}
+
+fn is_shell(word: &str) -> bool {
+    matches!(word, "sh" | "bash" | "dash" | "ash" | "ksh" | "zsh")
+}
+
+/// Whether a shell would put something else in the place of a word, or of a part of it: variables and the output of
+/// commands. Taken as it stands, it could become a key that everybody can guess.
+fn needs_a_shell(source: &str, word: &word::Word<'_>) -> bool {
+    let is_literal = source.get(word.span.clone()).is_some_and(|text| text.starts_with('\''));
+    !is_literal && word.text.contains(['$', '`'])
 }
 
 /// The lines, those that end in a backslash joined with the next one.

@@ -14,7 +14,7 @@ const ESPIAL: &str = env!("CARGO_BIN_EXE_espial");
 /// Makes a pair and runs the other half's script on reblochon with the program that it is written for, or with espial
 /// where that is setkey.
 fn pair(arguments: &[&str]) {
-    let output = run(ESPIAL, ["pair", GOUDA, REBLOCHON].iter().chain(arguments));
+    let output = run(ESPIAL, ["pair", GOUDA, REBLOCHON, "-o", "-"].iter().chain(arguments));
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     let script = String::from_utf8(output.stdout).unwrap();
     let (program, line) = match script.lines().next().unwrap() {
@@ -77,7 +77,7 @@ fn networks() {
 
 fn whole_or_not() {
     ip("xfrm policy add src 10.9.0.2 dst 10.9.0.1 dir in");
-    let output = run(ESPIAL, ["pair", GOUDA, REBLOCHON]);
+    let output = run(ESPIAL, ["pair", GOUDA, REBLOCHON, "-o", "-"]);
     let words = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success() && words.contains("nothing has been changed: adding policy in "), "{words}");
     assert!(output.stdout.is_empty(), "a script for half of nothing");

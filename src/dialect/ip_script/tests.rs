@@ -436,3 +436,21 @@ const WORDS: &[&str] = &[
     "<<Keys",
     "hidden>>",
 ];
+
+#[test]
+fn what_only_a_shell_knows_is_refused_and_never_becomes_a_key() {
+    let line = |key: &str| {
+        format!(
+            "#!/bin/sh\nset -eu\nip xfrm state add src 10.9.0.1 dst 10.9.0.2 proto esp spi 0x556 aead 'rfc4106(gcm(aes))' {key} 128\n"
+        )
+    };
+    for key in ["$TUNNEL_KEY_OF_GOUDA", "\"$TUNNEL_KEY_OF_GOUDA\"", "`cat /root/key`x"] {
+        let text = line(key);
+        assert!(looks_like(&text));
+        let error = parse(&text, &|_| None).unwrap_err().remove(0);
+        let words = error.render("f", &text);
+        assert!(words.starts_with("f:3:") && words.contains("what a shell puts in here"), "{words}");
+        assert!(!words.contains("TUNNEL") && !words.contains("root"), "{words}");
+    }
+    assert!(parse(&line("0x0123456789abcdef0123456789abcdef01234567"), &|_| None).is_ok());
+}
