@@ -34,7 +34,7 @@ in, fwd, or socket in and socket out for those of programs), selector {source, d
 protocol_number, source_port and destination_port {value, mask}, interface, user, any_family}, action, \
 priority, index, kind (main or sub), flags, share, mark {value, mask}, if_id, limits {bytes, packets, \
 since_added_secs, since_used_secs, each {soft, hard}}, used {bytes, packets, added_at, used_at}, \
-security_label, offload {interface, flags}, templates \
+security_label, security_doi, security_algorithm, offload {interface, flags}, templates \
 [{protocol, mode, source, destination, spi, spi_number, reqid, required, share, encryption_mask, \
 authentication_mask, compression_mask}], unknown [{attribute, length, bytes}], whose bytes are not told. What is not set is null; \
 defaults is null where the kernel does not tell (before Linux 5.15). Times are seconds since the Unix epoch.";

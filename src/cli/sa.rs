@@ -40,7 +40,7 @@ received, sent, bitmap}, errors {before_window, replayed, integrity_failed}, lim
 since_added_secs, since_used_secs, each {soft, hard}}, used {bytes, packets, added_at, used_at}, \
 last_used_at, selector {source, destination, protocol, protocol_number, source_port and destination_port \
 {value, mask}, interface, user, any_family}, acquire_sequence, encapsulation {kind, source_port, \
-destination_port, original}, output_mark, tfc_padding, offload {interface, flags}, care_of, security_label, \
+destination_port, original}, output_mark, tfc_padding, offload {interface, flags}, care_of, security_label, security_doi, security_algorithm, \
 extra_flags, replay_threshold, timer_threshold, mapping_threshold_secs, nat_keepalive_secs, cpu, iptfs {drop_time_us, reorder_window, \
 dont_fragment, initial_delay_us, largest_queue_bytes, packet_bytes}, unknown \
 [{attribute, length, bytes}]. What is not set is null. Times are seconds since the Unix epoch. A key is 0x \
