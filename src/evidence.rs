@@ -251,6 +251,9 @@ impl fmt::Display for Reason {
             Self::Header { protocol, spi, finding } => {
                 write!(f, "{} {spi}: ", protocol.to_string().to_uppercase())?;
                 match finding {
+                    Finding::Authentic { .. } if *protocol == IpsecProtocol::Comp => {
+                        f.write_str("compressed; it neither encrypts nor authenticates")
+                    }
                     Finding::Authentic { encrypted: true } => f.write_str("encrypted, and the ICV is right"),
                     Finding::Authentic { .. } if *protocol == IpsecProtocol::Ah => {
                         f.write_str("the ICV is right; AH itself encrypts nothing")

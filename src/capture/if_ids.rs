@@ -2,14 +2,19 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::time::Duration;
 
 use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{InfoData, InfoXfrm, LinkAttribute, LinkInfo, LinkMessage};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
+use rustix::net::sockopt;
 
 use crate::model::IfId;
+
+/// The kernel answers at once.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The xfrm interfaces of the calling thread's namespace by their index; none where the kernel does not answer.
 pub(super) fn all() -> HashMap<u32, IfId> {
@@ -18,6 +23,8 @@ pub(super) fn all() -> HashMap<u32, IfId> {
 
 fn dump() -> io::Result<HashMap<u32, IfId>> {
     let mut socket = Socket::new(NETLINK_ROUTE)?;
+    // Whoever asks every second must not wait for ever.
+    sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(PATIENCE))?;
     socket.bind_auto()?;
     socket.connect(&SocketAddr::new(0, 0))?;
     let mut request = NetlinkMessage::from(RouteNetlinkMessage::GetLink(LinkMessage::default()));

@@ -250,7 +250,8 @@ impl Judge {
             let Opinion { serial, sequence, finding } = self.opinion(&place, sight.at_ns, direction);
             let is_authentic = matches!(finding, Finding::Authentic { .. });
             let is_received = direction != Some(Direction::Out);
-            let known = serial.filter(|_| is_authentic);
+            // IPComp has no sequence numbers.
+            let known = serial.filter(|_| is_authentic && header.protocol != IpsecProtocol::Comp);
             let out_of_turn = known.and_then(|serial| self.memory.take(serial, interface, sequence, is_received));
             let (protocol, spi) = (header.protocol, header.spi);
             if protocol != IpsecProtocol::Comp {

@@ -18,6 +18,8 @@ use crate::model::{IpsecProtocol, Policy, PolicyId, PolicyKind, Sa, SaId, Secret
 
 /// More than any terminal takes into its clipboard, in bytes.
 const MOST_COPIED: usize = 1 << 20;
+/// More rows are more than that in every form.
+const MOST_ROWS: usize = 8192;
 /// No SA takes more bytes in any form.
 const MOST_OF_ONE: usize = 8192;
 
@@ -261,6 +263,10 @@ impl State {
         let mut text = Vec::new();
         let written = if self.screen == Screen::Sas {
             let ids = self.meant_sas();
+            if ids.len() > MOST_ROWS {
+                self.warn(format!("{what}: too much for a clipboard; espial sa and espial policy print it"));
+                return;
+            }
             let sas: Vec<&Sa> = ids.iter().filter_map(|id| self.facts.sad.get(id)).collect();
             // What grows is copied, and keys must not be left behind.
             text.reserve_exact(sas.len().saturating_mul(MOST_OF_ONE));
