@@ -77,14 +77,18 @@ fn address(family: u16, address: &x::Address) -> Decoded<IpAddr> {
 }
 
 fn selector(raw: &x::Selector) -> Decoded<Selector> {
-    let empty = raw.saddr == x::Address::default() && raw.daddr == x::Address::default();
-    selector_like(raw, if empty { c::AF_INET } else { c::AF_INET6 })
+    selector_like(raw, c::AF_INET6)
 }
 
-/// A selector whose addresses are of this family where it does not say of which.
+/// A selector whose addresses, if it has any, are of this family where it does not say of which.
 fn selector_like(raw: &x::Selector, family: u16) -> Decoded<Selector> {
     let any_family = raw.family == c::AF_UNSPEC;
-    let family = if any_family { family } else { raw.family };
+    let empty = raw.saddr == x::Address::default() && raw.daddr == x::Address::default();
+    let family = match raw.family {
+        c::AF_UNSPEC if empty => c::AF_INET,
+        c::AF_UNSPEC => family,
+        family => family,
+    };
     let prefix = |raw: &x::Address, length: u8| {
         let address = address(family, raw)?;
         if any_family {
