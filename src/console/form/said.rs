@@ -38,20 +38,14 @@ pub fn in_both_languages(change: &Change, before: Option<&Sa>) -> [(&'static str
         Change::FlushSas(protocol) => flush_sas(*protocol),
         Change::FlushPolicies(PolicyKind::Main) => ("ip xfrm policy flush".to_owned(), "spdflush;".to_owned()),
         Change::FlushPolicies(kind) => (format!("ip xfrm policy flush ptype {kind}"), UNSAYABLE.to_owned()),
-        Change::DeleteSa(id) => delete_sa(id, id.destination),
-        Change::DeletePolicy(id) => delete_policy(id),
-        Change::DeleteSas(ids) => of_all(ids.iter().map(|id| delete_sa(id, id.destination))),
-        Change::DeletePolicies(ids) => of_all(ids.iter().map(delete_policy)),
-        // A pair is shown as two scripts.
-        Change::AddHalf(half) => (format!("# {}", half.size()), format!("# {}", half.size())),
+        // No form makes these: a pair is shown as two scripts, and deletions are asked about with their rows.
+        Change::AddHalf(_)
+        | Change::DeleteSa(_)
+        | Change::DeletePolicy(_)
+        | Change::DeleteSas(_)
+        | Change::DeletePolicies(_) => (format!("# {}", change.operation()), UNSAYABLE.to_owned()),
     };
     [("as a command", ip), ("in the language of setkey", setkey)]
-}
-
-/// Several changes, line by line.
-fn of_all(each: impl Iterator<Item = (String, String)>) -> (String, String) {
-    let (ip, setkey): (Vec<_>, Vec<_>) = each.unzip();
-    (ip.join("\n"), setkey.join("\n"))
 }
 
 fn delete_sa(id: &SaId, source: std::net::IpAddr) -> (String, String) {
