@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use pnet::ipnetwork::IpNetwork;
 use serde::Deserialize;
 
@@ -115,7 +116,7 @@ pub struct Frame {
     /// How long it was on the wire.
     pub wire_length: usize,
     /// Its bytes.
-    pub bytes: Box<[u8]>,
+    pub bytes: Bytes,
 }
 
 impl Frame {

@@ -4,9 +4,11 @@
 //! byte, after everything before it was shown; the crates say only that.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
 
 use super::Frame;
 use crate::model::text::{harmless, harmless_bytes};
@@ -14,6 +16,8 @@ use crate::packet::{Direction, LinkType};
 
 /// No frame and no block of a file is longer; a length beyond it is an error in the file.
 const LONGEST: u32 = 16 * 1024 * 1024;
+/// How much memory for frames is taken at a time.
+const ARENA: usize = 256 * 1024;
 /// More interfaces than any capture has.
 const MOST_INTERFACES: usize = 65_536;
 
@@ -47,8 +51,9 @@ pub struct FileCapture {
     format: Format,
     big_endian: bool,
     interfaces: Vec<Described>,
-    /// Memory for the options of a block.
-    options: Vec<u8>,
+    /// Memory for the frames to come: they lie in it side by side, because memory for each alone takes as long to get
+    /// and to give back as reading it.
+    arena: BytesMut,
     broken: bool,
 }
 
@@ -94,7 +99,7 @@ impl FileCapture {
             format: Format::Pcapng,
             big_endian: false,
             interfaces: Vec::new(),
-            options: Vec::new(),
+            arena: BytesMut::new(),
             broken: false,
         };
         let magic = capture.array::<4>()?;
@@ -139,16 +144,27 @@ impl FileCapture {
         FileError { name: self.name.clone(), frame: self.frame, byte: Some(self.start), problem: problem.into() }
     }
 
-    fn bytes(&mut self, length: u32) -> Result<Vec<u8>, FileError> {
-        let wanted = usize::try_from(length).unwrap_or(usize::MAX);
-        let mut bytes = Vec::with_capacity(wanted);
-        let read = (&mut self.reader).take(length.into()).read_to_end(&mut bytes);
-        self.byte += bytes.len() as u64;
-        match read {
-            Ok(_) if bytes.len() < wanted => Err(self.ends_too_soon()),
-            Ok(_) => Ok(bytes),
-            Err(error) => Err(self.error(error.to_string())),
+    fn bytes(&mut self, length: u32) -> Result<Bytes, FileError> {
+        let mut missing = usize::try_from(length).unwrap_or(usize::MAX);
+        if self.arena.capacity() < missing {
+            // Not all of a length that is only claimed.
+            self.arena = BytesMut::with_capacity(ARENA);
         }
+        while missing > 0 {
+            let ahead = match self.reader.fill_buf() {
+                Ok([]) => return Err(self.ends_too_soon()),
+                Ok(ahead) => ahead,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(self.error(error.to_string())),
+            };
+            let part = ahead.get(..missing).unwrap_or(ahead);
+            let length = part.len();
+            self.arena.extend_from_slice(part);
+            self.reader.consume(length);
+            self.byte += length as u64;
+            missing -= length;
+        }
+        Ok(self.arena.split().freeze())
     }
 
     fn ends_too_soon(&self) -> FileError {
@@ -174,7 +190,6 @@ impl FileCapture {
 
     /// Whether nothing follows.
     fn is_at_end(&mut self) -> Result<bool, FileError> {
-        use std::io::BufRead;
         self.start = self.byte;
         match self.reader.fill_buf() {
             Ok(bytes) => Ok(bytes.is_empty()),
@@ -227,7 +242,7 @@ impl FileCapture {
         at_ns: u64,
         wire_length: u32,
         direction: Option<Direction>,
-        bytes: Vec<u8>,
+        bytes: Bytes,
     ) -> Frame {
         let described = self.interfaces.get(interface);
         Frame {
@@ -236,7 +251,7 @@ impl FileCapture {
             link: described.map_or(LinkType::Unknown(0), |described| described.link),
             direction,
             wire_length: usize::try_from(wire_length).unwrap_or(usize::MAX).max(bytes.len()),
-            bytes: bytes.into(),
+            bytes,
         }
     }
 
@@ -373,9 +388,7 @@ impl FileCapture {
         let (length, wire_length) = (self.u32([c0, c1, c2, c3]), self.u32([w0, w1, w2, w3]));
         let behind = behind.checked_sub(length).ok_or_else(|| self.too_short())?;
         let bytes = self.bytes(length)?;
-        let mut options = std::mem::take(&mut self.options);
-        options.resize(usize::try_from(behind).unwrap_or(usize::MAX), 0);
-        self.fill(&mut options)?;
+        let options = self.bytes(behind)?;
         let padding = bytes.len().next_multiple_of(4) - bytes.len();
         let told = options.get(padding..).unwrap_or_default();
         let flags = self.options(told).find(|(code, _)| *code == 2).and_then(|(_, value)| self.u32_at(value, 0));
@@ -384,7 +397,6 @@ impl FileCapture {
             2 => Some(Direction::Out),
             _ => None,
         };
-        self.options = options;
         let described = self.interfaces.get(interface);
         let described = described.ok_or_else(|| self.error("a packet of an interface that was not described"))?;
         let at_ns = nanoseconds(time, described.resolution, described.offset);

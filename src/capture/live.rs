@@ -16,6 +16,7 @@ use std::os::fd::{AsFd, IntoRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use pnet::datalink::{Channel, DataLinkReceiver, NetworkInterface, linux};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with, sockopt};
@@ -197,7 +198,7 @@ impl Socket {
                 direction: Some(self.direction),
                 // pnet does not tell how long it was; a full buffer means longer.
                 wire_length: if bytes.len() == LARGEST_FRAME { usize::MAX } else { bytes.len() },
-                bytes: bytes.into(),
+                bytes: Bytes::copy_from_slice(bytes),
             });
         }
         Reading::Done

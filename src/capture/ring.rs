@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, netdevice, socket_with, sockopt};
 
@@ -181,9 +182,9 @@ fn name_frames(mut name_of: impl FnMut(u32) -> Arc<str>) -> impl FnMut(Entry<'_>
     move |entry| {
         let link = LinkType::from_hardware_type(entry.hardware_type);
         // The tag that the device took off goes back to where it was on the wire.
-        let bytes: Box<[u8]> = match entry.vlan {
+        let bytes = match entry.vlan {
             Some((ether_type, tag)) if link == LinkType::Ethernet => with_vlan_tag(entry.bytes, ether_type, tag).into(),
-            _ => entry.bytes.into(),
+            _ => Bytes::copy_from_slice(entry.bytes),
         };
         let wire_length = entry.wire_length + (bytes.len() - entry.bytes.len());
         Frame {

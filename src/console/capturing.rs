@@ -105,7 +105,7 @@ mod tests {
             link: LinkType::Ethernet,
             direction: None,
             wire_length: 14,
-            bytes: [0; 14].into(),
+            bytes: vec![0; 14].into(),
         };
         Batch { frames: vec![frame; frames], dropped, link }
     }

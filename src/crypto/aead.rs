@@ -5,6 +5,7 @@
 use aes::{Aes128, Aes192, Aes256};
 use aes_gcm::AesGcm;
 use aes_gcm::aead::consts::{U8, U11, U12, U16};
+use aes_gcm::aead::inout::InOutBuf;
 use aes_gcm::aead::{AeadInOut, KeyInit};
 use ccm::Ccm;
 use chacha20poly1305::ChaCha20Poly1305;
@@ -30,8 +31,9 @@ pub(super) struct Seal<'a> {
 
 /// An AEAD with its key.
 pub(super) trait Aead: Send + Sync {
-    /// Decrypts `text` in place if the ICV is good. If not, it says so, and `text` holds nothing of worth.
-    fn open(&self, seal: Seal<'_>, text: &mut [u8]) -> bool;
+    /// Decrypts `ciphertext` into `text`, which is as long, if the ICV is good. If not, it says so, and `text` holds
+    /// nothing of worth.
+    fn open(&self, seal: Seal<'_>, ciphertext: &[u8], text: &mut [u8]) -> bool;
 }
 
 /// Prepares the AEAD that `transform` names; beside it the length of its ICV in bytes.
@@ -92,20 +94,21 @@ impl<A: AeadInOut + KeyInit, const SALT: usize> Salted<A, SALT> {
         Some(Self { aead: A::new_from_slice(key).ok()?, salt: Zeroizing::new(*salt) })
     }
 
-    fn open(&self, seal: Seal<'_>, text: &mut [u8]) -> bool {
+    fn open(&self, seal: Seal<'_>, ciphertext: &[u8], text: &mut [u8]) -> bool {
         let mut nonce = aes_gcm::aead::Nonce::<A>::default();
         let (salt, iv) = nonce.split_at_mut(SALT);
         salt.copy_from_slice(&*self.salt);
         iv.copy_from_slice(seal.iv);
-        seal.icv
-            .try_into()
-            .is_ok_and(|icv| self.aead.decrypt_inout_detached(&nonce, seal.associated, text.into(), icv).is_ok())
+        let (Ok(icv), Ok(buffers)) = (seal.icv.try_into(), InOutBuf::new(ciphertext, text)) else {
+            return false;
+        };
+        self.aead.decrypt_inout_detached(&nonce, seal.associated, buffers, icv).is_ok()
     }
 }
 
 impl<A: AeadInOut + KeyInit + Send + Sync, const SALT: usize> Aead for Salted<A, SALT> {
-    fn open(&self, seal: Seal<'_>, text: &mut [u8]) -> bool {
-        self.open(seal, text)
+    fn open(&self, seal: Seal<'_>, ciphertext: &[u8], text: &mut [u8]) -> bool {
+        self.open(seal, ciphertext, text)
     }
 }
 
@@ -121,9 +124,10 @@ fn gmac<C: Block16>(key: &[u8]) -> Option<Box<dyn Aead>> {
 }
 
 impl<C: Block16> Aead for Gmac<C> {
-    fn open(&self, seal: Seal<'_>, text: &mut [u8]) -> bool {
-        let all = [seal.associated, seal.iv, text].concat();
-        self.0.open(Seal { associated: &all, ..seal }, &mut [])
+    fn open(&self, seal: Seal<'_>, ciphertext: &[u8], text: &mut [u8]) -> bool {
+        let all = [seal.associated, seal.iv, ciphertext].concat();
+        text.copy_from_slice(ciphertext);
+        self.0.open(Seal { associated: &all, ..seal }, &[], &mut [])
     }
 }
 
@@ -140,8 +144,8 @@ mod tests {
         let (aead, length) = prepare(&Transform { name: AlgorithmName::from_kernel(name), key, icv_bits }).unwrap();
         assert_eq!(length, icv.len());
         let (iv, associated) = (hex(iv), hex(associated));
-        let mut text = hex(ciphertext);
-        assert!(aead.open(Seal { associated: &associated, iv: &iv, icv: &icv }, &mut text));
+        let mut text = vec![0; hex(ciphertext).len()];
+        assert!(aead.open(Seal { associated: &associated, iv: &iv, icv: &icv }, &hex(ciphertext), &mut text));
         assert_eq!(text, hex(plaintext));
         for (i, part) in [&associated, &iv, &icv, &hex(ciphertext)].into_iter().enumerate() {
             let mut wrong = part.clone();
@@ -152,8 +156,8 @@ mod tests {
                 2 => Seal { associated: &associated, iv: &iv, icv: &wrong },
                 _ => Seal { associated: &associated, iv: &iv, icv: &icv },
             };
-            let mut text = if i == 3 { wrong.clone() } else { hex(ciphertext) };
-            assert!(!aead.open(seal, &mut text), "{name}: part {i} was changed");
+            let sealed = if i == 3 { wrong.clone() } else { hex(ciphertext) };
+            assert!(!aead.open(seal, &sealed, &mut text), "{name}: part {i} was changed");
         }
     }
 

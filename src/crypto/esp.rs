@@ -131,7 +131,7 @@ impl EspTransform {
         let layout = self.layout(esp.len())?;
         Ok(match &self.suite {
             Suite::Combined { aead, .. } => {
-                let mut text = Zeroizing::new(esp[layout.ciphertext.clone()].to_vec());
+                let mut text = Zeroizing::new(vec![0; layout.ciphertext.len()]);
                 self.open_combined(aead.as_ref(), esp, &layout, sequence_high, &mut text)
             }
             Suite::Separate { authenticator, .. } => self.verify_separate(authenticator, esp, &layout, sequence_high),
@@ -143,18 +143,18 @@ impl EspTransform {
     /// # Errors
     /// When the ICV is bad, or it is no ESP packet of this SA.
     pub fn open(&self, esp: &[u8], sequence_high: u32, plaintext: &mut Vec<u8>) -> Result<Opened, NotOpened> {
-        plaintext.clear();
-        let layout = self.layout(esp.len())?;
-        let ciphertext = &esp[layout.ciphertext.clone()];
+        let layout = self.layout(esp.len()).inspect_err(|_| plaintext.clear())?;
         let icv = match &self.suite {
             Suite::Combined { aead, .. } => {
-                plaintext.extend_from_slice(ciphertext);
+                // Whatever it holds is written over.
+                plaintext.resize(layout.ciphertext.len(), 0);
                 self.open_combined(aead.as_ref(), esp, &layout, sequence_high, plaintext)
             }
             Suite::Separate { cipher, authenticator } => {
                 let icv = self.verify_separate(authenticator, esp, &layout, sequence_high);
                 if icv != Icv::Bad {
-                    plaintext.extend_from_slice(ciphertext);
+                    plaintext.clear();
+                    plaintext.extend_from_slice(&esp[layout.ciphertext.clone()]);
                     cipher.decrypt(&esp[layout.iv], plaintext);
                 }
                 icv
@@ -175,7 +175,7 @@ impl EspTransform {
         extended[8..].copy_from_slice(&esp[4..HEADER]);
         let associated = if self.extended { &extended } else { &esp[..HEADER] };
         let seal = Seal { associated, iv: &esp[layout.iv.clone()], icv: &esp[layout.icv.clone()] };
-        if aead.open(seal, text) { Icv::Good } else { Icv::Bad }
+        if aead.open(seal, &esp[layout.ciphertext.clone()], text) { Icv::Good } else { Icv::Bad }
     }
 
     fn verify_separate(&self, authenticator: &Authenticator, esp: &[u8], layout: &Layout, high: u32) -> Icv {

@@ -225,7 +225,7 @@ impl Judge {
         let count = dissection.ipsec().count();
         let mut reasons = Vec::with_capacity(count);
         let mut sas = Vec::with_capacity(count);
-        let mut verdicts = Vec::with_capacity(count);
+        let mut verdicts = Together::default();
         if sight.is_cut {
             reasons.push(Reason::Cut);
         }
@@ -241,7 +241,7 @@ impl Judge {
                 let known = known.next();
                 let is_tunnel = known.is_some_and(|known| self.memory.may_carry_packets(known));
                 sas.push(known.map(|known| known.serial));
-                verdicts.push(Verdict::Unproven);
+                verdicts.take(Verdict::Unproven);
                 if is_tunnel && direction == Some(Direction::In) {
                     self.copies.expect_unopened(sight.at_ns);
                 }
@@ -255,13 +255,13 @@ impl Judge {
             let out_of_turn = known.and_then(|serial| self.memory.take(serial, interface, sequence, is_received));
             let (protocol, spi) = (header.protocol, header.spi);
             if protocol != IpsecProtocol::Comp {
-                verdicts.push(verdict_of(protocol, out_of_turn.as_ref().unwrap_or(&finding)));
+                verdicts.take(verdict_of(protocol, out_of_turn.as_ref().unwrap_or(&finding)));
             }
             sas.push(serial);
             let findings = iter::once(finding).chain(out_of_turn);
             reasons.extend(findings.map(|finding| Reason::Header { protocol, spi, finding }));
         }
-        let mut evidence = Evidence { sas: sas.into(), ..Evidence::plain(together(&verdicts), reasons) };
+        let mut evidence = Evidence { sas: sas.into(), ..Evidence::plain(verdicts.verdict(), reasons) };
         if let Some(direction) = direction.filter(|_| evidence.verdict.is_protected() && !sight.loopback)
             && let Some(standing) = self.standing(sight, direction, dissection, interface, &evidence)
         {
@@ -299,20 +299,41 @@ fn verdict_of(protocol: IpsecProtocol, finding: &Finding) -> Verdict {
 }
 
 /// The verdict over a frame with several headers: the worst; if all are fine, both words.
-fn together(verdicts: &[Verdict]) -> Verdict {
-    let weight = |verdict: &Verdict| match verdict {
-        Verdict::BadIcv => 8,
-        Verdict::NoSa => 7,
-        Verdict::NoKey => 6,
-        Verdict::Unproven => 5,
-        Verdict::Replay => 4,
-        Verdict::Old => 3,
-        Verdict::Gap(_) => 2,
-        _ => 0,
-    };
-    let worst = verdicts.iter().copied().max_by_key(weight).unwrap_or(Verdict::Unproven);
-    let has = |wanted| verdicts.contains(&wanted);
-    if weight(&worst) == 0 && has(Verdict::EspOk) && has(Verdict::AhOk) { Verdict::EspAhOk } else { worst }
+#[derive(Default)]
+struct Together {
+    worst: Option<Verdict>,
+    has_esp: bool,
+    has_ah: bool,
+}
+
+impl Together {
+    fn weight(verdict: Verdict) -> u8 {
+        match verdict {
+            Verdict::BadIcv => 8,
+            Verdict::NoSa => 7,
+            Verdict::NoKey => 6,
+            Verdict::Unproven => 5,
+            Verdict::Replay => 4,
+            Verdict::Old => 3,
+            Verdict::Gap(_) => 2,
+            _ => 0,
+        }
+    }
+
+    fn take(&mut self, verdict: Verdict) {
+        self.has_esp |= verdict == Verdict::EspOk;
+        self.has_ah |= verdict == Verdict::AhOk;
+        if self.worst.is_none_or(|worst| Self::weight(worst) <= Self::weight(verdict)) {
+            self.worst = Some(verdict);
+        }
+    }
+
+    fn verdict(&self) -> Verdict {
+        match self.worst {
+            Some(worst) if Self::weight(worst) == 0 && self.has_esp && self.has_ah => Verdict::EspAhOk,
+            worst => worst.unwrap_or(Verdict::Unproven),
+        }
+    }
 }
 
 /// The IPsec headers of a frame with the bytes that they are about.

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::memory::{Preparation, Prepared};
 use super::{Evidence, Judge, Sight};
@@ -17,8 +18,8 @@ const DEEPEST: usize = 8;
 pub struct Inside {
     /// The header that it was behind.
     pub header: IpsecHeader,
-    /// The bytes as they were before.
-    pub plaintext: Vec<u8>,
+    /// The bytes as they were before, shared with whoever decrypted them: nobody copies them on a busy line.
+    pub plaintext: Arc<Vec<u8>>,
     /// Its protocol.
     pub next_header: u8,
     /// Its layers.
@@ -84,7 +85,7 @@ impl Judge {
                 looked.obstacle = Some(format!("more than {DEEPEST} packets inside of one another"));
                 break;
             }
-            let around = looked.insides.last().map_or(bytes, |inside| &inside.plaintext);
+            let around = looked.insides.last().map_or(bytes, |inside| inside.plaintext.as_slice());
             match self.open(header, around.get(outer.clone()).unwrap_or_default(), serial, sight.at_ns) {
                 Ok(Opened { plaintext, next_header, ciphertext_at }) => {
                     let dissection = self.memory.encapsulations().dissect_above_ip(next_header, &plaintext);
@@ -124,7 +125,7 @@ impl Judge {
             Prepared::Esp(transform) => {
                 let ciphertext_at = transform.layout(covered.len()).ok().map(|layout| layout.ciphertext.start);
                 if serial.is_some() && self.newest.serial == serial && self.newest.esp == covered {
-                    let (plaintext, next_header) = (self.newest.payload().to_vec(), self.newest.next_header);
+                    let (plaintext, next_header) = (Arc::clone(&self.newest.plaintext), self.newest.next_header);
                     return Ok(Opened { plaintext, next_header, ciphertext_at });
                 }
                 let high = u32::try_from(sequence >> 32).unwrap_or(0);
@@ -134,12 +135,12 @@ impl Judge {
                     NotOpened::Malformed(why) => why.to_string(),
                 })?;
                 plaintext.truncate(opened.payload_length);
-                Ok(Opened { plaintext, next_header: opened.next_header, ciphertext_at })
+                Ok(Opened { plaintext: plaintext.into(), next_header: opened.next_header, ciphertext_at })
             }
             Prepared::Comp => {
                 let next_header = *covered.first().unwrap_or(&59);
                 let plaintext = ipcomp::inflate(covered.get(4..).unwrap_or_default()).map_err(|e| e.to_string())?;
-                Ok(Opened { plaintext, next_header, ciphertext_at: None })
+                Ok(Opened { plaintext: plaintext.into(), next_header, ciphertext_at: None })
             }
             Prepared::Ah(_) => Err("AH hides nothing".to_owned()),
         }
@@ -148,7 +149,7 @@ impl Judge {
 
 /// An opened payload.
 struct Opened {
-    plaintext: Vec<u8>,
+    plaintext: Arc<Vec<u8>>,
     next_header: u8,
     ciphertext_at: Option<usize>,
 }

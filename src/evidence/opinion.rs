@@ -1,5 +1,7 @@
 //! What an SA says of a packet that names it: whether its key made the ICV.
 
+use std::sync::Arc;
+
 use super::copies::Copies;
 use super::judge::{Place, flow};
 use super::keys::Trial;
@@ -13,8 +15,8 @@ use crate::packet::{Direction, Dissection, dissect_above_ip};
 pub(super) struct Newest {
     pub(super) serial: Option<u64>,
     pub(super) esp: Vec<u8>,
-    pub(super) plaintext: Vec<u8>,
-    pub(super) payload_length: usize,
+    /// Nothing of the padding.
+    pub(super) plaintext: Arc<Vec<u8>>,
     pub(super) next_header: u8,
 }
 
@@ -157,7 +159,7 @@ fn examine(
             match newest.open(asked.serial, transform, place.covered, high) {
                 Ok(icv) => {
                     if let Some(copies) = copies {
-                        expect_payload(copies, newest.next_header, newest.payload(), at_ns);
+                        expect_payload(copies, newest.next_header, &newest.plaintext, at_ns);
                     }
                     of_icv(icv, encrypted)
                 }
@@ -171,22 +173,22 @@ fn examine(
 impl Newest {
     fn open(&mut self, serial: u64, transform: &EspTransform, esp: &[u8], high: u32) -> Result<Icv, NotOpened> {
         self.serial = None;
-        let opened = transform.open(esp, high, &mut self.plaintext)?;
+        // Written into the same memory once more, unless somebody still looks at what is there.
+        if Arc::get_mut(&mut self.plaintext).is_none() {
+            self.plaintext = Arc::default();
+        }
+        let plaintext = Arc::make_mut(&mut self.plaintext);
+        let opened = transform.open(esp, high, plaintext)?;
+        plaintext.truncate(opened.payload_length);
         self.esp.clear();
         self.esp.extend_from_slice(esp);
-        (self.serial, self.payload_length, self.next_header) =
-            (Some(serial), opened.payload_length, opened.next_header);
+        (self.serial, self.next_header) = (Some(serial), opened.next_header);
         Ok(opened.icv)
     }
 
     /// The packet that was inside, if it was a whole one.
     pub(super) fn inner(&self) -> Option<Dissection> {
-        matches!(self.next_header, 4 | 41).then(|| dissect_above_ip(self.next_header, self.payload()))
-    }
-
-    /// What was inside.
-    pub(super) fn payload(&self) -> &[u8] {
-        self.plaintext.get(..self.payload_length).unwrap_or_default()
+        matches!(self.next_header, 4 | 41).then(|| dissect_above_ip(self.next_header, &self.plaintext))
     }
 }
 

@@ -79,7 +79,7 @@ fn plaintext(judge: &Judge, sight: Sight<'_>, evidence: &Evidence) -> Vec<u8> {
     let looked = judge.look_into(sight, &dissect(sight.link, sight.bytes), evidence);
     assert_eq!(looked.obstacle, None, "{}", words(evidence));
     let bytes = evidence.whole.as_deref().unwrap_or(sight.bytes);
-    looked.insides.last().map_or_else(|| bytes.to_vec(), |inside| inside.plaintext.clone())
+    looked.insides.last().map_or_else(|| bytes.to_vec(), |inside| inside.plaintext.to_vec())
 }
 
 fn contains(bytes: &[u8], part: &[u8]) -> bool {

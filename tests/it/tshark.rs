@@ -72,7 +72,9 @@ fn spoil(from: &Path, to: &Path) {
     let mut file = FileCapture::open(from).unwrap();
     let mut recorder = Recorder::create(to).unwrap();
     while let Some(mut frame) = file.next_frame().unwrap() {
-        *frame.bytes.last_mut().unwrap() ^= 1;
+        let mut bytes = frame.bytes.to_vec();
+        *bytes.last_mut().unwrap() ^= 1;
+        frame.bytes = bytes.into();
         recorder.record(&frame, "").unwrap();
     }
     recorder.flush().unwrap();

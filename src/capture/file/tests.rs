@@ -33,7 +33,7 @@ fn frame(at_ns: u64, interface: &str, direction: Option<Direction>, bytes: &[u8]
         link: LinkType::Ethernet,
         direction,
         wire_length: bytes.len() + 3,
-        bytes: bytes.into(),
+        bytes: bytes.to_vec().into(),
     }
 }
 
