@@ -6,6 +6,7 @@
 //!
 //! Pure: no I/O, no clock. It must not know where frames and SAs come from.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -112,27 +113,35 @@ impl Verdict {
     }
 }
 
+impl Verdict {
+    /// The word on screen.
+    pub fn word(self) -> Cow<'static, str> {
+        let word = match self {
+            Self::EspOk => "ESP ok",
+            Self::AhOk => "AH ok",
+            Self::EspAhOk => "ESP+AH ok",
+            Self::BadIcv => "BAD ICV",
+            Self::NoSa => "NO SA",
+            Self::NoKey => "NO KEY",
+            Self::Unproven => "UNPROVEN",
+            Self::Replay => "REPLAY",
+            Self::Old => "OLD",
+            Self::Gap(missing) => return Cow::Owned(format!("GAP {missing}")),
+            Self::Weak => "WEAK !",
+            Self::ClearForbidden => "CLEAR !",
+            Self::Clear => "CLEAR",
+            Self::Copy => "COPY",
+            Self::Ike => "IKE",
+            Self::Part => "PART",
+            Self::Other => "OTHER",
+        };
+        Cow::Borrowed(word)
+    }
+}
+
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::EspOk => f.pad("ESP ok"),
-            Self::AhOk => f.pad("AH ok"),
-            Self::EspAhOk => f.pad("ESP+AH ok"),
-            Self::BadIcv => f.pad("BAD ICV"),
-            Self::NoSa => f.pad("NO SA"),
-            Self::NoKey => f.pad("NO KEY"),
-            Self::Unproven => f.pad("UNPROVEN"),
-            Self::Replay => f.pad("REPLAY"),
-            Self::Old => f.pad("OLD"),
-            Self::Gap(missing) => f.pad(&format!("GAP {missing}")),
-            Self::Weak => f.pad("WEAK !"),
-            Self::ClearForbidden => f.pad("CLEAR !"),
-            Self::Clear => f.pad("CLEAR"),
-            Self::Copy => f.pad("COPY"),
-            Self::Ike => f.pad("IKE"),
-            Self::Part => f.pad("PART"),
-            Self::Other => f.pad("OTHER"),
-        }
+        f.pad(&self.word())
     }
 }
 

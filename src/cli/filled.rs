@@ -264,7 +264,11 @@ pub fn run<P: Planned>(
     let listed = victims.iter().flatten().try_for_each(|victim| writeln!(out, "{victim}"));
     if filled.dry_run {
         listed?;
-        for (name, text) in in_both_languages(&change, None) {
+        let before = match &*change {
+            Change::ReplaceSa { id, .. } => sad.get(id),
+            _ => None,
+        };
+        for (name, text) in in_both_languages(&change, before) {
             writeln!(out, "# {name}\n{text}")?;
         }
         return Ok(ExitCode::SUCCESS);

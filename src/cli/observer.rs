@@ -12,7 +12,7 @@ use crate::evidence::{Judge, Policies, Sight};
 use crate::kernel::{Follower, Update, XfrmKernel};
 use crate::model::{IpsecProtocol, KernelEvent, PolicyDefaults, Sa, SaFlags, SaSpec, Spd, Spi};
 use crate::packet::filter::Instruction;
-use crate::packet::{Dissection, Filter, IpsecHeader, dissect};
+use crate::packet::{Dissection, Filter, IpsecHeader, Summary, dissect};
 
 /// What the kernel may keep of frames that were not fetched yet.
 const BUFFER: usize = 16 * 1024 * 1024;
@@ -24,6 +24,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub(super) struct Observed {
     pub(super) seen: Seen,
     pub(super) dissection: Dissection,
+    pub(super) summary: Summary,
 }
 
 impl Observed {
@@ -48,16 +49,19 @@ enum Source {
     File(ReadAhead<Dissected>),
 }
 
-/// A frame, taken apart.
+/// A frame, taken apart and summed up: all that needs no knowledge of others, so that the thread that reads a file can
+/// do it.
 pub(super) struct Dissected {
     frame: Frame,
     dissection: Dissection,
+    summary: Summary,
 }
 
 impl Dissected {
     fn of(frame: Frame) -> Self {
         let dissection = dissect(frame.link, &frame.bytes);
-        Self { frame, dissection }
+        let summary = Summary::of(&dissection);
+        Self { frame, dissection, summary }
     }
 }
 
@@ -216,13 +220,15 @@ impl Observer {
     }
 
     /// What a frame proves.
-    pub(super) fn judge(&mut self, Dissected { frame, mut dissection }: Dissected) -> Observed {
+    pub(super) fn judge(&mut self, dissected: Dissected) -> Observed {
+        let Dissected { frame, mut dissection, mut summary } = dissected;
         if !self.judge.memory.encapsulations().is_empty() {
             dissection = self.judge.dissect(frame.link, &frame.bytes);
+            summary = Summary::of(&dissection);
         }
         let (sight, index) = sight_on(&frame, &self.interfaces);
         let evidence = self.judge.judge(sight, &dissection, index);
-        Observed { seen: Seen { frame, evidence }, dissection }
+        Observed { seen: Seen { frame, evidence }, dissection, summary }
     }
 
     /// Takes in what the kernel has said since the last time.

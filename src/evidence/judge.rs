@@ -341,7 +341,7 @@ fn places<'a>(bytes: &'a [u8], dissection: &Dissection) -> impl Iterator<Item = 
     let mut headers = dissection.ipsec();
     let mut packet = 0;
     // Where the payload of the innermost packet so far ends: what is behind is padding.
-    let end = dissection.layers().iter().rev().find(|layer| layer.header != Header::Padding);
+    let end = dissection.layers().iter().rev().find(|layer| !matches!(layer.header, Header::Padding));
     let end = end.map_or(bytes.len(), |layer| layer.range.end);
     dissection.layers().iter().filter_map(move |layer| {
         let covered = match &layer.header {
@@ -370,7 +370,7 @@ fn ends(dissection: &Dissection) -> Option<(IpAddr, IpAddr)> {
 /// The first IP packet of a frame, without what fills the frame behind it.
 fn first_ip(dissection: &Dissection) -> Option<std::ops::Range<usize>> {
     let start = dissection.layers().iter().find(|layer| layer.header.ip_addresses().is_some())?.range.start;
-    let end = dissection.layers().iter().rev().find(|layer| layer.header != Header::Padding)?.range.end;
+    let end = dissection.layers().iter().rev().find(|layer| !matches!(layer.header, Header::Padding))?.range.end;
     Some(start..end)
 }
 

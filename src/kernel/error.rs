@@ -150,11 +150,6 @@ impl KernelError {
         }
     }
 
-    /// Whether it is a matter of rights.
-    pub fn is_permission(&self) -> bool {
-        matches!(self.errno(), Some(libc::EPERM | libc::EACCES))
-    }
-
     /// The reason alone, in a sentence: the kernel's words where it has any, ours where it has none.
     pub fn reason(&self) -> String {
         match &self.cause {
