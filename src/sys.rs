@@ -1,4 +1,6 @@
 //! The few system calls that no safe crate offers as they are needed here. The only module with `unsafe`.
+//!
+//! `uml_ptrace.rs` beside them is no part of it: `build.rs` makes a library of its own of it.
 #![allow(unsafe_code)]
 
 use std::io;

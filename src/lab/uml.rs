@@ -6,6 +6,7 @@
 
 use std::env;
 use std::fs::{self, File};
+use std::io::Write;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -17,6 +18,8 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use super::keeper::{Job, UML_ID};
 use super::{LabError, Request, front};
 
+/// The library that corrects the kernel's way of restoring registers (`src/sys/uml_ptrace.rs`).
+const PTRACE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/ptrace.so"));
 /// Variables of the guest's init, by way of the kernel's command line.
 pub(super) const JOB_VARIABLE: &str = "ESPIAL_LAB_JOB";
 /// Where the guest finds its kernel's modules.
@@ -127,7 +130,7 @@ fn boot(
     // The kernel's ends are inherited by it under their own numbers; ours are not.
     let (guest_reads, to_inside) = line_pipe(Inherited::Read)?;
     let (from_inside, guest_writes) = line_pipe(Inherited::Write)?;
-    let console = inherited_log(&log)?;
+    let console = inherited(&log).map_err(LabError::os("preparing the boot"))?;
     let (folder_text, modules_text) = (folder.display(), modules.display());
     let arguments = [
         "root=/dev/root rootfstype=hostfs rootflags=/ ro".to_owned(),
@@ -143,6 +146,8 @@ fn boot(
     let mut command = Command::new(kernel);
     command.args(arguments.iter().flat_map(|line| line.split(' ')));
     command.env("TMPDIR", memory_folder);
+    let library = ptrace_library(memory_folder)?;
+    command.env("LD_PRELOAD", format!("/proc/self/fd/{}", library.as_raw_fd()));
     command.stdin(Stdio::null()).stdout(log.try_clone().map_err(LabError::io("preparing the boot"))?).stderr(log);
     let _cpu = pinned();
     let child = command.spawn().map_err(LabError::io(format!("booting {}", kernel.display())))?;
@@ -171,12 +176,19 @@ fn line_pipe(inherited: Inherited) -> Result<(OwnedFd, OwnedFd), LabError> {
     pipe().map_err(|errno: rustix::io::Errno| LabError::os("making the line to the lab")(errno))
 }
 
-fn inherited_log(log: &File) -> Result<OwnedFd, LabError> {
-    let copy = rustix::io::dup(log).and_then(|copy| {
-        rustix::io::fcntl_setfd(&copy, rustix::io::FdFlags::empty())?;
-        Ok(copy)
+/// The file of a library that needs no name: the kernel inherits it, and it goes with it.
+fn ptrace_library(folder: &Path) -> Result<OwnedFd, LabError> {
+    let written = tempfile::tempfile_in(folder).and_then(|mut file| {
+        file.write_all(PTRACE)?;
+        Ok(inherited(&file)?)
     });
-    copy.map_err(LabError::os("preparing the boot"))
+    written.map_err(LabError::io("preparing the boot"))
+}
+
+fn inherited(file: &File) -> rustix::io::Result<OwnedFd> {
+    let copy = rustix::io::dup(file)?;
+    rustix::io::fcntl_setfd(&copy, rustix::io::FdFlags::empty())?;
+    Ok(copy)
 }
 
 /// While this lives, this thread and what it starts run on one CPU; the lock marks it as taken by a lab.
