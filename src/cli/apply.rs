@@ -4,10 +4,13 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
 use clap::Args;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use zeroize::Zeroizing;
 
 use super::names::SystemNames;
@@ -26,7 +29,7 @@ use crate::model::{Counts, IpsecProtocol, PolicyDefaults, PolicyKind, PolicySpec
 ///
 /// The whole script is read and checked first: an error names file, line and column, and nothing has been done. Then
 /// the statements are carried out in order. If the kernel refuses one, those before it are taken back, and what was
-/// deleted is there again with its counters and sequence numbers.
+/// deleted is there again with its counters and sequence numbers. Ctrl-C does the same.
 ///
 /// Of setkey's language everything is understood: add, update, getspi, get, delete, deleteall, flush, dump, spdadd,
 /// spdupdate, spddelete, spdflush, spddump and quit. Host names are looked up before anything is done, honouring -4, -6
@@ -68,7 +71,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let reading = Reading { names: &SystemNames, forward_twins: !arguments.no_forward };
     let (mut out, mut complaints) = (io::stdout().lock(), io::stderr().lock());
     if !arguments.dry_run {
-        return apply(&name, &source, reading, Way::Do(&mut XfrmKernel::open()?), &mut out, &mut complaints);
+        let end = Arc::default();
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            signal_hook::flag::register(signal, Arc::clone(&end)).context("catching signals")?;
+        }
+        return apply(&name, &source, reading, Way::Do(&mut XfrmKernel::open()?, &end), &mut out, &mut complaints);
     }
     // Whoever may not look can still read what is asked for.
     let mut kernel = XfrmKernel::open().and_then(|mut kernel| kernel.counts().map(|_| kernel));
@@ -129,8 +136,8 @@ pub(super) fn read_wiping(mut reader: impl Read) -> io::Result<Zeroizing<Vec<u8>
 pub enum Way<'k> {
     /// Say what would change; without a kernel, only what is asked for.
     Say(Option<&'k mut dyn Kernel>),
-    /// Do it.
-    Do(&'k mut dyn Kernel),
+    /// Do it, unless this becomes true in between: then take back what is done.
+    Do(&'k mut dyn Kernel, &'k AtomicBool),
 }
 
 /// Checks a script and carries it out as one step, or says what would change.
@@ -163,7 +170,7 @@ pub fn apply(
         say(complaints, format_args!("espial: {outcome}\n"));
     };
     match way {
-        Way::Do(kernel) => match together::carry_out(kernel, &steps) {
+        Way::Do(kernel, end) => match together::carry_out_unless(kernel, &steps, || end.load(Ordering::Relaxed)) {
             Ok(answers) => {
                 tell_all(&answers, out)
                     .with_context(|| format!("{name} is applied, but its answers are not written"))?;

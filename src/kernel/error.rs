@@ -62,6 +62,8 @@ pub enum Operation {
     ReadStatistics,
     /// Something of the network itself: a link, an address, a route.
     Network(String),
+    /// Several changes as one step.
+    CarryOut,
 }
 
 impl fmt::Display for Operation {
@@ -95,6 +97,7 @@ impl fmt::Display for Operation {
             Self::Count => f.write_str("counting SAs and policies"),
             Self::ReadStatistics => f.write_str("reading /proc/net/xfrm_stat"),
             Self::Network(what) => f.write_str(what),
+            Self::CarryOut => f.write_str("carrying it out"),
         }
     }
 }
@@ -119,6 +122,8 @@ pub enum Cause {
     WouldKeep(Vec<&'static str>),
     /// The kernel would take another SA for it: it looks for one that a packet with this mark fits.
     WouldTake(SaId),
+    /// Somebody wanted it to end.
+    Interrupted,
 }
 
 /// A failed [`Operation`]. Its text names the deed, the object and the reason; keys are never in it.
@@ -165,6 +170,7 @@ impl KernelError {
                     "the kernel changes only the lifetimes of an SA and would keep its {parts}: delete it and add it"
                 )
             }
+            Cause::Interrupted => "interrupted".to_owned(),
             Cause::WouldTake(other) => format!("the kernel would take {other} instead, which fits its mark too"),
             Cause::TimedOut(after) => format!("no answer within {} s", after.as_secs()),
         }

@@ -111,11 +111,26 @@ pub fn carry_out(
     kernel: &mut dyn Kernel,
     steps: &[Step<'_>],
 ) -> std::result::Result<Vec<(usize, Answer)>, Box<Refusal>> {
+    carry_out_unless(kernel, steps, || false)
+}
+
+/// The same, unless `is_unwanted` says in between that nobody wants it any more: then it is as if the kernel had refused
+/// the next step.
+///
+/// # Errors
+/// As [`carry_out`].
+pub fn carry_out_unless(
+    kernel: &mut dyn Kernel,
+    steps: &[Step<'_>],
+    is_unwanted: impl Fn() -> bool,
+) -> std::result::Result<Vec<(usize, Answer)>, Box<Refusal>> {
     let (mut undos, mut answers) = (Vec::new(), Vec::new());
     let mut place = 0;
     while let Some(step) = steps.get(place) {
         let many = sas_at(steps.get(place..).unwrap_or_default());
-        let taken = if many.len() > 1 {
+        let taken = if is_unwanted() {
+            Err((0, KernelError { operation: Operation::CarryOut, cause: Cause::Interrupted }))
+        } else if many.len() > 1 {
             take_many(kernel, &many, &mut undos).map(|()| None)
         } else {
             take(kernel, step, &mut undos).map_err(|error| (0, error))
@@ -563,6 +578,19 @@ mod tests {
             policies.iter().map(Policy::id).collect::<Vec<_>>()
         };
         assert_eq!(in_order(kernel.policies().unwrap()), in_order(policies));
+    }
+
+    #[test]
+    fn what_nobody_wants_any_more_is_taken_back() {
+        let plan = PairPlan::between([10, 9, 0, 1].into(), [10, 9, 0, 2].into());
+        let [half, _] = plan.make(|protocol| Spi::random(protocol, |_| false)).unwrap();
+        let mut kernel = ScriptedKernel::at(0);
+        let steps: Vec<Step<'_>> = half.policies.iter().map(Step::AddPolicy).collect();
+        let asked = std::cell::Cell::new(0);
+        let is_unwanted = || asked.replace(asked.get() + 1) == 1;
+        let refusal = carry_out_unless(&mut kernel, &steps, is_unwanted).unwrap_err();
+        assert_eq!((refusal.step, refusal.error.to_string()), (1, "carrying it out: interrupted".to_owned()));
+        assert_eq!((kernel.policies().unwrap(), refusal.left), (Vec::new(), Vec::new()));
     }
 
     #[test]

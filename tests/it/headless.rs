@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::net::IpAddr;
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::atomic::AtomicBool;
 
 use clap::Parser;
 use espial::cli::{apply, pair, policy, sa};
@@ -131,11 +132,13 @@ fn what_setkey_prints_loads_again() {
     assert_eq!((text.lines().count(), text.contains("fwd")), (2, false), "{text}");
 }
 
+static NEVER: AtomicBool = AtomicBool::new(false);
+
 /// Applies a script: the status, what was printed, what was complained about.
 fn applied(source: &str, kernel: Option<&mut ScriptedKernel>) -> (ExitCode, String, String) {
     let (mut out, mut complaints) = (Vec::new(), Vec::new());
     let way = match kernel {
-        Some(kernel) => apply::Way::Do(kernel),
+        Some(kernel) => apply::Way::Do(kernel, &NEVER),
         None => apply::Way::Say(None),
     };
     let status = apply::apply("x.conf", source, READING, way, &mut out, &mut complaints).unwrap();
@@ -262,12 +265,14 @@ fn a_refusal_is_told_before_the_answers_that_nobody_reads() {
     let mut kernel = ScriptedKernel::at(START);
     let source = "dump; delete 10.9.0.1 10.9.0.2 esp 0x1003;";
     let mut complaints = Vec::new();
-    let status = apply::apply("x.conf", source, READING, apply::Way::Do(&mut kernel), &mut Gone, &mut complaints);
+    let way = apply::Way::Do(&mut kernel, &NEVER);
+    let status = apply::apply("x.conf", source, READING, way, &mut Gone, &mut complaints);
     assert!(status.is_err());
     let complaints = String::from_utf8(complaints).unwrap();
     assert!(complaints.ends_with("espial: nothing of x.conf has been applied\n"), "{complaints}");
     // Warnings that nobody reads stop nothing.
-    let status = apply::apply("x.conf", ARTICLE, READING, apply::Way::Do(&mut kernel), &mut Vec::new(), &mut Gone);
+    let way = apply::Way::Do(&mut kernel, &NEVER);
+    let status = apply::apply("x.conf", ARTICLE, READING, way, &mut Vec::new(), &mut Gone);
     assert_eq!((status.unwrap(), kernel.sas().unwrap().len()), (ExitCode::SUCCESS, 4));
 }
 

@@ -1,5 +1,7 @@
 //! `espial apply` as one step: what is taken back after a refusal works as before.
 
+use std::process::{Command, Stdio};
+
 use espial::kernel::{Kernel, together};
 use espial::model::pair::PairPlan;
 use espial::model::{SaFlags, Spi};
@@ -16,6 +18,7 @@ pub const TESTS: &[Test] = &[
     ("an_update_gives_keys_to_a_reserved_spi_and_lifetimes_to_an_sa", updates),
     ("policies_that_are_taken_back_or_updated_stay_in_their_order", order),
     ("a_refusal_takes_back_all_that_was_done_before_it", taken_back),
+    ("an_interrupted_apply_leaves_everything_as_it_was", interrupted),
     ("policies_with_labels_come_and_go_as_others_do", labels),
     ("policies_passed_on_and_names_are_as_they_are_asked_for", choices),
 ];
@@ -318,6 +321,26 @@ fn choices() {
 fn may_send() -> bool {
     let socket = std::net::UdpSocket::bind((GOUDA, 0)).unwrap();
     socket.send_to(b"may I", (REBLOCHON, 9)).is_ok()
+}
+
+fn interrupted() {
+    let sas: Vec<String> = (0..20_000).map(|n| format!("add 10.1.0.1 10.1.0.2 ah {} -A null;", 0x1000 + n)).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("many.conf");
+    std::fs::write(&path, sas.join("\n")).unwrap();
+    let mut child =
+        Command::new(ESPIAL).arg("apply").arg(&path).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut kernel = kernel();
+    while kernel.counts().unwrap().sas < 100 {
+        assert!(child.try_wait().unwrap().is_none(), "it has ended before it was interrupted");
+    }
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let complaints = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{complaints}");
+    assert!(complaints.contains("carrying it out: interrupted"), "{complaints}");
+    assert!(complaints.ends_with("many.conf has been applied\n"), "{complaints}");
+    assert_eq!(kernel.sas().unwrap(), []);
 }
 
 fn order() {
