@@ -137,7 +137,9 @@ enum Command {
     /// Delete all SAs of a protocol, or all policies of a set
     #[command(subcommand)]
     Flush(forms::Flush),
-    Pair(pair::Arguments),
+    /// Protect the traffic with another host; make new keys for it; remove that
+    #[command(subcommand)]
+    Pair(pair::What),
     Packets(packets::Arguments),
     Check(check::Arguments),
     Lab(lab::Arguments),
@@ -200,10 +202,7 @@ fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Some(Command::Set(what)) => forms::set(&what, &common),
         Some(Command::Allocspi(form)) => forms::allocate_spi(&form, &common),
         Some(Command::Flush(what)) => forms::flush(&what, &common),
-        Some(Command::Pair(arguments)) => {
-            may_change("pair", arguments.only_says(), &common)?;
-            pair::run(&arguments)
-        }
+        Some(Command::Pair(what)) => pair::run(&what, &common),
         Some(Command::Packets(arguments)) => packets::run(&arguments, &place(&common)?),
         Some(Command::Check(arguments)) => check::run(&arguments, &place(&common)?),
         Some(Command::Lab(arguments)) => Ok(lab::run(arguments, &common)),

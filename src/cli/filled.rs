@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::apply::read_wiping;
 use crate::capture::Interface;
-use crate::console::command::Change;
+use crate::console::command::{Change, Done};
 use crate::console::form::policy::template;
 use crate::console::form::said::in_both_languages;
 use crate::console::form::{Complaint, Description, FieldId, Form, Kind, Made, Plan};
@@ -25,6 +25,12 @@ use crate::model::{Sad, Spd};
 pub trait Planned {
     /// What the command's own name says already.
     const SAID: Option<(FieldId, &str)> = None;
+
+    /// The fields that stand without the name of an option, in this order.
+    const ENDS: &'static [FieldId] = &[];
+
+    /// What a field says, if it is filled in, about another one, which is no option then: field, other one, its value.
+    const IMPLIED: &'static [(FieldId, FieldId, &'static str)] = &[];
 
     /// The form.
     const PLAN: &'static Plan;
@@ -73,9 +79,29 @@ fn begun<P: Planned>() -> Form {
 fn options<P: Planned>() -> Vec<&'static Description> {
     let form = begun::<P>();
     let is_open = |field: &&Description| {
-        P::SAID.is_none_or(|(said, _)| said != field.id && (field.applies)(&form)) && !matches!(field.kind, Kind::Fold)
+        let is_implied = P::IMPLIED.iter().any(|(_, implied, _)| *implied == field.id);
+        P::SAID.is_none_or(|(said, _)| said != field.id && may_apply::<P>(&form, field))
+            && !is_implied
+            && !matches!(field.kind, Kind::Fold)
     };
     form.plan().all().filter(is_open).collect()
+}
+
+/// Whether a field means anything beside what the command's own name says, if need be with another choice somewhere.
+fn may_apply<P: Planned>(form: &Form, field: &Description) -> bool {
+    let free = form.plan().all().filter(|other| P::SAID.is_none_or(|(said, _)| said != other.id));
+    let mut choices = free.flat_map(|other| form.options(other.id).into_iter().map(|option| (other.id, option)));
+    (field.applies)(form)
+        || choices.any(|(id, option)| {
+            let mut changed = form.clone();
+            changed.set(id, &option);
+            (field.applies)(&changed)
+        })
+}
+
+/// A choice as it stands on the command line: `esp and ah` is `esp-and-ah`, and what is said in brackets is left out.
+fn word(option: &str) -> String {
+    option.split(" (").next().unwrap_or_default().replace(' ', "-")
 }
 
 impl<P: Planned> Args for Filled<P> {
@@ -83,7 +109,12 @@ impl<P: Planned> Args for Filled<P> {
         let form = begun::<P>();
         for field in options::<P>() {
             let fold = field.fold.and_then(|fold| form.plan().all().find(|field| field.id == fold));
-            command = command.arg(argument(&form, field).help_heading(fold.map_or(form.title(), |fold| fold.label)));
+            command = command.arg(if P::ENDS.contains(&field.id) {
+                let name = field.option();
+                Arg::new(name.clone()).required(true).value_name(name.to_uppercase()).help(help(field))
+            } else {
+                argument(&form, field).help_heading(fold.map_or(form.title(), |fold| fold.label))
+            });
         }
         let yes = "Do it although there are warnings; without this they are printed and nothing is done";
         let dry_run = "Change nothing: only show what would be sent, as ip xfrm and setkey say it, without keys";
@@ -97,10 +128,14 @@ impl<P: Planned> Args for Filled<P> {
     }
 }
 
-fn argument(form: &Form, field: &'static Description) -> Arg {
-    // What is said of the console's keys is of no use here.
+/// What a field means, without what is said of the console's keys.
+fn help(field: &Description) -> String {
     let sentences: Vec<&str> = field.help.split_inclusive(". ").filter(|part| !part.contains("Ctrl-")).collect();
-    let mut help = sentences.concat().trim_end().trim_end_matches('.').to_owned();
+    sentences.concat().trim_end().trim_end_matches('.').to_owned()
+}
+
+fn argument(form: &Form, field: &'static Description) -> Arg {
+    let mut help = help(field);
     if let Kind::List(list) = field.kind {
         let help = format!("A transform, once for each, the innermost first: {}", template::WRITTEN);
         return Arg::new(list.option).long(list.option).action(ArgAction::Append).value_name("TRANSFORM").help(help);
@@ -118,13 +153,14 @@ fn argument(form: &Form, field: &'static Description) -> Arg {
             if options == ["no", "yes"] {
                 argument = argument.num_args(0..=1).default_missing_value("yes").require_equals(true);
             }
-            help.push_str(&format!(" [{}]", options.join(", ")));
+            let words: Vec<String> = options.iter().map(|option| word(option)).collect();
+            help.push_str(&format!(" [{}]", words.join(", ")));
         }
         Kind::Text if field.id == FieldId::Spi => help.push_str("; generate picks a free one"),
         Kind::Text | Kind::Fold | Kind::List(_) => {}
     }
     if !field.initial.is_empty() {
-        help.push_str(&format!(" [default: {}]", field.initial));
+        help.push_str(&format!(" [default: {}]", word(field.initial)));
     }
     argument.help(help)
 }
@@ -162,9 +198,13 @@ impl<P: Planned> Filled<P> {
         for (field, value) in self.values.iter().filter(|(_, value)| **value != GENERATE) {
             let value = match field.kind {
                 Kind::Key => key(field, value, complaints)?,
+                Kind::Choice(_) => chosen(&form, field, value),
                 _ => value.clone(),
             };
             form.set(field.id, &value);
+            for (_, implied, value) in P::IMPLIED.iter().filter(|(said, ..)| *said == field.id) {
+                form.set(*implied, value);
+            }
         }
         self.refuse_choices(&mut form)?;
         // How long a key is, other options say.
@@ -184,8 +224,9 @@ impl<P: Planned> Filled<P> {
     fn refuse_choices(&self, form: &mut Form) -> anyhow::Result<()> {
         for (field, value) in &self.values {
             let options = form.options(field.id);
-            if matches!(field.kind, Kind::Choice(_)) && !options.contains(value) {
-                bail!("--{}: {:?} is none of {}", field.option(), value.as_str(), options.join(", "));
+            if matches!(field.kind, Kind::Choice(_)) && !options.contains(&chosen(form, field, value)) {
+                let words: Vec<String> = options.iter().map(|option| word(option)).collect();
+                bail!("--{}: {:?} is none of {}", field.option(), value.as_str(), words.join(", "));
             }
             if !form.applies(field.id) {
                 bail!("--{} means nothing with these other options", field.option());
@@ -194,6 +235,12 @@ impl<P: Planned> Filled<P> {
         form.keep_choices_valid();
         Ok(())
     }
+}
+
+/// The option that a word of the command line means; the word itself where it means none.
+fn chosen(form: &Form, field: &Description, value: &str) -> Zeroizing<String> {
+    let option = form.options(field.id).into_iter().find(|option| word(option) == value);
+    Zeroizing::new(option.unwrap_or_else(|| value.to_owned()))
 }
 
 /// The text of a key: itself, or that of the file that it is in.
@@ -220,6 +267,70 @@ fn key(field: &Description, value: &str, complaints: &mut dyn Write) -> anyhow::
     Ok(Zeroizing::new(text.trim().to_owned()))
 }
 
+/// What the options ask for, and what it was held against.
+pub struct Judged<'k> {
+    /// What they ask for.
+    pub made: Made,
+    /// Whether there are warnings that nobody said yes to.
+    pub waits_for_yes: bool,
+    /// The SAs that are there.
+    pub sad: Sad,
+    /// The policies that are there.
+    pub spd: Spd,
+    /// The kernel; without it nothing can be done but showing.
+    pub kernel: Option<&'k mut dyn Kernel>,
+}
+
+impl<P: Planned> Filled<P> {
+    /// Reads and checks what the options say. `None` if it is wrong; why is written to `complaints`, and so are warnings.
+    ///
+    /// # Errors
+    /// When an option cannot be understood, a key's file or the kernel not be read.
+    pub fn judge<'k>(
+        &self,
+        kernel: Result<&'k mut dyn Kernel, KernelError>,
+        interfaces: &[Interface],
+        complaints: &mut dyn Write,
+    ) -> anyhow::Result<Option<Judged<'k>>> {
+        let (mut sad, mut spd) = (Sad::default(), Spd::default());
+        let kernel = match kernel {
+            Ok(kernel) => {
+                for sa in kernel.sas()? {
+                    sad.insert(sa);
+                }
+                for policy in kernel.policies()? {
+                    spd.insert(policy);
+                }
+                Some(kernel)
+            }
+            Err(error) if self.dry_run => {
+                say(complaints, format_args!("compared with nothing, because the kernel cannot be read: {error}"));
+                None
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let mut form = self.form(interfaces, &sad, complaints)?;
+        let found = form.judge(&sad, &spd);
+        for complaint in &found {
+            let word = if complaint.severity == Severity::Warning { "warning: " } else { "" };
+            let place = place::<P>(&form, complaint);
+            say(complaints, format_args!("{word}{place}{}", complaint.sentence));
+        }
+        let is_wrong = found.iter().any(|complaint| complaint.severity == Severity::Error);
+        let Some(made) = form.made().filter(|_| !is_wrong) else {
+            say(complaints, format_args!("nothing has been done"));
+            return Ok(None);
+        };
+        let waits_for_yes = !found.is_empty() && !self.yes;
+        Ok(Some(Judged { made, waits_for_yes, sad, spd, kernel }))
+    }
+
+    /// Whether what is listed may go.
+    pub fn says_yes(&self) -> bool {
+        self.yes
+    }
+}
+
 /// Checks what the options say, shows it or carries it out.
 ///
 /// # Errors
@@ -232,32 +343,9 @@ pub fn run<P: Planned>(
     out: &mut dyn Write,
     complaints: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
-    let (mut sad, mut spd) = (Sad::default(), Spd::default());
-    let kernel = match kernel {
-        Ok(kernel) => {
-            for sa in kernel.sas()? {
-                sad.insert(sa);
-            }
-            for policy in kernel.policies()? {
-                spd.insert(policy);
-            }
-            Some(kernel)
-        }
-        Err(error) if filled.dry_run => {
-            say(complaints, format_args!("compared with nothing, because the kernel cannot be read: {error}"));
-            None
-        }
-        Err(error) => return Err(error.into()),
-    };
-    let mut form = filled.form(interfaces, &sad, complaints)?;
-    let found = form.judge(&sad, &spd);
-    for complaint in &found {
-        let word = if complaint.severity == Severity::Warning { "warning: " } else { "" };
-        say(complaints, format_args!("{word}{}{}", place(&form, complaint), complaint.sentence));
-    }
-    let is_wrong = found.iter().any(|complaint| complaint.severity == Severity::Error);
-    let Some(Made::Change(change)) = form.made().filter(|_| !is_wrong) else {
-        say(complaints, format_args!("nothing has been done"));
+    let Some(Judged { made: Made::Change(change), waits_for_yes, sad, spd, kernel }) =
+        filled.judge(kernel, interfaces, complaints)?
+    else {
         return Ok(ExitCode::FAILURE);
     };
     let victims = victims(&change, &sad, &spd);
@@ -273,7 +361,7 @@ pub fn run<P: Planned>(
         }
         return Ok(ExitCode::SUCCESS);
     }
-    if (victims.is_some() || !found.is_empty()) && !filled.yes {
+    if waits_for_yes || victims.is_some() && !filled.yes {
         say(complaints, format_args!("nothing has been done; --yes does it all the same"));
         return Ok(ExitCode::FAILURE);
     }
@@ -281,8 +369,10 @@ pub fn run<P: Planned>(
         bail!("the kernel cannot be changed");
     };
     match change.carry_out(kernel) {
-        Ok(Some(spi)) => writeln!(out, "{spi}").context("it is done, but its result could not be written")?,
-        Ok(None) => say(complaints, format_args!("{change}")),
+        Ok(Done { spi: Some(spi), .. }) => {
+            writeln!(out, "{spi}").context("it is done, but its result could not be written")?;
+        }
+        Ok(_) => say(complaints, format_args!("{change}")),
         Err(error) => {
             say(complaints, format_args!("{error}\nespial: nothing has been done"));
             return Ok(ExitCode::FAILURE);
@@ -292,7 +382,7 @@ pub fn run<P: Planned>(
 }
 
 /// Says what stands beside the result. That nobody reads it stops no change, and makes none of what was refused.
-fn say(complaints: &mut dyn Write, words: std::fmt::Arguments<'_>) {
+pub(super) fn say(complaints: &mut dyn Write, words: std::fmt::Arguments<'_>) {
     let _ = writeln!(complaints, "espial: {words}");
 }
 
@@ -307,7 +397,11 @@ fn victims(change: &Change, sad: &Sad, spd: &Spd) -> Option<Vec<String>> {
 }
 
 /// The option that a complaint is about.
-fn place(form: &Form, complaint: &Complaint) -> String {
+fn place<P: Planned>(form: &Form, complaint: &Complaint) -> String {
+    if P::SAID.is_some_and(|(said, _)| said == complaint.field) {
+        // It is about the command itself.
+        return String::new();
+    }
     let part = form.part(complaint.item);
     let Some(field) = part.plan().all().find(|field| field.id == complaint.field) else {
         return String::new();
@@ -319,6 +413,7 @@ fn place(form: &Form, complaint: &Complaint) -> String {
     match (complaint.item, field.kind, lists) {
         (Some(item), _, Some(list)) => format!("--{list} {}, {}: ", item + 1, field.label),
         (_, Kind::List(list), _) => format!("--{}: ", list.option),
+        _ if P::ENDS.contains(&field.id) => format!("{}: ", field.option()),
         _ => format!("--{}: ", field.option()),
     }
 }

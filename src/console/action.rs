@@ -149,6 +149,8 @@ pub enum Action {
     MakeHere,
     /// Make the other half on the lab's other host.
     MakeThere,
+    /// Take back what was done last.
+    TakeBack,
     /// Show it in the other language.
     OtherLanguage,
     /// Into the terminal's clipboard.
@@ -204,7 +206,7 @@ impl Action {
             Self::UsualColumns => "the usual columns",
             Self::Add => "add",
             Self::Edit => "edit: change the row",
-            Self::Pair => "pair: protect the traffic with another host",
+            Self::Pair => "pair: protect traffic with a host; new keys; remove",
             Self::Delete => "delete the marked rows, or this one (asks first)",
             Self::Flush => "flush: delete all that is listed (asks first)",
             Self::Reveal => "reveal the keys for ten seconds",
@@ -240,11 +242,12 @@ impl Action {
             Self::MoveItemUp => "move the transform up",
             Self::Generate => "make up a random key or a free SPI",
             Self::Submit => "send the form",
-            Self::MakeHere => "yes: make this host's half",
-            Self::MakeThere => "in the lab: make the other host's half there",
+            Self::MakeHere => "yes: do the next step on this host",
+            Self::MakeThere => "in the lab: do the next step on the other host",
+            Self::TakeBack => "undo: take back what was done last",
             Self::OtherLanguage => "show it in the other language, setkey or ip xfrm",
-            Self::Copy => "copy the other host's script, WITH ITS KEYS (OSC 52)",
-            Self::Save => "save the other host's script, WITH ITS KEYS",
+            Self::Copy => "copy the other host's next script, WITH ITS KEYS (OSC 52)",
+            Self::Save => "save the other host's next script, WITH ITS KEYS",
             Self::Confirm => "yes",
             Self::Decline => "no",
             Self::Accept => "take it",
@@ -290,8 +293,9 @@ impl Action {
             Self::Submit => "send",
             Self::Edit => "edit",
             Self::Pair => "pair",
-            Self::MakeHere => "make it here",
+            Self::MakeHere => "yes, here",
             Self::MakeThere => "there",
+            Self::TakeBack => "undo",
             Self::OtherLanguage => "language",
             Self::Copy | Self::CopyRows => "copy",
             Self::Save => "save",
@@ -315,6 +319,7 @@ impl Action {
                 | Self::Confirm
                 | Self::MakeHere
                 | Self::MakeThere
+                | Self::TakeBack
         )
     }
 }

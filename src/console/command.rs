@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::columns::ChosenColumns;
 use crate::capture::{Frame, Probe};
-use crate::kernel::together::{self, Answer, Refusal, Step};
+use crate::kernel::together::{self, Answer, Refusal, Reversal, Step};
 use crate::kernel::{Kernel, KernelError, Operation};
 use crate::model::pair::Half;
 use crate::model::policy::{DefaultsChange, ThresholdsChange};
@@ -43,8 +43,8 @@ pub enum Command {
         /// What.
         text: String,
     },
-    /// Make this on the lab's other host.
-    AddThere(Box<Half>),
+    /// Change the kernel of the lab's other host.
+    There(Box<Change>),
     /// Put this into the clipboard of the user's terminal.
     Copy(Secret),
     /// Write this into a new file that its owner alone may read.
@@ -135,8 +135,15 @@ pub enum Change {
     DeletePolicies(Vec<PolicyId>),
     /// Remove all policies of a kind.
     FlushPolicies(PolicyKind),
-    /// Make these SAs and policies, all or none.
-    AddHalf(Box<Half>),
+    /// Make these SAs and policies and remove those, all or none.
+    Exchange(Box<Half>),
+    /// Take that back.
+    TakeBack {
+        /// What was done.
+        half: Box<Half>,
+        /// What takes it back.
+        reversal: Box<Reversal>,
+    },
     /// Decide what becomes of packets without a policy.
     SetDefaults(DefaultsChange),
     /// Decide from which prefix lengths on policies are found by hash.
@@ -152,30 +159,33 @@ impl Change {
             Self::AddSa(spec) => Operation::AddSa(spec.id()),
             Self::ReplaceSa { spec, .. } => Operation::AddSa(spec.id()),
             Self::DeleteSa(id) => Operation::DeleteSa(*id),
-            Self::DeleteSas(ids) => Operation::DeleteTogether(counted(ids.len(), "SA", "SAs")),
+            Self::DeleteSas(ids) => Operation::Together(format!("deleting {}", counted(ids.len(), "SA", "SAs"))),
             Self::FlushSas(protocol) => Operation::FlushSas(*protocol),
             Self::AddPolicy(spec) => Operation::AddPolicy(Box::new(spec.id())),
             Self::UpdatePolicy(spec) => Operation::UpdatePolicy(Box::new(spec.id())),
             Self::ReplacePolicy { spec, .. } => Operation::AddPolicy(Box::new(spec.id())),
             Self::DeletePolicy(id) => Operation::DeletePolicy(Box::new(*id)),
-            Self::DeletePolicies(ids) => Operation::DeleteTogether(counted(ids.len(), "policy", "policies")),
+            Self::DeletePolicies(ids) => {
+                Operation::Together(format!("deleting {}", counted(ids.len(), "policy", "policies")))
+            }
             Self::FlushPolicies(kind) => Operation::FlushPolicies(*kind),
-            Self::AddHalf(half) => Operation::AddTogether(half.size()),
+            Self::Exchange(half) => Operation::Together(half.doing()),
+            Self::TakeBack { half, .. } => Operation::Together(format!("taking back: {}", half.doing())),
             Self::SetDefaults(_) => Operation::SetDefaults,
             Self::SetThresholds(_) => Operation::SetThresholds,
             Self::AllocateSpi(wanted) => Operation::AllocateSpi(wanted.clone()),
         }
     }
 
-    /// Carries it out. Returns the SPI that was reserved, where one was asked for.
+    /// Carries it out.
     ///
     /// # Errors
     /// The kernel's refusal; then nothing has changed, unless it says that something could not be taken back.
-    pub fn carry_out(&self, kernel: &mut dyn Kernel) -> Result<Option<Spi>, KernelError> {
+    pub fn carry_out(&self, kernel: &mut dyn Kernel) -> Result<Done, KernelError> {
         // What could not be taken back is worse than what was refused.
         let worst = |refusal: Box<Refusal>| refusal.left.into_iter().next().unwrap_or(refusal.error);
         let mut step = |step| together::carry_out(kernel, &[step]).map_err(worst);
-        match self {
+        let spi = match self {
             Self::SetDefaults(change) => step(Step::SetDefaults(*change)).map(|_| None),
             Self::SetThresholds(change) => step(Step::SetThresholds(*change)).map(|_| None),
             Self::AllocateSpi(wanted) => step(Step::AllocateSpi(wanted)).map(|answers| {
@@ -191,15 +201,20 @@ impl Change {
             Self::AddSa(spec) => kernel.add_sa(spec).map(|()| None),
             Self::ReplaceSa { id, spec } => together::replace_sa(kernel, id, spec).map(|()| None),
             Self::DeleteSa(id) => kernel.delete_sa(id).map(|()| None),
-            Self::DeleteSas(ids) => together::delete_sas(kernel, ids).map(|()| None),
+            Self::DeleteSas(ids) => together::delete_sas(kernel, ids).map(|_| None),
             Self::FlushSas(protocol) => kernel.flush_sas(*protocol).map(|()| None),
             Self::AddPolicy(spec) => kernel.add_policy(spec).map(|()| None),
             Self::UpdatePolicy(spec) => kernel.update_policy(spec).map(|()| None),
             Self::DeletePolicy(id) => step(Step::DeletePolicy(*id)).map(|_| None),
-            Self::DeletePolicies(ids) => together::delete_policies(kernel, ids).map(|()| None),
+            Self::DeletePolicies(ids) => together::delete_policies(kernel, ids).map(|_| None),
             Self::FlushPolicies(kind) => kernel.flush_policies(*kind).map(|()| None),
-            Self::AddHalf(half) => together::add(kernel, half).map(|()| None),
-        }
+            Self::Exchange(half) => {
+                let reversal = together::exchange(kernel, half)?;
+                return Ok(Done { spi: None, reversal: Some(Box::new(reversal)) });
+            }
+            Self::TakeBack { reversal, .. } => reversal.carry_out(kernel).map(|()| None),
+        };
+        Ok(Done { spi: spi?, reversal: None })
     }
 }
 
@@ -220,10 +235,8 @@ impl fmt::Display for Change {
             Self::DeletePolicies(ids) => write!(f, "deleted {}", counted(ids.len(), "policy", "policies")),
             Self::FlushPolicies(PolicyKind::Main) => f.write_str("flushed all policies"),
             Self::FlushPolicies(kind) => write!(f, "flushed all {kind} policies"),
-            Self::AddHalf(half) => {
-                write!(f, "added {}", half.size())?;
-                half.sas.first().map_or(Ok(()), |sa| write!(f, " for {} and {}", sa.source, sa.destination))
-            }
+            Self::Exchange(half) => f.write_str(&half.deed()),
+            Self::TakeBack { half, .. } => write!(f, "taken back: {}", half.deed()),
             Self::SetDefaults(change) => write!(f, "packets without a policy are now: {change}"),
             Self::SetThresholds(change) => write!(f, "policies are found by hash from {change} on"),
             Self::AllocateSpi(wanted) => write!(f, "reserved {wanted}"),
@@ -236,6 +249,15 @@ impl fmt::Display for Change {
 pub struct Outcome {
     /// What was asked.
     pub change: Box<Change>,
-    /// What the kernel answered; the SPI, where one was asked for.
-    pub result: Result<Option<Spi>, KernelError>,
+    /// What the kernel answered.
+    pub result: Result<Done, KernelError>,
+}
+
+/// What a change that was carried out has left to tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Done {
+    /// The SPI that was reserved, where one was asked for.
+    pub spi: Option<Spi>,
+    /// What takes the change back, where that may be wanted.
+    pub reversal: Option<Box<Reversal>>,
 }

@@ -47,8 +47,8 @@ pub enum Event {
     Supported(Support),
     /// A command was carried out or refused.
     Done(Outcome),
-    /// The lab's other host has what it was to get, or refuses it.
-    DoneThere(Result<(), KernelError>),
+    /// A command for the lab's other host was carried out or refused.
+    DoneThere(Outcome),
     /// A file was written, or not and why.
     Saved {
         /// Its path, as the user typed it.

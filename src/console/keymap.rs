@@ -241,6 +241,7 @@ pub static BINDINGS: &[Binding] = {
         hint(C::Form, &[key(K::Esc)], A::Back),
         hint(C::Proposal, &[char('y')], A::MakeHere),
         hint(C::Proposal, &[char('o')], A::MakeThere),
+        hint(C::Proposal, &[char('u')], A::TakeBack),
         hint(C::Proposal, &[char('c')], A::Copy),
         hint(C::Proposal, &[char('w')], A::Save),
         hint(C::Proposal, &[char('l')], A::OtherLanguage),

@@ -8,7 +8,7 @@
 //! | `kernel-follow` | the kernel's databases and events |
 //! | `kernel-change` | the user's changes, one after the other |
 //! | `kernel-poll` | counters, once a second |
-//! | `kernel-there` | what the lab's other host gets |
+//! | `kernel-there` | changes of the lab's other host |
 //! | `signals` | ends the program when the loop cannot |
 //! | `capture` | frames, from the moment on that somebody wants to see them |
 //! | `record` | a recording into a file, while there is one |
@@ -40,7 +40,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::capturing;
 use super::clock::Clock;
 use super::columns::ChosenColumns;
-use super::command::{Change, Command, Outcome, Record, Wanted};
+use super::command::{Change, Command, Done, Outcome, Record, Wanted};
 use super::event::{CaptureNews, Event, Now, Polled, RecorderNews};
 use super::recording;
 use super::remembered;
@@ -50,9 +50,8 @@ use super::theme::Theme;
 use super::view;
 use crate::capture::{self, Method, Probe, Prober};
 use crate::kernel::follow::{Follower, Resync};
-use crate::kernel::{Kernel, KernelError, Support, XfrmKernel, together};
-use crate::model::pair::Half;
-use crate::model::{Secret, Spi};
+use crate::kernel::{Kernel, KernelError, Support, XfrmKernel};
+use crate::model::Secret;
 use crate::packet::Filter;
 use crate::privilege::write_private;
 
@@ -196,8 +195,8 @@ struct World {
     polls: blocking::SyncSender<Wanted>,
     resync: blocking::Receiver<Resync>,
     following: Option<Resync>,
-    /// What the lab's other host is to get.
-    other_host: Option<blocking::Sender<Half>>,
+    /// Changes of the lab's other host.
+    other_host: Option<blocking::Sender<Change>>,
     /// What the next start is to know.
     memory: Option<blocking::Sender<ChosenColumns>>,
     /// The thread that writes it down.
@@ -227,8 +226,8 @@ impl World {
         let (polls, wanted_polls) = blocking::sync_channel(1);
         spawn("kernel-poll", &sender, move |sender| poll(sender, &wanted_polls))?;
         let other_host = other_host.map(|kernel| {
-            let (halves, wanted) = blocking::channel();
-            spawn("kernel-there", &sender, move |sender| add_there(kernel, sender, &wanted)).map(|_| halves)
+            let (changes, wanted) = blocking::channel();
+            spawn("kernel-there", &sender, move |sender| change_there(kernel, sender, &wanted)).map(|_| changes)
         });
         let other_host = other_host.transpose()?;
         let (memory, wanted) = blocking::channel();
@@ -292,9 +291,9 @@ impl World {
                     let _ = self.sender.try_send(Event::ThemeRefused(error.to_string()));
                 }
             },
-            Command::AddThere(half) => {
+            Command::There(change) => {
                 // Only a lab has another host.
-                let _ = self.other_host.as_ref().map(|host| host.send(*half));
+                let _ = self.other_host.as_ref().map(|host| host.send(*change));
             }
             Command::Save { path, text } => self.save(path, text),
             Command::Redraw | Command::Copy(_) | Command::Quit => {}
@@ -490,15 +489,17 @@ fn remember(sender: &mpsc::Sender<Event>, folder: Option<&Path>, wanted: &blocki
     }
 }
 
-fn add_there(mut kernel: XfrmKernel, sender: &mpsc::Sender<Event>, wanted: &blocking::Receiver<Half>) {
-    while let Ok(half) = wanted.recv() {
-        if sender.blocking_send(Event::DoneThere(together::add(&mut kernel, &half))).is_err() {
+fn change_there(mut kernel: XfrmKernel, sender: &mpsc::Sender<Event>, wanted: &blocking::Receiver<Change>) {
+    while let Ok(change) = wanted.recv() {
+        let result = change.carry_out(&mut kernel);
+        let outcome = Outcome { change: Box::new(change), result };
+        if sender.blocking_send(Event::DoneThere(outcome)).is_err() {
             return;
         }
     }
 }
 
-fn carry_out(kernel: &mut Option<XfrmKernel>, change: &Change) -> Result<Option<Spi>, KernelError> {
+fn carry_out(kernel: &mut Option<XfrmKernel>, change: &Change) -> Result<Done, KernelError> {
     let kernel = match kernel {
         Some(kernel) => kernel,
         None => kernel.insert(XfrmKernel::open()?),

@@ -323,7 +323,7 @@ impl State {
             Event::Polled(polled) => self.on_polled(*polled, commands),
             Event::Supported(support) => self.on_support(support),
             Event::Done(outcome) => self.on_outcome(&outcome, commands),
-            Event::DoneThere(result) => self.on_done_there(result),
+            Event::DoneThere(outcome) => self.on_done_there(&outcome),
             Event::Saved { path, result } => self.on_saved(&path, result),
             Event::Frames { generation, batch } => {
                 self.on_frames(generation, batch);
@@ -339,7 +339,7 @@ impl State {
                 self.lost_threads.push(name);
                 self.tell(Origin::Console, Weight::Alarm, format!("thread {name} has ended: {reason}"));
             }
-            Event::Terminated => commands.push(Command::Quit),
+            Event::Terminated => self.quit(commands),
         }
     }
 
@@ -501,6 +501,7 @@ impl State {
         self.tell_of_packets();
         self.send_probe(commands);
         self.go_on_recording(commands);
+        self.watch_trial(commands);
         commands.push(Command::Poll(self.wanted()));
     }
 

@@ -15,7 +15,8 @@ use crate::model::extras::{Encapsulation, Iptfs, Offload, SaExtras, SecurityCont
 use crate::model::template::AlgorithmMasks;
 use crate::model::{
     Algorithms, IpsecProtocol, Level, LifetimeLimits, Limit, Mark, Mode, Policy, PolicyAction, PolicyDirection,
-    PolicyKind, PolicySpec, PortMatch, Sa, SaDirection, SaSpec, Selector, Template, Transform, UpperProtocol,
+    PolicyId, PolicyKind, PolicySpec, PortMatch, Sa, SaDirection, SaId, SaSpec, Selector, Template, Transform,
+    UpperProtocol,
 };
 
 /// An SA as `state add ...`.
@@ -207,6 +208,21 @@ fn says_output_mark(mark: Mark) -> bool {
 
 fn words(cases: &[(bool, &'static str)]) -> Vec<&'static str> {
     cases.iter().filter_map(|(is_so, words)| is_so.then_some(*words)).collect()
+}
+
+/// The end of an SA. The source is not part of its name, but `ip` wants it.
+pub fn delete_sa(id: &SaId, source: IpAddr) -> String {
+    let SaId { destination, protocol, spi, mark, .. } = id;
+    let mut text = format!("ip xfrm state delete src {source} dst {destination} proto {protocol} spi {spi}");
+    write_mark(&mut text, "mark", *mark);
+    text
+}
+
+/// The end of a policy: what names it is printed as the beginning of one that has nothing else.
+pub fn delete_policy(id: &PolicyId) -> String {
+    let mut spec = PolicySpec::new(id.direction, id.selector);
+    (spec.kind, spec.mark, spec.if_id) = (id.kind, id.mark, id.if_id);
+    policy(&spec).replacen("policy add", "policy delete", 1).replacen(" priority 0", "", 1)
 }
 
 /// A policy as `policy add ...`.

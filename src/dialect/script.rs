@@ -1,9 +1,10 @@
-//! A host's SAs and policies as a script that somebody else can run.
+//! What becomes of a host's SAs and policies as a script that somebody else can run.
 
 use zeroize::Zeroizing;
 
 use super::{Keys, iproute2, setkey};
-use crate::model::pair::Half;
+use crate::model::pair::{Half, OldSa};
+use crate::model::{PolicyDirection, PolicyId};
 
 /// What a script is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +30,8 @@ impl Language {
 pub fn script(half: &Half, language: Language, heading: &str, keys: Keys) -> Option<Zeroizing<String>> {
     let mut text = Zeroizing::new(String::with_capacity(8192));
     text.push_str(match language {
+        // What goes may be gone already: the rest goes all the same.
+        Language::Ip if !half.has_keys() => "#!/bin/sh\n",
         Language::Ip => "#!/bin/sh -e\n",
         Language::Setkey => "#!/usr/sbin/setkey -f\n",
     });
@@ -49,6 +52,22 @@ pub fn script(half: &Half, language: Language, heading: &str, keys: Keys) -> Opt
             Language::Ip => push_line(&mut text, &iproute2::policy(policy))?,
             Language::Setkey if twins.contains(policy) => {}
             Language::Setkey => push_line(&mut text, &setkey::print::policy(policy))?,
+        }
+    }
+    for policy in &half.old_policies {
+        let twin_of = PolicyId { direction: PolicyDirection::In, ..*policy };
+        let goes_by_itself = policy.direction == PolicyDirection::Forward && half.old_policies.contains(&twin_of);
+        match language {
+            Language::Ip => push_line(&mut text, &iproute2::delete_policy(policy))?,
+            // With the one of direction in, as it came.
+            Language::Setkey if goes_by_itself => {}
+            Language::Setkey => push_line(&mut text, &setkey::print::delete_policy(policy)?)?,
+        }
+    }
+    for OldSa { id, source } in &half.old_sas {
+        match language {
+            Language::Ip => push_line(&mut text, &iproute2::delete_sa(id, *source))?,
+            Language::Setkey => push_line(&mut text, &setkey::print::delete_sa(id, *source)?)?,
         }
     }
     Some(text)

@@ -42,10 +42,8 @@ pub enum Operation {
     DeletePolicy(Box<PolicyId>),
     /// The end of all policies of a kind.
     FlushPolicies(PolicyKind),
-    /// SAs and policies together, so many.
-    AddTogether(String),
-    /// The end of several SAs or policies together, so many.
-    DeleteTogether(String),
+    /// Several SAs and policies together, in words.
+    Together(String),
     /// Something that should have undone what was done before.
     TakeBack(Box<Operation>),
     /// The fate of packets without a policy.
@@ -87,8 +85,7 @@ impl fmt::Display for Operation {
             Self::DeletePolicy(id) => write!(f, "deleting policy {id}"),
             Self::FlushPolicies(PolicyKind::Main) => f.write_str("flushing policies"),
             Self::FlushPolicies(kind) => write!(f, "flushing {kind} policies"),
-            Self::AddTogether(what) => write!(f, "adding {what}"),
-            Self::DeleteTogether(what) => write!(f, "deleting {what}"),
+            Self::Together(what) => f.write_str(what),
             Self::TakeBack(operation) => write!(f, "what was done before could not be taken back: {operation}"),
             Self::ReadDefaults => f.write_str("reading the default policy"),
             Self::SetDefaults => f.write_str("setting the default policy"),

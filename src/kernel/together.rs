@@ -83,6 +83,7 @@ pub struct Refusal {
 }
 
 /// What takes a step back.
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Undo {
     DeleteSa(SaId),
     /// It may have gone by itself, or with what came after it.
@@ -169,64 +170,96 @@ fn take_many(
     refusals.into_iter().next().map_or(Ok(()), Err)
 }
 
-/// Adds a host's SAs and then its policies, all or none.
+/// What takes a change back that was carried out whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reversal(Vec<Undo>);
+
+impl Reversal {
+    /// Takes the change back, the last of it first.
+    ///
+    /// # Errors
+    /// What the kernel refuses; all else is taken back nevertheless.
+    pub fn carry_out(&self, kernel: &mut dyn Kernel) -> Result<()> {
+        take_all_back(kernel, self.0.clone()).into_iter().next().map_or(Ok(()), Err)
+    }
+}
+
+/// Makes a host's new SAs and policies and removes its old ones, all or none; what is gone already is no refusal. The
+/// policies go before the SAs that they demand.
 ///
 /// # Errors
 /// The kernel's refusal. If it even refuses to take back, it says that instead: then something is left.
-pub fn add(kernel: &mut dyn Kernel, half: &Half) -> Result<()> {
-    let sas = half.sas.iter().map(Step::AddSa);
-    let steps: Vec<Step<'_>> = sas.chain(half.policies.iter().map(Step::AddPolicy)).collect();
-    let worst = |refusal: Box<Refusal>| refusal.left.into_iter().next().unwrap_or(refusal.error);
-    carry_out(kernel, &steps).map(|_| ()).map_err(worst)
+pub fn exchange(kernel: &mut dyn Kernel, half: &Half) -> Result<Reversal> {
+    let sas: Vec<&SaSpec> = half.sas.iter().collect();
+    let old_sas: Vec<SaId> = half.old_sas.iter().map(|old| old.id).collect();
+    all_or_none(kernel, |kernel, undos| {
+        for some in sas.chunks(MOST_AT_ONCE) {
+            take_many(kernel, some, undos).map_err(|(_, error)| error)?;
+        }
+        for policy in &half.policies {
+            take(kernel, &Step::AddPolicy(policy), undos)?;
+        }
+        delete_each(kernel, &half.old_policies, undos, delete_policy, libc::ENOENT)?;
+        delete_each(kernel, &old_sas, undos, delete_sa, libc::ESRCH)
+    })
+}
+
+/// Takes everything back that was done before a refusal.
+fn all_or_none(
+    kernel: &mut dyn Kernel,
+    work: impl FnOnce(&mut dyn Kernel, &mut Vec<Undo>) -> Result<()>,
+) -> Result<Reversal> {
+    let mut undos = Vec::new();
+    match work(kernel, &mut undos) {
+        Ok(()) => Ok(Reversal(undos)),
+        Err(refusal) => Err(take_all_back(kernel, undos).into_iter().next().unwrap_or(refusal)),
+    }
 }
 
 /// Removes these SAs, all or none; one that is gone already is no refusal.
 ///
 /// # Errors
 /// The kernel's refusal. If it even refuses to make again what went, it says that instead: then that is gone.
-pub fn delete_sas(kernel: &mut dyn Kernel, ids: &[SaId]) -> Result<()> {
-    delete_each(kernel, ids, delete_sa, libc::ESRCH)
+pub fn delete_sas(kernel: &mut dyn Kernel, ids: &[SaId]) -> Result<Reversal> {
+    all_or_none(kernel, |kernel, undos| delete_each(kernel, ids, undos, delete_sa, libc::ESRCH))
 }
 
 /// Removes these policies, all or none; one that is gone already is no refusal.
 ///
 /// # Errors
 /// As [`delete_sas`].
-pub fn delete_policies(kernel: &mut dyn Kernel, ids: &[PolicyId]) -> Result<()> {
-    delete_each(kernel, ids, delete_policy, libc::ENOENT)
+pub fn delete_policies(kernel: &mut dyn Kernel, ids: &[PolicyId]) -> Result<Reversal> {
+    all_or_none(kernel, |kernel, undos| delete_each(kernel, ids, undos, delete_policy, libc::ENOENT))
 }
 
 fn delete_each<Id>(
     kernel: &mut dyn Kernel,
     ids: &[Id],
+    undos: &mut Vec<Undo>,
     delete: fn(&mut dyn Kernel, &Id, &mut Vec<Undo>) -> Result<()>,
     gone: i32,
 ) -> Result<()> {
-    let mut undos = Vec::new();
     let mut pending: Vec<&Id> = ids.iter().collect();
-    let refusal = loop {
+    loop {
         let (mut hidden, mut refusal) = (Vec::new(), None);
         let count = pending.len();
         for id in pending {
-            match delete(kernel, id, &mut undos) {
+            match delete(kernel, id, undos) {
                 // One behind another that is to go as well goes after it.
                 Err(error) if matches!(error.cause, Cause::WouldTake(_)) => {
                     hidden.push(id);
                     refusal = Some(error);
                 }
-                Err(error) if error.errno() != Some(gone) => {
-                    return Err(take_all_back(kernel, undos).into_iter().next().unwrap_or(error));
-                }
+                Err(error) if error.errno() != Some(gone) => return Err(error),
                 Ok(()) | Err(_) => {}
             }
         }
         match refusal {
             None => return Ok(()),
-            Some(refusal) if hidden.len() == count => break refusal,
+            Some(refusal) if hidden.len() == count => return Err(refusal),
             Some(_) => pending = hidden,
         }
-    };
-    Err(take_all_back(kernel, undos).into_iter().next().unwrap_or(refusal))
+    }
 }
 
 /// Makes an SA anew as `spec` says. Where its keys stay, its sequence numbers, counters and age go on.
@@ -541,13 +574,37 @@ mod tests {
         let [half, _] = plan.make(|protocol| Spi::random(protocol, |_| false)).unwrap();
         let mut kernel = ScriptedKernel::at(0);
         kernel.add_policy(&half.policies[1]).unwrap();
-        let refusal = add(&mut kernel, &half).unwrap_err();
+        let refusal = exchange(&mut kernel, &half).unwrap_err();
         assert!(refusal.to_string().contains("adding policy in 10.9.0.2/32"), "{refusal}");
         assert_eq!((kernel.sas().unwrap().len(), kernel.policies().unwrap().len()), (0, 1));
         kernel.delete_policy(&half.policies[1].id()).unwrap();
-        add(&mut kernel, &half).unwrap();
+        exchange(&mut kernel, &half).unwrap();
         assert_eq!((kernel.sas().unwrap().len(), kernel.policies().unwrap().len()), (2, 2));
         assert_eq!(kernel.sas().unwrap()[0].id().protocol, IpsecProtocol::Esp);
+    }
+
+    #[test]
+    fn what_was_exchanged_is_taken_back_and_goes_on_counting() {
+        let plan = PairPlan::between([10, 9, 0, 1].into(), [10, 9, 0, 2].into());
+        let [half, _] = plan.make(|protocol| Spi::random(protocol, |_| false)).unwrap();
+        let mut kernel = ScriptedKernel::at(0);
+        exchange(&mut kernel, &half).unwrap();
+        let old = |sa: &SaSpec| crate::model::pair::OldSa { id: sa.id(), source: sa.source };
+        let removal = Half {
+            old_policies: half.policies.iter().map(PolicySpec::id).collect(),
+            old_sas: half.sas.iter().map(old).collect(),
+            ..Half::default()
+        };
+        let before: Vec<Policy> = kernel.policies().unwrap();
+        // What is gone already is no hindrance, and is not made again.
+        kernel.delete_sa(&half.sas[1].id()).unwrap();
+        let reversal = exchange(&mut kernel, &removal).unwrap();
+        assert_eq!((kernel.sas().unwrap().len(), kernel.policies().unwrap().len()), (0, 0));
+        reversal.carry_out(&mut kernel).unwrap();
+        let (sas, policies) = (kernel.sas().unwrap(), kernel.policies().unwrap());
+        assert_eq!((sas.len(), sas[0].id(), sas[0].replay.sent), (1, half.sas[0].id(), AHEAD));
+        assert_eq!(policies.iter().map(Policy::id).collect::<Vec<_>>().len(), before.len());
+        assert!(reversal.carry_out(&mut kernel).is_err(), "it is there already");
     }
 
     #[test]
@@ -555,7 +612,7 @@ mod tests {
         let plan = PairPlan::between([10, 9, 0, 1].into(), [10, 9, 0, 2].into());
         let [half, _] = plan.make(|protocol| Spi::random(protocol, |_| false)).unwrap();
         let mut kernel = ScriptedKernel::at(0);
-        add(&mut kernel, &half).unwrap();
+        exchange(&mut kernel, &half).unwrap();
         let mut used = Sa::from_spec(&half.sas[0], 7);
         (used.replay.sent, used.replay.received, used.used.packets) = (1000, 900, 1900);
         kernel.delete_sa(&used.id()).unwrap();
@@ -669,7 +726,7 @@ mod tests {
         let mut kernel = ScriptedKernel::at(0);
         let plan = PairPlan::between([10, 9, 0, 1].into(), [10, 9, 0, 2].into());
         let [half, _] = plan.make(|protocol| Spi::random(protocol, |_| false)).unwrap();
-        add(&mut kernel, &half).unwrap();
+        exchange(&mut kernel, &half).unwrap();
         let parse = |text: &str, rows| RowFilter::parse(text, rows).unwrap().unwrap();
         let to_2 = parse("dst 10.9.0.2", crate::model::row_filter::Rows::Sas);
         let out = parse("dir out", crate::model::row_filter::Rows::Policies);

@@ -64,7 +64,7 @@ impl Profile {
         for (name, content) in names.into_iter().zip(self.contents()?) {
             hosts.on(name, move || {
                 let mut kernel = XfrmKernel::open()?;
-                together::add(&mut kernel, &content)
+                together::exchange(&mut kernel, &content).map(drop)
             })?;
         }
         Ok(())
@@ -116,7 +116,7 @@ fn article() -> [Half; 2] {
             policy.templates = [IpsecProtocol::Esp, IpsecProtocol::Ah].map(template).into();
             policy
         };
-        Half { sas: sas.clone(), policies: directions.map(policy).into() }
+        Half { sas: sas.clone(), policies: directions.map(policy).into(), ..Half::default() }
     })
 }
 

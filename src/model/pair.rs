@@ -1,16 +1,20 @@
-//! Two hosts and what protects the traffic between them: the SAs and policies of both, made together.
+//! Two hosts and what protects the traffic between them: the SAs and policies of both, made, renewed and removed
+//! together.
 //!
 //! By hand it takes two scripts that mirror one another, with the same keys and numbers in both. Here one plan gives
 //! both halves.
+
+mod standing;
 
 use std::collections::HashSet;
 use std::net::IpAddr;
 
 use super::text::counted;
 use super::{
-    Algorithm, IfId, IpsecProtocol, Level, LifetimeLimits, Mark, Mode, Policy, PolicyDirection, PolicySpec, Prefix,
-    ReqId, Sa, SaSpec, Secret, Selector, Spi, Template, Transform,
+    Algorithm, Algorithms, IfId, IpsecProtocol, Level, LifetimeLimits, Mark, Mode, Policy, PolicyDirection, PolicyId,
+    PolicySpec, Prefix, ReqId, Sa, SaId, SaSpec, Secret, Selector, Spi, Template, Transform,
 };
+pub use standing::{Standing, Unplanned, uses};
 
 /// A set of algorithms under one name.
 #[derive(Debug, PartialEq, Eq)]
@@ -106,6 +110,17 @@ pub enum PairPart {
     Protection,
 }
 
+/// What is to become of what protects two hosts' traffic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// SAs and policies are made.
+    Make,
+    /// The policies stay, and their SAs are made anew: with these algorithms, or with those that they have.
+    NewKeys(Option<&'static Suite>),
+    /// SAs and policies go.
+    Remove,
+}
+
 /// What two hosts should have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PairPlan {
@@ -132,28 +147,101 @@ pub struct PairPlan {
     pub mark: Option<Mark>,
     /// The xfrm interface, on this host alone.
     pub if_id: Option<IfId>,
-    /// Whether both hosts have policies like these already, and only need SAs with other keys.
-    pub only_keys: bool,
+    /// What the plan is for.
+    pub purpose: Purpose,
 }
 
-/// What goes onto one host.
+/// What becomes of one host: what is made there, and then what goes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Half {
-    /// Its SAs, those of both directions.
+    /// Its new SAs, those of both directions.
     pub sas: Vec<SaSpec>,
-    /// Its policies.
+    /// Its new policies.
     pub policies: Vec<PolicySpec>,
+    /// The policies that go.
+    pub old_policies: Vec<PolicyId>,
+    /// The SAs that go, behind the policies that demand them.
+    pub old_sas: Vec<OldSa>,
+}
+
+/// An SA that goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OldSa {
+    /// What names it.
+    pub id: SaId,
+    /// Where its packets come from, which scripts say too.
+    pub source: IpAddr,
 }
 
 impl Half {
-    /// How much it is: `2 SAs and 3 policies`.
-    pub fn size(&self) -> String {
-        let sas = counted(self.sas.len(), "SA", "SAs");
-        if self.policies.is_empty() {
-            return sas;
-        }
-        format!("{sas} and {}", counted(self.policies.len(), "policy", "policies"))
+    /// Whether nothing becomes of the host.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
     }
+
+    /// Whether there are keys in it.
+    pub fn has_keys(&self) -> bool {
+        !self.sas.is_empty()
+    }
+
+    /// What is made: `2 SAs and 3 policies`.
+    fn made(&self) -> String {
+        together(self.sas.len(), self.policies.len())
+    }
+
+    /// What goes.
+    fn gone(&self) -> String {
+        together(self.old_sas.len(), self.old_policies.len())
+    }
+
+    /// What is to be done, in words: `add 2 SAs and 3 policies`.
+    pub fn order(&self) -> String {
+        self.say("add", "delete")
+    }
+
+    /// What is being done, in words: `adding 2 SAs and 3 policies`.
+    pub fn doing(&self) -> String {
+        self.say("adding", "deleting")
+    }
+
+    /// What was done, in words: `added 2 SAs, deleted 1 SA`.
+    pub fn deed(&self) -> String {
+        self.say("added", "deleted")
+    }
+
+    fn say(&self, add: &str, delete: &str) -> String {
+        let (made, gone) = (self.made(), self.gone());
+        match (made.is_empty(), gone.is_empty()) {
+            (false, true) => format!("{add} {made}"),
+            (true, false) => format!("{delete} {gone}"),
+            (false, false) => format!("{add} {made}, {delete} {gone}"),
+            (true, true) => "nothing".to_owned(),
+        }
+    }
+}
+
+fn together(sas: usize, policies: usize) -> String {
+    let sas = Some(counted(sas, "SA", "SAs")).filter(|_| sas > 0);
+    let policies = Some(counted(policies, "policy", "policies")).filter(|_| policies > 0);
+    sas.into_iter().chain(policies).collect::<Vec<_>>().join(" and ")
+}
+
+/// Which of the two hosts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// This one.
+    Here,
+    /// The other one.
+    There,
+}
+
+/// A step of a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stage {
+    /// On which host.
+    pub side: Side,
+    /// What becomes of it.
+    pub half: Half,
 }
 
 /// The lowest number that neither an SA nor a policy has.
@@ -179,7 +267,7 @@ impl PairPlan {
             limits: LifetimeLimits::default(),
             mark: None,
             if_id: None,
-            only_keys: false,
+            purpose: Purpose::Make,
         }
     }
 
@@ -218,7 +306,7 @@ impl PairPlan {
                 sas.push(sa);
             }
         }
-        let there = Half { sas: sas.clone(), policies: self.policies(true) };
+        let there = Half { sas: sas.clone(), policies: self.policies(true), ..Half::default() };
         for sa in &mut sas {
             (sa.mark, sa.if_id) = (self.mark, self.if_id);
         }
@@ -226,10 +314,11 @@ impl PairPlan {
         for policy in &mut policies {
             (policy.mark, policy.if_id) = (self.mark, self.if_id);
         }
-        Ok([Half { sas, policies }, there])
+        Ok([Half { sas, policies, ..Half::default() }, there])
     }
 
     fn fill_in_algorithms(&self, sa: &mut SaSpec) -> Result<(), getrandom::Error> {
+        sa.algorithms = Algorithms::default();
         let transform = |(name, key_bits, icv_bits): (&str, u16, u16)| {
             let key = Secret::random(usize::from(key_bits) / 8)?;
             let algorithm = Algorithm::by_kernel_name(name).map(Into::into);
@@ -252,9 +341,6 @@ impl PairPlan {
 
     /// The policies of this host, or as `mirrored` those of the other one.
     fn policies(&self, mirrored: bool) -> Vec<PolicySpec> {
-        if self.only_keys {
-            return Vec::new();
-        }
         let ends = [self.here, self.there];
         let sides = self.sides();
         let [own, far] = if mirrored { [1, 0] } else { [0, 1] };
@@ -289,29 +375,36 @@ impl PairPlan {
         template
     }
 
-    /// What ties the policy that is there already, for the same packets, to its SAs.
-    pub fn reqid_in<'a>(&self, policies: impl IntoIterator<Item = &'a Policy>) -> Option<ReqId> {
-        let [own, far] = self.sides();
-        let fits = |template: &&Template| match self.networks {
-            Some(_) => template.joins(self.here, self.there),
-            None => template.mode == Mode::Transport,
-        };
-        let mut same = policies.into_iter().filter(|policy| {
-            let selector = &policy.selector;
-            let goes = (policy.direction, selector.source, selector.destination) == (PolicyDirection::Out, own, far);
-            goes && (policy.mark, policy.if_id) == (self.mark, self.if_id)
-        });
-        same.find_map(|policy| policy.templates.iter().find(fits).map(|template| template.reqid))
-    }
-
     /// Whose packets are protected: the networks, or the two hosts.
     pub fn sides(&self) -> [Prefix; 2] {
         self.networks.unwrap_or([self.here, self.there].map(Prefix::host))
     }
 
+    /// What a host's script is for, in a line.
+    pub fn heading(&self, side: Side, half: &Half) -> String {
+        let Self { here, there, .. } = self;
+        let what = match (self.purpose, side, half.has_keys()) {
+            (Purpose::Make, ..) => "what protects their traffic",
+            (Purpose::NewKeys(_), Side::There, true) => "new keys, with which it sends from then on",
+            (Purpose::NewKeys(_), Side::Here, true) => "new keys, when the other host sends with them",
+            (Purpose::NewKeys(_), _, false) => "the end of the old keys, when the other host sends with the new ones",
+            (Purpose::Remove, ..) => "the end of what protects their traffic",
+        };
+        let host = if side == Side::Here { here } else { there };
+        format!("IPsec between {here} and {there}, on {host}: {what}")
+    }
+
     /// What may be a mistake.
     pub fn warnings(&self) -> Vec<(PairPart, String)> {
         let mut warnings = Vec::new();
+        if let Purpose::NewKeys(Some(suite)) = self.purpose
+            && suite.legacy
+        {
+            warnings.push((PairPart::Suite, format!("{} is too weak for today (RFC 8221)", suite.name)));
+        }
+        if self.purpose != Purpose::Make {
+            return warnings;
+        }
         if self.suite.legacy && self.protection != Protection::Nothing {
             warnings.push((PairPart::Suite, format!("{} is too weak for today (RFC 8221)", self.suite.name)));
         }

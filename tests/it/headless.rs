@@ -279,10 +279,14 @@ fn a_refusal_is_told_before_the_answers_that_nobody_reads() {
 #[test]
 fn a_pair_whose_script_is_not_written_has_failed() {
     let mut kernel = ScriptedKernel::at(START);
-    let error = pair::pair(&arguments("10.9.0.1 10.9.0.2"), &mut kernel, &mut Gone, &mut Vec::new()).unwrap_err();
+    let run = |kernel: &mut ScriptedKernel, line: &str| {
+        let work = arguments::<pair::Work<pair::Making>>(line);
+        pair::pair(&work, Ok(kernel), &[], &mut Gone, &mut Vec::new()).unwrap_err()
+    };
+    let error = run(&mut kernel, "10.9.0.1 10.9.0.2");
     assert!(error.to_string().contains("say where the script for 10.9.0.2 goes"), "{error}");
     assert_eq!(kernel.sas().unwrap().len(), 0, "and nothing was made");
-    let error = pair::pair(&arguments("10.9.0.1 10.9.0.2 -o -"), &mut kernel, &mut Gone, &mut Vec::new()).unwrap_err();
+    let error = run(&mut kernel, "10.9.0.1 10.9.0.2 -o -");
     assert!(error.to_string().contains("the script for 10.9.0.2 could not be written"), "{error}");
 }
 

@@ -34,8 +34,8 @@ fn protect(window: u32, extended: bool) {
         sa.flags = SaFlags(if extended { SaFlags::ESN } else { 0 });
     }
     let [here, there] = &halves;
-    together::add(&mut kernel(), here).unwrap();
-    on_reblochon(|| together::add(&mut kernel(), there)).unwrap();
+    together::exchange(&mut kernel(), here).unwrap();
+    on_reblochon(|| together::exchange(&mut kernel(), there)).unwrap();
 }
 
 fn check() -> String {

@@ -82,8 +82,8 @@ fn packets() {
 /// Protects the hosts as the lab does it at its start.
 fn install(profile: Profile) {
     let [gouda, reblochon] = profile.contents().unwrap();
-    together::add(&mut kernel(), &gouda).unwrap();
-    on_reblochon(|| together::add(&mut kernel(), &reblochon)).unwrap();
+    together::exchange(&mut kernel(), &gouda).unwrap();
+    on_reblochon(|| together::exchange(&mut kernel(), &reblochon)).unwrap();
 }
 
 /// The characters of one of the two columns of bytes: that below this head.

@@ -80,6 +80,7 @@ pub enum FieldId {
     FarNetwork,
     Protection,
     Suite,
+    NewSuite,
     Input,
     Forward,
     Output,

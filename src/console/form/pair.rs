@@ -1,24 +1,30 @@
-//! The form that plans what protects the traffic with another host.
+//! The form that plans what protects the traffic with another host: that it is made, gets new keys, or goes.
 
 use super::field::{Description, FieldId as F, words};
 use super::reading::{address, if_id, lifetime, mark, number, optional_number};
 use super::{Complaint, Form, Made, Plan};
-use crate::model::pair::{PairPart, PairPlan, Protection, SUITES, Suite};
-use crate::model::{Prefix, ReqId};
+use crate::model::pair::{PairPart, PairPlan, Protection, Purpose, SUITES, Suite, Unplanned};
+use crate::model::{LifetimeLimits, Prefix, ReqId, Sad, Spd};
 
 /// The form that plans what protects the traffic with another host.
 pub static PLAN: Plan = Plan {
     title: "Protect the traffic with another host",
-    button: "Show both halves",
+    button: "Show what is done on both hosts",
     fields: &[FIELDS],
     check,
-    beside: |_, _, _| Vec::new(),
+    beside,
     make: |form| read(form).0.map(Box::new).map(Made::Pair),
     blame: |_| None,
 };
 
+/// The choice that makes everything.
+pub const MAKE: &str = "make SAs and policies";
 /// The choice that makes no policies.
-pub const ONLY_KEYS: &str = "new keys";
+pub const NEW_KEYS: &str = "new keys";
+/// The choice that takes everything away.
+pub const REMOVE: &str = "remove SAs and policies";
+/// New keys for the algorithms that are there.
+const AS_NOW: &str = "as they are";
 /// The choice that makes a tunnel.
 pub const TUNNEL: &str = "networks behind both";
 /// What protects, by the words on screen.
@@ -34,18 +40,22 @@ fn tunnels(form: &Form) -> bool {
 }
 
 fn makes_policies(form: &Form) -> bool {
-    form.value(F::Make) != ONLY_KEYS
+    form.value(F::Make) == MAKE
+}
+
+fn makes_keys(form: &Form) -> bool {
+    form.value(F::Make) != REMOVE
 }
 
 static FIELDS: &[Description] = &[
     Description::choice(
         F::Make,
-        "Make",
-        |_| words(&["SAs and policies", ONLY_KEYS]),
-        "SAs and policies on both hosts; or new keys only: SAs for policies that both have. The old SAs stay until you \
-         delete them.",
+        "What",
+        |_| words(&[MAKE, NEW_KEYS, REMOVE]),
+        "SAs and policies on both hosts; new keys: SAs that take the place of those that both have, while traffic goes \
+         on; remove: SAs and policies go from both hosts.",
     )
-    .initially("SAs and policies"),
+    .initially(MAKE),
     Description::text(F::Source, "This host", "The address of this host that the other one knows."),
     Description::text(F::Destination, "Other host", "The other host's address."),
     Description::choice(
@@ -66,7 +76,8 @@ static FIELDS: &[Description] = &[
         "esp encrypts and authenticates; ah authenticates the header as well, and encrypts nothing; ipcomp only makes \
          packets smaller.",
     )
-    .initially("esp"),
+    .initially("esp")
+    .when(makes_policies),
     Description::choice(
         F::Suite,
         "Algorithms",
@@ -76,6 +87,14 @@ static FIELDS: &[Description] = &[
     )
     .initially("aes-256-gcm")
     .when(protects),
+    Description::choice(
+        F::NewSuite,
+        "Algorithms",
+        |_| std::iter::once(AS_NOW.to_owned()).chain(SUITES.iter().map(suite_word)).collect(),
+        "Those of the SAs that are there now, or others; policies do not care.",
+    )
+    .initially(AS_NOW)
+    .when(|form| form.value(F::Make) == NEW_KEYS),
     Description::yes_or_no(
         F::Compression,
         "Compress first",
@@ -86,8 +105,10 @@ static FIELDS: &[Description] = &[
     Description::text(
         F::Lifetime,
         "Lifetime",
-        "How long the SAs live, as 8h or 30d; empty: for ever. Nothing renews them by itself.",
+        "How long the SAs live, as 8h or 30d; empty: for ever, or new keys as long as the old. Nothing renews them by \
+         itself.",
     )
+    .when(makes_keys)
     .under(F::More),
     Description::text(F::ReqId, "ReqID", "The number that ties SAs and policies together; empty: one that is free.")
         .when(makes_policies)
@@ -116,7 +137,7 @@ fn suite_word(suite: &Suite) -> String {
 }
 
 fn protects(form: &Form) -> bool {
-    form.value(F::Protection) != "ipcomp"
+    makes_policies(form) && form.value(F::Protection) != "ipcomp"
 }
 
 fn network(form: &Form, field: F, complaints: &mut Vec<Complaint>) -> Option<Prefix> {
@@ -141,6 +162,7 @@ fn read(form: &Form) -> (Option<PairPlan>, Vec<Complaint>) {
         let field = |sentence: &str| if sentence.contains("network") { F::FarNetwork } else { F::Destination };
         complaints.extend(plan.problems().into_iter().map(|sentence| Complaint::error(field(&sentence), sentence)));
         let field = |part| match part {
+            PairPart::Suite if plan.purpose != Purpose::Make => F::NewSuite,
             PairPart::Suite => F::Suite,
             PairPart::Protection => F::Protection,
         };
@@ -153,8 +175,8 @@ fn read_plan(form: &Form, complaints: &mut Vec<Complaint>) -> Option<PairPlan> {
     let here = address(form, F::Source, complaints);
     let there = address(form, F::Destination, complaints);
     let networks = tunnels(form).then(|| [F::OwnNetwork, F::FarNetwork].map(|field| network(form, field, complaints)));
-    let limits = lifetime(form, complaints);
-    let reqid = optional_number(form, F::ReqId, complaints);
+    let limits = if form.applies(F::Lifetime) { lifetime(form, complaints) } else { Ok(LifetimeLimits::default()) };
+    let reqid = if form.applies(F::ReqId) { optional_number(form, F::ReqId, complaints) } else { Ok(None) };
     let priority = if form.applies(F::Priority) { number(form, F::Priority, complaints) } else { Some(0) };
     let mark = mark(form, F::Mark, complaints);
     let if_id = if_id(form, complaints);
@@ -164,9 +186,14 @@ fn read_plan(form: &Form, complaints: &mut Vec<Complaint>) -> Option<PairPlan> {
         None => None,
     };
     plan.protection = PROTECTIONS.iter().find(|(word, _)| *word == form.value(F::Protection))?.1;
-    plan.suite = SUITES.iter().find(|suite| suite_word(suite) == form.value(F::Suite))?;
+    let suite = |field| SUITES.iter().find(|suite| suite_word(suite) == form.value(field));
+    plan.suite = suite(F::Suite)?;
     plan.compress = form.applies(F::Compression) && form.value(F::Compression) == "yes";
-    plan.only_keys = !makes_policies(form);
+    plan.purpose = match form.value(F::Make) {
+        NEW_KEYS => Purpose::NewKeys(suite(F::NewSuite)),
+        REMOVE => Purpose::Remove,
+        _ => Purpose::Make,
+    };
     plan.limits = limits.ok()?;
     plan.reqid = ReqId(reqid.ok()?.unwrap_or(0));
     if form.applies(F::Priority) {
@@ -179,6 +206,16 @@ fn read_plan(form: &Form, complaints: &mut Vec<Complaint>) -> Option<PairPlan> {
 
 fn check(form: &Form) -> Vec<Complaint> {
     read(form).1
+}
+
+fn beside(form: &Form, sad: &Sad, spd: &Spd) -> Vec<Complaint> {
+    let Some(plan) = read(form).0 else {
+        return Vec::new();
+    };
+    let standing = plan.standing(sad.iter().map(|(_, sa)| sa), spd.iter().map(|(_, policy)| policy));
+    let field = |error: &Unplanned| if matches!(error, Unplanned::NoAlgorithms(_)) { F::NewSuite } else { F::Make };
+    let complaint = |error: Unplanned| Complaint::error(field(&error), error.to_string());
+    plan.refuse_beside(&standing).err().map(complaint).into_iter().collect()
 }
 
 #[cfg(test)]

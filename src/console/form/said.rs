@@ -6,7 +6,7 @@ use crate::console::command::Change;
 use crate::dialect::{Keys, iproute2, setkey};
 use crate::model::policy::{DefaultsChange, ThresholdsChange};
 use crate::model::sa::SpiRequest;
-use crate::model::{IpsecProtocol, PolicyId, PolicyKind, PolicySpec, Sa, SaDirection, SaId};
+use crate::model::{IpsecProtocol, PolicyId, PolicyKind, Sa, SaDirection, SaId};
 
 /// What stands in the place of what setkey has no words for.
 const UNSAYABLE: &str = "# setkey has no words for this";
@@ -39,7 +39,8 @@ pub fn in_both_languages(change: &Change, before: Option<&Sa>) -> [(&'static str
         Change::FlushPolicies(PolicyKind::Main) => ("ip xfrm policy flush".to_owned(), "spdflush;".to_owned()),
         Change::FlushPolicies(kind) => (format!("ip xfrm policy flush ptype {kind}"), UNSAYABLE.to_owned()),
         // No form makes these: a pair is shown as two scripts, and deletions are asked about with their rows.
-        Change::AddHalf(_)
+        Change::Exchange(_)
+        | Change::TakeBack { .. }
         | Change::DeleteSa(_)
         | Change::DeletePolicy(_)
         | Change::DeleteSas(_)
@@ -49,41 +50,13 @@ pub fn in_both_languages(change: &Change, before: Option<&Sa>) -> [(&'static str
 }
 
 fn delete_sa(id: &SaId, source: std::net::IpAddr) -> (String, String) {
-    let SaId { destination, protocol, spi, mark, .. } = id;
-    let mut ip = format!("ip xfrm state delete src {source} dst {destination} proto {protocol} spi {spi}");
-    if let Some(mark) = mark {
-        let _ = write!(ip, " mark {:#x} mask {:#x}", mark.value, mark.mask);
-    }
-    let setkey = match (mark, setkey_protocol(*protocol)) {
-        (None, Some(protocol)) => format!("delete {source} {destination} {protocol} {spi:#};"),
-        _ => UNSAYABLE.to_owned(),
-    };
-    (ip, setkey)
+    let setkey = setkey::print::delete_sa(id, source);
+    (iproute2::delete_sa(id, source), setkey.unwrap_or_else(|| UNSAYABLE.to_owned()))
 }
 
-fn setkey_protocol(protocol: IpsecProtocol) -> Option<&'static str> {
-    match protocol {
-        IpsecProtocol::Esp => Some("esp"),
-        IpsecProtocol::Ah => Some("ah"),
-        IpsecProtocol::Comp => Some("ipcomp"),
-        IpsecProtocol::Routing | IpsecProtocol::DestinationOptions | IpsecProtocol::Any | IpsecProtocol::Other(_) => {
-            None
-        }
-    }
-}
-
-/// What names a policy is printed as the beginning of one that has nothing else.
 fn delete_policy(id: &PolicyId) -> (String, String) {
-    let mut spec = PolicySpec::new(id.direction, id.selector);
-    (spec.kind, spec.mark, spec.if_id) = (id.kind, id.mark, id.if_id);
-    let ip = iproute2::policy(&spec).replacen("policy add", "policy delete", 1);
-    let ip = ip.replacen(" priority 0", "", 1);
-    let setkey = setkey::print::policy(&spec);
-    if setkey.starts_with('#') {
-        return (ip, UNSAYABLE.to_owned());
-    }
-    let until = setkey.find("-P").map_or(setkey.as_str(), |at| setkey.get(..at).unwrap_or_default());
-    (ip, format!("{}-P {};", until.replacen("spdadd", "spddelete", 1), id.direction))
+    let setkey = setkey::print::delete_policy(id);
+    (iproute2::delete_policy(id), setkey.unwrap_or_else(|| UNSAYABLE.to_owned()))
 }
 
 fn set_defaults(change: DefaultsChange) -> String {
@@ -125,7 +98,7 @@ fn allocate_spi(wanted: &SpiRequest) -> (String, String) {
     }
     let _ = write!(ip, " min {least:#} max {greatest:#}");
     // setkey's getspi has no words for the rest.
-    let setkey = match (mark, if_id, direction, setkey_protocol(*protocol)) {
+    let setkey = match (mark, if_id, direction, setkey::print::protocol_word(*protocol)) {
         (None, None, None, Some(protocol)) => {
             format!("getspi {source} {destination} {protocol} {least:#}-{greatest:#};")
         }
@@ -138,7 +111,7 @@ fn flush_sas(protocol: IpsecProtocol) -> (String, String) {
     if protocol == IpsecProtocol::Any {
         return ("ip xfrm state flush".to_owned(), "flush;".to_owned());
     }
-    let setkey =
-        setkey_protocol(protocol).map_or_else(|| UNSAYABLE.to_owned(), |protocol| format!("flush {protocol};"));
+    let setkey = setkey::print::protocol_word(protocol)
+        .map_or_else(|| UNSAYABLE.to_owned(), |protocol| format!("flush {protocol};"));
     (format!("ip xfrm state flush proto {protocol}"), setkey)
 }

@@ -12,7 +12,7 @@ use crate::model::row_filter::Rows;
 impl State {
     pub(super) fn on_action(&mut self, action: Action, commands: &mut Vec<Command>) {
         match action {
-            Action::Quit => commands.push(Command::Quit),
+            Action::Quit => self.quit(commands),
             _ => match self.layers.last() {
                 None => self.on_screen_action(action, commands),
                 Some(Layer::Help { .. } | Layer::Whole { .. } | Layer::Peers { .. } | Layer::Check(_)) => {
@@ -26,6 +26,12 @@ impl State {
                 Some(Layer::Line(_)) => self.on_line_action(action, commands),
             },
         }
+    }
+
+    /// Ends the program, and takes back what was to be kept only if somebody said so.
+    pub(super) fn quit(&mut self, commands: &mut Vec<Command>) {
+        self.end_trial(commands);
+        commands.push(Command::Quit);
     }
 
     fn on_screen_action(&mut self, action: Action, commands: &mut Vec<Command>) {

@@ -330,14 +330,14 @@ impl State {
     }
 
     pub(super) fn on_outcome(&mut self, outcome: &Outcome, commands: &mut Vec<Command>) {
-        self.on_done_here(&outcome.change, &outcome.result);
+        self.on_step(outcome);
         let what = outcome.change.operation().to_string();
         if let Some(place) = self.waits.iter().position(|waits| *waits == what) {
             self.waits.remove(place);
         }
         match &outcome.result {
-            Ok(spi) => {
-                let spi = spi.map(|spi| format!(": it is {spi} ({})", spi.0)).unwrap_or_default();
+            Ok(done) => {
+                let spi = done.spi.map(|spi| format!(": it is {spi} ({})", spi.0)).unwrap_or_default();
                 let text = format!("{}{spi}", outcome.change);
                 self.tell(Origin::Console, Weight::Note, text.clone());
                 self.note(text);
@@ -348,7 +348,7 @@ impl State {
                     Change::ReplacePolicy { spec, .. } => self.wanted_policy = Some(spec.id()),
                     // No event tells of the SA that waits for its keys.
                     Change::AllocateSpi(_) => commands.push(Command::Resync),
-                    Change::AddHalf(half) => self.wanted_sa = half.sas.first().map(crate::model::SaSpec::id),
+                    Change::Exchange(half) => self.wanted_sa = half.sas.first().map(crate::model::SaSpec::id),
                     _ => {}
                 }
                 self.select_wanted();

@@ -1,78 +1,183 @@
-//! What is to protect the traffic with another host, shown before it is made: this host's half, and the other one's
-//! script, which exists nowhere else until it is handed over.
+//! What is to become of the protection of the traffic with another host, step by step and shown before it is done: what
+//! this host does, and what the other one's script does, whose keys exist nowhere else until it is handed over.
+//!
+//! A step that was carried out from here can be taken back. A removal is on trial at first: it may have cut off who asked
+//! for it, so it comes back by itself unless a key says that it shall not.
 
 use std::net::IpAddr;
 
-use super::line::Purpose;
+use super::line::Purpose as LinePurpose;
 use super::log::{Origin, Weight};
 use super::{Layer, Screen, State, movement, scrolled};
 use crate::console::action::Action;
-use crate::console::command::{Change, Command};
+use crate::console::command::{Change, Command, Done, Outcome};
 use crate::console::form::{self, FieldId, Form};
 use crate::dialect::Keys;
 use crate::dialect::script::{Language, script};
-use crate::kernel::KernelError;
-use crate::model::pair::{Half, PairPlan, free_reqid};
-use crate::model::{PolicyDirection, Prefix, Secret, Spi, Template};
+use crate::kernel::together::Reversal;
+use crate::model::pair::{Half, PairPlan, Purpose, Side, Stage, free_reqid, uses};
+use crate::model::{
+    IpsecProtocol, Mode, Policy, PolicyDirection, Prefix, Sa, SaId, SaSpec, Secret, Selector, Spi, Template,
+};
 
-/// Both halves of a plan.
+/// How long a removal is on trial.
+const TRIAL_MS: u64 = 30_000;
+
+/// A plan, step by step.
 #[derive(Clone, Debug)]
 pub struct Proposal {
     /// The plan.
     pub plan: PairPlan,
     /// What it is shown in.
     pub language: Language,
-    /// Lines above the window.
-    pub scroll: usize,
-    /// How it stands on this host.
-    pub here: Progress,
-    /// How it stands on the lab's other host.
-    pub there: Progress,
-    /// Whether the other host's script is somewhere else as well.
-    is_handed_over: bool,
-    /// Whether it was said that leaving throws the other host's keys away.
+    /// Lines above the window, if somebody scrolled; if not, the step that is next is shown.
+    pub scroll: Option<usize>,
+    /// The steps; those of new keys in the order in which no packet is lost.
+    pub steps: Vec<Step>,
+    /// What happens to the traffic when its protection is gone, in a sentence.
+    pub afterwards: String,
+    /// Until when a removal is on trial, in uptime milliseconds.
+    pub trial_until: Option<u64>,
+    /// Whether a removal came back because nobody kept it.
+    pub has_lapsed: bool,
+    /// The steps that were carried out, in that order.
+    done: Vec<usize>,
+    /// The step whose script is being saved.
+    saving: usize,
+    /// Whether it was said what the next key would do.
     is_warned: bool,
-    halves: [Half; 2],
 }
 
-/// How far a half is made.
+/// A step of a proposal.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// On which host.
+    pub side: Side,
+    /// How it stands.
+    pub progress: Progress,
+    /// Whether its script is somewhere else as well.
+    pub is_handed_over: bool,
+    half: Half,
+    /// What takes it back.
+    reversal: Option<Box<Reversal>>,
+}
+
+/// How far a step is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Progress {
     /// Nothing has been done.
     Proposed,
     /// It was sent; no answer yet.
     Pending,
-    /// It is made.
+    /// It is done.
     Made,
-    /// Nothing of it was made, and why.
+    /// Nothing of it was done, and why.
     Refused(String),
 }
 
-impl Proposal {
-    /// This host's half and the other one's, in words and without keys. `None` where the language cannot say it.
-    pub fn words(&self) -> Option<[String; 2]> {
-        let words = |half, host: IpAddr| {
-            let heading = format!("{} on {host}", Half::size(half));
-            script(half, self.language, &heading, Keys::Hide).map(|text| text.to_string())
-        };
-        let [here, there] = &self.halves;
-        Some([words(here, self.plan.here)?, words(there, self.plan.there)?])
+impl Step {
+    /// Whether it is done, or can be done without us.
+    pub fn is_passed(&self) -> bool {
+        self.progress == Progress::Made || self.is_handed_over
     }
 
-    /// The other host's script, keys and all.
-    fn script(&self) -> Option<Secret> {
-        let PairPlan { here, there, .. } = self.plan;
-        let heading = format!("IPsec between {here} and {there}: the half of {there}");
-        let text = script(&self.halves[1], self.language, &heading, Keys::Show)?;
+    /// Whether it has begun to count.
+    fn is_begun(&self) -> bool {
+        matches!(self.progress, Progress::Made | Progress::Pending) || self.is_handed_over
+    }
+}
+
+impl Proposal {
+    fn of(plan: PairPlan, stages: Vec<Stage>, afterwards: String) -> Self {
+        let step = |Stage { side, half }| Step {
+            side,
+            half,
+            progress: Progress::Proposed,
+            is_handed_over: false,
+            reversal: None,
+        };
+        Self {
+            plan,
+            language: Language::Ip,
+            scroll: None,
+            steps: stages.into_iter().map(step).collect(),
+            afterwards,
+            trial_until: None,
+            has_lapsed: false,
+            done: Vec::new(),
+            saving: 0,
+            is_warned: false,
+        }
+    }
+
+    /// Whether the steps must be taken one after the other.
+    pub fn is_ordered(&self) -> bool {
+        matches!(self.plan.purpose, Purpose::NewKeys(_))
+    }
+
+    /// The address of a host.
+    fn host(&self, side: Side) -> IpAddr {
+        if side == Side::Here { self.plan.here } else { self.plan.there }
+    }
+
+    /// A step in words and without keys; `None` where the language cannot say it.
+    pub fn words(&self, step: &Step) -> Option<String> {
+        let heading = format!("{} on {}", step.half.order(), self.host(step.side));
+        script(&step.half, self.language, &heading, Keys::Hide).map(|text| text.to_string())
+    }
+
+    /// The step of the other host whose script is wanted next: as long as this host waits for it, it is that one.
+    pub fn wanted_script(&self) -> usize {
+        let is_over = |place: usize| self.steps.iter().skip(place + 1).any(|later| later.progress == Progress::Made);
+        let there = self.steps.iter().enumerate().filter(|(_, step)| step.side == Side::There);
+        let mut places = there.map(|(place, _)| place);
+        let open = places.clone().find(|place| !is_over(*place));
+        open.or(places.next_back()).unwrap_or(0)
+    }
+
+    /// The script of a step, keys and all.
+    fn script(&self, place: usize) -> Option<Secret> {
+        let Step { side, half, .. } = self.steps.get(place)?;
+        let text = script(half, self.language, &self.plan.heading(*side, half), Keys::Show)?;
         Some(Secret::copy_from(text.as_bytes()))
     }
 
-    /// Whether leaving would throw keys away that one of the hosts uses already or is about to use, before the other one
-    /// has them.
-    fn would_be_lost(&self) -> bool {
-        let is_begun = |progress: &Progress| matches!(progress, Progress::Made | Progress::Pending);
-        let is_there = is_begun(&self.there) || self.is_handed_over;
-        is_begun(&self.here) != is_there
+    /// The next step on a host.
+    fn next(&self, side: Side) -> Option<usize> {
+        self.steps.iter().position(|step| step.side == side && step.progress != Progress::Made)
+    }
+
+    /// The first step of those that have an order that is not taken.
+    pub fn turn(&self) -> Option<(usize, &Step)> {
+        self.steps.iter().enumerate().find(|(_, step)| !step.is_passed())
+    }
+
+    /// The SAs with which this host hears that the other one uses its new keys.
+    fn new_received(&self) -> impl Iterator<Item = SaId> {
+        let first = self.steps.first().filter(|_| self.is_ordered());
+        let sas = first.into_iter().flat_map(|step| &step.half.sas);
+        sas.filter(|sa| sa.protocol != IpsecProtocol::Comp).map(SaSpec::id)
+    }
+
+    /// Whether leaving would leave the hosts with what does not fit, or keys of one that the other has not.
+    fn is_half_done(&self) -> bool {
+        let is_begun = self.steps.iter().any(Step::is_begun);
+        is_begun && !self.steps.iter().all(Step::is_begun)
+    }
+
+    fn why_to_stay(&self) -> &'static str {
+        let is_made_here = self.steps.iter().any(|step| step.side == Side::Here && step.is_begun());
+        match (self.plan.purpose, is_made_here) {
+            (Purpose::NewKeys(_), _) => "not all steps are taken: Esc again leaves both hosts as they are now",
+            (Purpose::Make, true) => "c copies or w saves the other host's script first; Esc again throws it away",
+            (Purpose::Make, false) => {
+                "the other host has its half, this one has not: y makes it; Esc again throws it away"
+            }
+            (Purpose::Remove, true) => {
+                "the other host still has its half: c copies or w saves its script; Esc again leaves it so"
+            }
+            (Purpose::Remove, false) => "this host still has its half: y removes it; Esc again leaves it so",
+        }
     }
 }
 
@@ -82,77 +187,71 @@ impl State {
         let mut form = Form::new(&form::pair::PLAN);
         let interfaces = self.facts.interfaces.iter().filter(|interface| interface.is_up && !interface.is_loopback);
         let own: Vec<_> = interfaces.flat_map(|interface| interface.addresses.iter().copied()).collect();
-        let ends = match self.screen {
-            Screen::Policies => None,
-            _ => self.sas.selected().and_then(|slot| self.facts.sad.at(slot)).map(|sa| (sa.source, sa.destination)),
+        let (sa, policy) = match self.screen {
+            Screen::Policies => (None, self.selected_policy()),
+            _ => (self.selected_sa(), None),
         };
-        let (here, there) = match ends {
-            Some((source, destination)) if own.contains(&destination) => (Some(destination), Some(source)),
-            Some((source, destination)) => (Some(source), Some(destination)),
-            None => (own.iter().find(|address| address.is_ipv4()).or(own.first()).copied(), None),
+        let ends = match (sa, policy) {
+            (Some(sa), _) if own.contains(&sa.destination) => Some((sa.destination, sa.source)),
+            (Some(sa), _) => Some((sa.source, sa.destination)),
+            (None, Some(policy)) => ends_of(policy),
+            (None, None) => None,
         };
-        for (field, address) in [(FieldId::Source, here), (FieldId::Destination, there)] {
+        let own_address = own.iter().find(|address| address.is_ipv4()).or(own.first()).copied();
+        let here = ends.map(|(here, _)| here).or(own_address);
+        for (field, address) in [(FieldId::Source, here), (FieldId::Destination, ends.map(|(_, there)| there))] {
             if let Some(address) = address {
                 form.set(field, &address.to_string());
             }
         }
-        if let (Some(here), Some(there)) = (here, there) {
-            self.fill_in_from_policy(&mut form, here, there);
+        if let Some((here, there)) = ends {
+            let policy = policy.or_else(|| self.policy_between(here, there, sa));
+            if let Some(policy) = policy {
+                fill_in_from(&mut form, policy);
+            }
         }
         self.push_form(form);
     }
 
-    /// Where these two have a policy, most often keys are what is wanted.
-    fn fill_in_from_policy(&self, form: &mut Form, here: IpAddr, there: IpAddr) {
-        let joins = |template: &Template| template.joins(here, there);
+    /// The policy that protects what goes from one host to the other, best the one that uses this SA.
+    fn policy_between(&self, here: IpAddr, there: IpAddr, sa: Option<&Sa>) -> Option<&Policy> {
         let ends = (Prefix::host(here), Prefix::host(there));
         let policies = self.facts.spd.iter().map(|(_, policy)| policy);
-        let mut outbound = policies.filter(|policy| policy.direction == PolicyDirection::Out);
-        let fitting = outbound.find(|policy| {
+        let fits = |policy: &&Policy| {
             let is_theirs = (policy.selector.source, policy.selector.destination) == ends;
-            !policy.templates.is_empty() && (is_theirs || policy.templates.iter().any(joins))
-        });
-        let Some(policy) = fitting else {
-            return;
+            let joins = |template: &Template| template.joins(here, there);
+            policy.direction == PolicyDirection::Out
+                && !policy.templates.is_empty()
+                && (is_theirs || policy.templates.iter().any(joins))
         };
-        form.set(FieldId::Make, form::pair::ONLY_KEYS);
-        if policy.templates.iter().any(joins) {
-            form.set(FieldId::Mode, form::pair::TUNNEL);
-            form.set(FieldId::OwnNetwork, &policy.selector.source.to_string());
-            form.set(FieldId::FarNetwork, &policy.selector.destination.to_string());
-        }
+        let fitting: Vec<&Policy> = policies.filter(fits).collect();
+        let is_used = |policy: &&&Policy| {
+            // What comes from the other host, the policies of the other direction use.
+            sa.is_some_and(|sa| uses(policy, sa) || policy.templates.iter().any(|template| template.reqid == sa.reqid))
+        };
+        fitting.iter().find(is_used).or(fitting.first()).copied()
     }
 
     /// Makes keys and numbers for a plan and shows it.
     pub(super) fn propose(&mut self, mut plan: PairPlan) {
-        if plan.only_keys {
-            let Some(reqid) = plan.reqid_in(self.facts.spd.iter().map(|(_, policy)| policy)) else {
-                self.warn("there is no policy here like this that demands SAs: make the policies as well".to_owned());
-                return;
-            };
-            plan.reqid = reqid;
-        } else if plan.reqid.0 == 0 {
-            let (sad, spd) = (&self.facts.sad, &self.facts.spd);
+        let (sad, spd) = (&self.facts.sad, &self.facts.spd);
+        if plan.purpose == Purpose::Make && plan.reqid.0 == 0 {
             plan.reqid = free_reqid(sad.iter().map(|(_, sa)| sa), spd.iter().map(|(_, policy)| policy));
         }
         let mut given = Vec::new();
-        let made = plan.make(|protocol| {
-            let spi = Spi::random(protocol, |spi| given.contains(&spi) || self.facts.sad.has_spi(spi))?;
+        let free_spi = |protocol| {
+            let spi = Spi::random(protocol, |spi| given.contains(&spi) || sad.has_spi(spi))?;
             given.push(spi);
             Ok(spi)
-        });
-        match made {
-            Ok(halves) => self.layers.push(Layer::Proposal(Box::new(Proposal {
-                plan,
-                language: Language::Ip,
-                scroll: 0,
-                here: Progress::Proposed,
-                there: Progress::Proposed,
-                is_handed_over: false,
-                is_warned: false,
-                halves,
-            }))),
-            Err(error) => self.alarm(format!("the system gives no random numbers: {error}")),
+        };
+        let standing = plan.standing(sad.iter().map(|(_, sa)| sa), spd.iter().map(|(_, policy)| policy));
+        match plan.stages(&standing, free_spi) {
+            Ok(stages) => {
+                let output = self.facts.defaults.map(|defaults| defaults.output);
+                let afterwards = plan.afterwards(&standing, spd.iter().map(|(_, policy)| policy), output);
+                self.layers.push(Layer::Proposal(Box::new(Proposal::of(plan, stages, afterwards))));
+            }
+            Err(error) => self.alarm(error.to_string()),
         }
     }
 
@@ -161,67 +260,191 @@ impl State {
         let Some(Layer::Proposal(proposal)) = self.layers.last_mut() else {
             return;
         };
-        let has_other_host = self.setting.other_host.is_some();
         match action {
-            Action::Back if proposal.would_be_lost() && !proposal.is_warned => {
+            Action::Back if proposal.trial_until.is_some() => {
+                self.warn("it is on trial: y keeps it, u takes it back".to_owned());
+            }
+            Action::Back if proposal.is_half_done() && !proposal.is_warned => {
                 proposal.is_warned = true;
-                let is_here = matches!(proposal.here, Progress::Made | Progress::Pending);
-                self.warn(if is_here {
-                    "c copies or w saves the other host's script first; Esc again throws it away".to_owned()
-                } else {
-                    "the other host has its half, this one has not: y makes it; Esc again throws it away".to_owned()
-                });
+                let why = proposal.why_to_stay().to_owned();
+                self.warn(why);
             }
             Action::Back => {
-                let is_made = proposal.here == Progress::Made;
+                let is_made = !proposal.done.is_empty();
                 self.layers.pop();
                 if is_made && matches!(self.layers.last(), Some(Layer::Form(_))) {
                     self.layers.pop();
                 }
             }
-            Action::MakeHere if !matches!(proposal.here, Progress::Pending | Progress::Made) => {
-                proposal.here = Progress::Pending;
-                let change = Change::AddHalf(Box::new(proposal.halves[0].clone()));
-                commands.push(Command::Change(Box::new(change)));
+            Action::MakeHere if proposal.trial_until.is_some() => {
+                proposal.trial_until = None;
+                self.tell(Origin::Console, Weight::Note, "the removal is kept".to_owned());
+                self.note("kept".to_owned());
             }
-            Action::MakeThere if has_other_host && !matches!(proposal.there, Progress::Pending | Progress::Made) => {
-                proposal.there = Progress::Pending;
-                commands.push(Command::AddThere(Box::new(proposal.halves[1].clone())));
-            }
-            Action::MakeThere if !has_other_host => {
+            Action::MakeHere => self.take_step(Side::Here, commands),
+            Action::MakeThere if self.setting.other_host.is_none() => {
                 self.warn("only the lab's other host can be reached from here: copy its script, or save it".to_owned());
+            }
+            Action::MakeThere => self.take_step(Side::There, commands),
+            Action::TakeBack => {
+                self.take_step_back(commands);
             }
             Action::OtherLanguage => {
                 let other = if proposal.language == Language::Ip { Language::Setkey } else { Language::Ip };
-                (proposal.language, proposal.scroll) = (other, 0);
+                (proposal.language, proposal.scroll) = (other, None);
             }
-            Action::Copy => match proposal.script() {
-                Some(text) => {
-                    proposal.is_handed_over = true;
-                    let host = proposal.plan.there;
-                    commands.push(Command::Copy(text));
-                    self.tell(Origin::Console, Weight::Note, format!("copied the script of {host}, keys and all"));
-                    self.note(format!("the script of {host} is on its way to the clipboard, if the terminal takes it"));
+            Action::Copy => self.copy_script(commands),
+            Action::Save => {
+                let place = proposal.wanted_script();
+                if proposal.script(place).is_none() {
+                    self.warn(CANNOT_SAY.to_owned());
+                    return;
                 }
-                None => self.warn(CANNOT_SAY.to_owned()),
-            },
-            Action::Save if proposal.script().is_some() => {
+                proposal.saving = place;
                 let name: String = proposal.plan.there.to_string().replace(':', "-");
-                self.open_line(Purpose::SaveScript, &format!("ipsec-{name}.sh"));
+                let part = match (proposal.plan.purpose, place) {
+                    (Purpose::Make, _) => "",
+                    (Purpose::NewKeys(_), 1) => "-1",
+                    (Purpose::NewKeys(_), _) => "-2",
+                    (Purpose::Remove, _) => "-remove",
+                };
+                self.open_line(LinePurpose::SaveScript, &format!("ipsec-{name}{part}.sh"));
             }
-            Action::Save => self.warn(CANNOT_SAY.to_owned()),
             _ => {
                 if let Some(movement) = movement(action, reading.height) {
-                    proposal.scroll = scrolled(reading.top, movement, reading.height, reading.length);
+                    proposal.scroll = Some(scrolled(reading.top, movement, reading.height, reading.length));
                 }
             }
         }
     }
 
+    /// Carries out the next step of a host, if it is its turn.
+    fn take_step(&mut self, side: Side, commands: &mut Vec<Command>) {
+        let is_heard = self.hears_new_keys();
+        let Some(proposal) = self.proposal() else {
+            return;
+        };
+        let Some(place) = proposal.next(side) else {
+            return;
+        };
+        if proposal.steps.iter().any(|step| step.progress == Progress::Pending) {
+            return;
+        }
+        if proposal.is_ordered() {
+            let before = proposal.steps.get(..place).unwrap_or_default();
+            if let Some(earlier) = before.iter().find(|step| !step.is_passed()) {
+                let whose = if earlier.side == Side::Here { "this host's (y)" } else { "the other host's" };
+                let words = format!("first comes the step before it, which is {whose}: else packets are lost");
+                self.warn(words);
+                return;
+            }
+            let by_script = before.last().is_some_and(|step| step.progress != Progress::Made);
+            if by_script && !is_heard && !proposal.is_warned {
+                proposal.is_warned = true;
+                let there = proposal.plan.there;
+                self.warn(format!(
+                    "nothing has come with the new keys: has the script run on {there}? y again goes on"
+                ));
+                return;
+            }
+        }
+        (proposal.is_warned, proposal.has_lapsed) = (false, false);
+        if let Some(step) = proposal.steps.get_mut(place) {
+            step.progress = Progress::Pending;
+            let change = Box::new(Change::Exchange(Box::new(step.half.clone())));
+            commands.push(if side == Side::Here { Command::Change(change) } else { Command::There(change) });
+        }
+    }
+
+    /// Takes the step back that was carried out last; `false` if there is none, or another one is on its way.
+    fn take_step_back(&mut self, commands: &mut Vec<Command>) -> bool {
+        let Some(proposal) = self.proposal() else {
+            return false;
+        };
+        if proposal.steps.iter().any(|step| step.progress == Progress::Pending) {
+            return false;
+        }
+        let last = proposal.done.last().copied();
+        let Some(step) = last.and_then(|place| proposal.steps.get_mut(place)) else {
+            self.note("nothing was done yet that could be taken back".to_owned());
+            return false;
+        };
+        let Some(reversal) = step.reversal.take() else {
+            return false;
+        };
+        step.progress = Progress::Pending;
+        let change = Box::new(Change::TakeBack { half: Box::new(step.half.clone()), reversal });
+        commands.push(if step.side == Side::Here { Command::Change(change) } else { Command::There(change) });
+        (proposal.trial_until, proposal.is_warned) = (None, false);
+        true
+    }
+
+    /// Takes a removal back that nobody has kept: its time is over, or the console ends.
+    pub(super) fn end_trial(&mut self, commands: &mut Vec<Command>) {
+        let is_on = self.proposal().is_some_and(|proposal| proposal.trial_until.is_some());
+        if !is_on {
+            return;
+        }
+        // Only what was done last can be taken back, and what the other host got meanwhile stands above it.
+        let here = |proposal: &Proposal| {
+            proposal
+                .done
+                .iter()
+                .position(|place| proposal.steps.get(*place).is_some_and(|step| step.side == Side::Here))
+        };
+        if let Some(proposal) = self.proposal()
+            && let Some(at) = here(proposal)
+        {
+            let place = proposal.done.remove(at);
+            proposal.done.push(place);
+        }
+        if self.take_step_back(commands) {
+            let words = "nobody said that the removal shall be kept: it is taken back".to_owned();
+            self.tell(Origin::Console, Weight::Warning, words);
+            if let Some(proposal) = self.proposal() {
+                proposal.has_lapsed = true;
+            }
+        }
+    }
+
+    /// A second has passed.
+    pub(super) fn watch_trial(&mut self, commands: &mut Vec<Command>) {
+        let now = self.facts.now.uptime_ms;
+        if self.proposal().and_then(|proposal| proposal.trial_until).is_some_and(|until| until <= now) {
+            self.end_trial(commands);
+        }
+    }
+
+    /// Whether packets have come with the new keys.
+    pub(crate) fn hears_new_keys(&self) -> bool {
+        let Some(proposal) = self.layers.iter().find_map(of_layer) else {
+            return false;
+        };
+        let mut sas = proposal.new_received().peekable();
+        let has_come = |id| self.facts.sad.get(&id).is_some_and(|sa| sa.used.packets > 0);
+        sas.peek().is_some() && sas.all(has_come)
+    }
+
+    fn copy_script(&mut self, commands: &mut Vec<Command>) {
+        let Some(proposal) = self.proposal() else {
+            return;
+        };
+        let place = proposal.wanted_script();
+        let Some(text) = proposal.script(place) else {
+            self.warn(CANNOT_SAY.to_owned());
+            return;
+        };
+        let host = proposal.plan.there;
+        commands.push(Command::Copy(text));
+        let what = self.handed_over(place);
+        self.tell(Origin::Console, Weight::Note, format!("copied {what}"));
+        self.note(format!("the script of {host} is on its way to the clipboard, if the terminal takes it"));
+    }
+
     /// The user has named the file for the other host's script.
     pub(super) fn save_script(&mut self, path: String, commands: &mut Vec<Command>) {
         if let Some(Layer::Proposal(proposal)) = self.layers.last()
-            && let Some(text) = proposal.script()
+            && let Some(text) = proposal.script(proposal.saving)
         {
             commands.push(Command::Save { path, text });
         }
@@ -230,10 +453,8 @@ impl State {
     pub(super) fn on_saved(&mut self, path: &str, result: Result<(), String>) {
         match result {
             Ok(()) => {
-                if let Some(proposal) = self.proposal() {
-                    proposal.is_handed_over = true;
-                    let host = proposal.plan.there;
-                    let text = format!("saved the script of {host}, keys and all, as {path}");
+                if let Some(place) = self.proposal().map(|proposal| proposal.saving) {
+                    let text = format!("saved {} as {path}", self.handed_over(place));
                     self.tell(Origin::Console, Weight::Note, text.clone());
                     self.note(text);
                 }
@@ -242,34 +463,69 @@ impl State {
         }
     }
 
-    pub(super) fn on_done_there(&mut self, result: Result<(), KernelError>) {
-        let host = self.setting.other_host.clone().unwrap_or_default();
+    /// The script of a step is somewhere else as well. Returns what it is, in words.
+    fn handed_over(&mut self, place: usize) -> String {
         let Some(proposal) = self.proposal() else {
-            return;
+            return String::new();
         };
-        match result {
-            Ok(()) => {
-                proposal.there = Progress::Made;
-                let text = format!("added {} on {host}", proposal.halves[1].size());
+        let host = proposal.plan.there;
+        let Some(step) = proposal.steps.get_mut(place) else {
+            return String::new();
+        };
+        step.is_handed_over = true;
+        let keys = if step.half.has_keys() { ", keys and all," } else { "" };
+        proposal.scroll = None;
+        format!("the script of {host}{keys}")
+    }
+
+    /// A step on the lab's other host was carried out or refused.
+    pub(super) fn on_done_there(&mut self, outcome: &Outcome) {
+        let host = self.setting.other_host.clone().unwrap_or_default();
+        self.on_step(outcome);
+        match &outcome.result {
+            Ok(_) => {
+                let text = format!("{} on {host}", outcome.change);
                 self.tell(Origin::Console, Weight::Note, text.clone());
                 self.note(text);
             }
-            Err(error) => {
-                proposal.there = Progress::Refused(error.to_string());
-                self.tell(Origin::Console, Weight::Warning, format!("refused on {host}: {error}"));
-            }
+            Err(error) => self.tell(Origin::Console, Weight::Warning, format!("refused on {host}: {error}")),
         }
     }
 
-    /// This host's half was made or refused.
-    pub(super) fn on_done_here(&mut self, change: &Change, result: &Result<Option<Spi>, KernelError>) {
-        if let Some(proposal) = self.proposal()
-            && matches!(change, Change::AddHalf(half) if **half == proposal.halves[0])
-        {
-            proposal.here = match result {
-                Ok(_) => Progress::Made,
-                Err(error) => Progress::Refused(error.to_string()),
-            };
+    /// A step was carried out, taken back or refused.
+    pub(super) fn on_step(&mut self, outcome: &Outcome) {
+        let until = self.facts.now.uptime_ms + TRIAL_MS;
+        let (half, is_back) = match &*outcome.change {
+            Change::Exchange(half) => (half, false),
+            Change::TakeBack { half, .. } => (half, true),
+            _ => return,
+        };
+        let Some(proposal) = self.proposal() else {
+            return;
+        };
+        let waits = |step: &Step| step.progress == Progress::Pending && step.half == **half;
+        let Some(place) = proposal.steps.iter().position(waits) else {
+            return;
+        };
+        let is_removal = proposal.plan.purpose == Purpose::Remove;
+        proposal.scroll = None;
+        let Some(step) = proposal.steps.get_mut(place) else {
+            return;
+        };
+        match (&outcome.result, is_back) {
+            (Ok(Done { reversal, .. }), false) => {
+                (step.progress, step.reversal) = (Progress::Made, reversal.clone());
+                if is_removal && step.side == Side::Here {
+                    proposal.trial_until = Some(until);
+                }
+                proposal.done.push(place);
+            }
+            (Err(error), false) => step.progress = Progress::Refused(error.to_string()),
+            (result, true) => {
+                // What could not be taken back whole cannot be tried again.
+                step.progress = if result.is_ok() { Progress::Proposed } else { Progress::Made };
+                proposal.done.retain(|done| *done != place);
+            }
         }
     }
 
@@ -278,6 +534,48 @@ impl State {
             Layer::Proposal(proposal) => Some(&mut **proposal),
             _ => None,
         })
+    }
+}
+
+fn of_layer(layer: &Layer) -> Option<&Proposal> {
+    match layer {
+        Layer::Proposal(proposal) => Some(proposal),
+        _ => None,
+    }
+}
+
+/// This host and the other one, as far as a policy tells: a tunnel's ends, or the two hosts that it is about.
+fn ends_of(policy: &Policy) -> Option<(IpAddr, IpAddr)> {
+    let tunnel = policy.templates.iter().find(|template| template.mode != Mode::Transport);
+    let Selector { source, destination, .. } = policy.selector;
+    let (from, to) = match tunnel {
+        Some(template) => (template.source, template.destination),
+        None if source.is_host() && destination.is_host() => (source.address, destination.address),
+        None => return None,
+    };
+    let (here, there) = if policy.direction == PolicyDirection::Out { (from, to) } else { (to, from) };
+    Some((here, there)).filter(|_| !policy.is_of_socket() && !from.is_unspecified() && !to.is_unspecified())
+}
+
+/// Where there is a policy, most often keys are what is wanted.
+fn fill_in_from(form: &mut Form, policy: &Policy) {
+    if policy.templates.is_empty() {
+        return;
+    }
+    form.set(FieldId::Make, form::pair::NEW_KEYS);
+    if policy.templates.iter().any(|template| template.mode == Mode::Tunnel) {
+        let Selector { source, destination, .. } = policy.selector;
+        let (own, far) =
+            if policy.direction == PolicyDirection::Out { (source, destination) } else { (destination, source) };
+        form.set(FieldId::Mode, form::pair::TUNNEL);
+        form.set(FieldId::OwnNetwork, &own.to_string());
+        form.set(FieldId::FarNetwork, &far.to_string());
+    }
+    if let Some(mark) = policy.mark {
+        form.set(FieldId::Mark, &mark.to_string());
+    }
+    if let Some(if_id) = policy.if_id {
+        form.set(FieldId::IfId, &if_id.to_string());
     }
 }
 

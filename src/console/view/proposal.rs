@@ -1,53 +1,70 @@
-//! Both halves of what is to protect the traffic with another host, before anything is changed.
+//! What is to become of the protection of the traffic with another host, on both hosts, before anything is changed; and
+//! what to do next.
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 
 use super::widget::{draw_lines, draw_popup, wrap};
-use crate::console::state::proposal::{CANNOT_SAY, Progress, Proposal};
+use crate::console::state::proposal::{CANNOT_SAY, Progress, Proposal, Step};
 use crate::console::state::{Reading, State};
 use crate::console::theme::{Role, Theme};
+use crate::model::pair::{Purpose, Side};
 
 /// Draws it.
 pub fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme, proposal: &Proposal) -> Reading {
     let width = area.width.saturating_sub(2).min(140);
     let cells = usize::from(width.saturating_sub(4));
     let mut lines: Vec<Line<'_>> = Vec::new();
-    match proposal.words() {
-        Some([ours, theirs]) => {
-            let other = state.setting.other_host.as_deref().unwrap_or("the other host");
-            let halves = [("here", ours, Some(&proposal.here)), (other, theirs, Some(&proposal.there))];
-            for (name, text, progress) in halves {
-                lines.push(heading(theme, name, progress.filter(|_| name != "the other host")));
+    let other = state.setting.other_host.as_deref();
+    let next = proposal.turn().map(|(place, _)| place).filter(|_| proposal.is_ordered());
+    let mut scroll = 0;
+    for (place, step) in proposal.steps.iter().enumerate() {
+        let number = if proposal.is_ordered() { format!("{}. ", place + 1) } else { String::new() };
+        let name = if step.side == Side::Here { "here" } else { other.unwrap_or("the other host") };
+        if next == Some(place) {
+            scroll = lines.len();
+        }
+        lines.push(heading(theme, &format!("{number}{name}"), step, other.is_some()));
+        match proposal.words(step) {
+            Some(text) => {
                 for line in text.lines().filter(|line| !line.starts_with("#!")) {
                     let role = if line.starts_with('#') { Role::Muted } else { Role::Text };
                     lines.extend(command(line, cells).into_iter().map(|part| Line::styled(part, theme.style(role))));
                 }
-                lines.push(Line::default());
             }
-            lines.pop();
+            None => {
+                let words = wrap(CANNOT_SAY, cells).into_iter();
+                lines.extend(words.map(|line| Line::styled(line, theme.style(Role::Caution))));
+            }
         }
-        None => lines.extend(wrap(CANNOT_SAY, cells).into_iter().map(|l| Line::styled(l, theme.style(Role::Caution)))),
+        lines.push(Line::default());
     }
+    lines.pop();
+    let scroll = proposal.scroll.unwrap_or(scroll);
     let mut below = Vec::new();
-    for progress in [&proposal.here, &proposal.there] {
-        if let Progress::Refused(why) = progress {
-            let sentence = format!("refused, and nothing of it was made: {why}");
+    for step in &proposal.steps {
+        if let Progress::Refused(why) = &step.progress {
+            let sentence = format!("refused, and nothing of it was done: {why}");
             below.extend(wrap(&sentence, cells).into_iter().map(|l| Line::styled(l, theme.style(Role::Alarm))));
         }
     }
-    let (sentence, role) = consequence(proposal);
-    below.extend(wrap(sentence, cells).into_iter().map(|line| Line::styled(line, theme.style(role))));
+    let (sentence, role) = advice(proposal, state);
+    below.extend(wrap(&sentence, cells).into_iter().map(|line| Line::styled(line, theme.style(role))));
     let foot = u16::try_from(below.len() + 1).unwrap_or(2);
     let height = u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_add(foot + 2).min(area.height);
-    let title = format!("{} and {}", proposal.plan.here, proposal.plan.there);
+    let what = match proposal.plan.purpose {
+        Purpose::Make => "Protect the traffic of",
+        Purpose::NewKeys(_) => "New keys for",
+        Purpose::Remove => "Remove what protects the traffic of",
+    };
+    let title = format!("{what} {} and {}", proposal.plan.here, proposal.plan.there);
     let inside = draw_popup(frame, area, theme, &title, width, height);
     let [list, sentences] = Layout::vertical([Constraint::Min(0), Constraint::Length(foot)]).areas(inside);
-    let room = draw_lines(frame, list, &lines, proposal.scroll);
+    let room = draw_lines(frame, list, &lines, scroll);
     let sentences = Rect { y: sentences.y + 1, height: sentences.height.saturating_sub(1), ..sentences };
     draw_lines(frame, sentences, &below, 0);
-    Reading { top: proposal.scroll.min(lines.len().saturating_sub(room)), height: room, length: lines.len() }
+    Reading { top: scroll.min(lines.len().saturating_sub(room)), height: room, length: lines.len() }
 }
 
 /// A command in as many lines as it takes; it begins where the others do.
@@ -56,13 +73,19 @@ fn command(line: &str, cells: usize) -> Vec<String> {
     parts.into_iter().enumerate().map(|(place, part)| if place == 0 { part } else { format!("  {part}") }).collect()
 }
 
-fn heading<'a>(theme: &Theme, name: &str, progress: Option<&Progress>) -> Line<'a> {
-    let (word, role) = match progress {
-        None => ("by its script", Role::Muted),
-        Some(Progress::Proposed) => ("not made yet", Role::Muted),
-        Some(Progress::Pending) => ("waiting for the kernel", Role::Caution),
-        Some(Progress::Made) => ("made", Role::Good),
-        Some(Progress::Refused(_)) => ("refused", Role::Alarm),
+fn heading<'a>(theme: &Theme, name: &str, step: &Step, is_reached: bool) -> Line<'a> {
+    let (word, role) = match &step.progress {
+        Progress::Proposed if step.side == Side::There && !is_reached => {
+            if step.is_handed_over {
+                ("by its script, which is handed over", Role::Text)
+            } else {
+                ("by its script", Role::Muted)
+            }
+        }
+        Progress::Proposed => ("not done yet", Role::Muted),
+        Progress::Pending => ("waiting for the kernel", Role::Caution),
+        Progress::Made => ("done", Role::Good),
+        Progress::Refused(_) => ("refused", Role::Alarm),
     };
     Line::from(vec![
         Span::styled(format!("{name}: "), theme.style(Role::Header)),
@@ -70,19 +93,113 @@ fn heading<'a>(theme: &Theme, name: &str, progress: Option<&Progress>) -> Line<'
     ])
 }
 
-fn consequence(proposal: &Proposal) -> (&'static str, Role) {
-    match (&proposal.here, &proposal.there, proposal.plan.only_keys) {
-        (Progress::Made, Progress::Made, false) => {
-            ("Both hosts have it. c on the SAs' screen checks the traffic.", Role::Good)
-        }
-        (Progress::Made, Progress::Made, true) => {
-            ("Both hosts use the new keys. The old SAs can be deleted now, on both.", Role::Good)
-        }
-        (Progress::Made, ..) => ("The traffic is lost until the other host has its half too.", Role::Caution),
-        (_, Progress::Made, _) => ("The traffic is lost until this host has its half too.", Role::Caution),
-        (_, _, true) => ("While only one host has the new keys, packets are lost.", Role::Caution),
-        _ => {
-            ("From the moment that one host has it, the traffic is lost until the other one has it too.", Role::Caution)
+/// What to do next, and what follows from it.
+fn advice(proposal: &Proposal, state: &State) -> (String, Role) {
+    match proposal.plan.purpose {
+        Purpose::Make => (making(proposal).to_owned(), making_role(proposal)),
+        Purpose::NewKeys(_) => renewing(proposal, state),
+        Purpose::Remove => removing(proposal, state),
+    }
+}
+
+/// Whether all steps of this host, and of the other one, are done.
+fn done(proposal: &Proposal) -> [bool; 2] {
+    [Side::Here, Side::There].map(|side| {
+        let mut steps = proposal.steps.iter().filter(|step| step.side == side);
+        steps.all(|step| step.progress == Progress::Made)
+    })
+}
+
+fn making_role(proposal: &Proposal) -> Role {
+    if done(proposal) == [true, true] { Role::Good } else { Role::Caution }
+}
+
+fn making(proposal: &Proposal) -> &'static str {
+    match done(proposal) {
+        [true, true] => "Both hosts have it. c on the SAs' screen checks the traffic.",
+        [true, false] => "The traffic is lost until the other host has its half too.",
+        [false, true] => "The traffic is lost until this host has its half too.",
+        [false, false] => {
+            "y makes it here. From the moment that one host has it, the traffic is lost until the other one has it too."
         }
     }
+}
+
+fn renewing(proposal: &Proposal, state: &State) -> (String, Role) {
+    let there = proposal.plan.there;
+    let is_lab = state.setting.other_host.is_some();
+    let script = "c copies it, w saves it";
+    let Some((place, step)) = proposal.turn() else {
+        let words = if is_lab {
+            "Both hosts use the new keys, and the old SAs are gone from both.".to_owned()
+        } else {
+            format!(
+                "This host uses the new keys. When both scripts have run on {there}, the old SAs are gone from both."
+            )
+        };
+        return (words, Role::Good);
+    };
+    let is_last = place + 1 == proposal.steps.len();
+    let words = match (step.side, place) {
+        (Side::Here, 0) => {
+            "In this order no packet is lost. First y: this host can read what comes with the new keys; it goes on \
+             sending with the old ones."
+                .to_owned()
+        }
+        (Side::There, _) if !is_last && is_lab => {
+            "Now o: the other host gets the new keys, and sends with them.".to_owned()
+        }
+        (Side::There, _) if !is_last => {
+            format!(
+                "Now {there} gets the new keys by its script, and sends with them: {script}. It must have run there \
+                     before the next step."
+            )
+        }
+        (Side::There, _) if is_lab => "Last, o: the other host forgets the old keys.".to_owned(),
+        (Side::There, _) => format!("Last, {there} forgets the old keys by its second script: {script}."),
+        (Side::Here, _) if is_lab => "Now y: this host sends with the new keys and forgets the old ones.".to_owned(),
+        (Side::Here, _) => {
+            let heard = if state.hears_new_keys() {
+                format!("Packets have come with the new keys: {there} has them. Now")
+            } else {
+                format!("When the script has run on {there} (nothing has come with the new keys yet),")
+            };
+            format!("{heard} y: this host sends with the new keys and forgets the old ones.")
+        }
+    };
+    (words, Role::Caution)
+}
+
+fn removing(proposal: &Proposal, state: &State) -> (String, Role) {
+    let there = proposal.plan.there;
+    if let Some(until) = proposal.trial_until {
+        let seconds = until.saturating_sub(state.facts.now.uptime_ms).div_ceil(1000);
+        let words = format!(
+            "Removed here, on trial: y keeps it. Otherwise all of it comes back by itself in {seconds} s, in case that \
+             this cut you off."
+        );
+        return (words, Role::Alarm);
+    }
+    let afterwards = &proposal.afterwards;
+    if proposal.has_lapsed {
+        let words =
+            "Nobody said that the removal shall be kept: it was taken back. y removes it here, y again keeps it.";
+        return (words.to_owned(), Role::Alarm);
+    }
+    let words = match done(proposal) {
+        [true, true] => format!("Removed from both hosts. {afterwards} u takes back what was done last."),
+        [true, false] => format!(
+            "Removed here; {there} still protects what it sends and takes nothing else, so the traffic is lost until it \
+             has done the same. {afterwards}"
+        ),
+        [false, true] => format!(
+            "Removed on the other host; this one still protects what it sends, so the traffic is lost until y removes it \
+             here too. {afterwards}"
+        ),
+        [false, false] => format!(
+            "This goes from both hosts. {afterwards} While only one of them has removed it, the traffic is lost. y \
+             removes it here."
+        ),
+    };
+    (words, if proposal.steps.iter().any(Step::is_passed) { Role::Caution } else { Role::Alarm })
 }

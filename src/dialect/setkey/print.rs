@@ -3,6 +3,7 @@
 //! What the language cannot say on Linux is said in a comment, with the `ip xfrm` line that can.
 
 use std::fmt::Write;
+use std::net::IpAddr;
 
 use zeroize::Zeroizing;
 
@@ -11,8 +12,8 @@ use crate::dialect::{Keys, iproute2, key_text};
 use crate::model::extras::{Encapsulation, ExtraFlags, Iptfs, SecurityContext};
 use crate::model::template::AlgorithmMasks;
 use crate::model::{
-    IpsecProtocol, Level, Limit, Mode, PolicyAction, PolicyDirection, PolicyKind, PolicySpec, PortMatch, Prefix,
-    SaFlags, SaSpec, Selector, Template, Transform, UpperProtocol,
+    IpsecProtocol, Level, Limit, Mode, PolicyAction, PolicyDirection, PolicyId, PolicyKind, PolicySpec, PortMatch,
+    Prefix, SaFlags, SaId, SaSpec, Selector, Template, Transform, UpperProtocol,
 };
 
 /// What stands in the place of a statement that there is none for: why, and `ip`'s line, or what `ip` cannot say either.
@@ -116,6 +117,33 @@ fn write_transform(text: &mut String, option: &str, transform: &Transform, keys:
 fn setkey_name(transform: &Transform) -> Option<&'static str> {
     let names = transform.name.known()?.setkey;
     names.iter().find(|(_, icv_bits)| u32::from(*icv_bits) == transform.icv_bits).map(|(name, _)| *name)
+}
+
+/// The end of an SA; `None` where the language has no words for it.
+pub fn delete_sa(id: &SaId, source: IpAddr) -> Option<String> {
+    let protocol = protocol_word(id.protocol).filter(|_| id.mark.is_none())?;
+    Some(format!("delete {source} {} {protocol} {:#};", id.destination, id.spi))
+}
+
+/// The end of a policy; `None` where the language has no words for it.
+pub fn delete_policy(id: &PolicyId) -> Option<String> {
+    let mut spec = PolicySpec::new(id.direction, id.selector);
+    (spec.kind, spec.mark, spec.if_id) = (id.kind, id.mark, id.if_id);
+    let text = policy(&spec);
+    let (name, _) = text.split_once("-P").filter(|_| !text.starts_with('#'))?;
+    Some(format!("{}-P {};", name.replacen("spdadd", "spddelete", 1), id.direction))
+}
+
+/// The word for a protocol, if there is one.
+pub fn protocol_word(protocol: IpsecProtocol) -> Option<&'static str> {
+    match protocol {
+        IpsecProtocol::Esp => Some("esp"),
+        IpsecProtocol::Ah => Some("ah"),
+        IpsecProtocol::Comp => Some("ipcomp"),
+        IpsecProtocol::Routing | IpsecProtocol::DestinationOptions | IpsecProtocol::Any | IpsecProtocol::Other(_) => {
+            None
+        }
+    }
 }
 
 fn protocol(protocol: IpsecProtocol) -> String {

@@ -6,7 +6,7 @@ use espial::console::theme::{Role, Theme};
 use espial::model::KernelEvent;
 
 /// What is on each picture: its name, the keys that lead there.
-const PICTURES: [(&str, &str); 25] = [
+const PICTURES: [(&str, &str); 28] = [
     ("sas", ""),
     ("sas_whole", "<enter>"),
     ("sas_filtered", "/esp<enter>"),
@@ -23,6 +23,9 @@ const PICTURES: [(&str, &str); 25] = [
     ("policy_review", "2a<tab>10.1.0.0/24<tab>10.3.0.0/24<ctrl-s>"),
     ("policy_edited", "2e<tab><tab><tab><tab><tab><tab><ctrl-n>"),
     ("defaults_review", ":defaults<enter><right><ctrl-s>"),
+    ("pair_form", "2A"),
+    ("pair_removal", "2A<right><ctrl-s>"),
+    ("pair_removal_on_trial", "2A<right><ctrl-s>y"),
     ("packets", "3"),
     ("packet_whole", "3kk<enter>"),
     ("interfaces", "3i"),

@@ -1,9 +1,9 @@
 //! What a user does, and what comes of it.
 
 use super::{Bench, KEY_HEX, START, article_policies, article_sas, busy_kernel, no_esp};
-use espial::console::command::Command;
+use espial::console::command::{Command, Outcome};
 use espial::console::event::Event;
-use espial::kernel::{Cause, Kernel, KernelError, Operation};
+use espial::kernel::{Cause, Kernel, KernelError, Operation, ScriptedKernel};
 use espial::model::{IpsecProtocol, KernelEvent, Sa, SaSpec, Spi, XfrmStatistics};
 
 pub fn article() -> Bench {
@@ -339,11 +339,12 @@ const TUNNEL: &str = "A<tab>10.9.0.1<tab>10.9.0.2<tab><right><tab>10.1.0.0/24<ta
 fn a_pair_is_shown_before_it_is_made_and_its_keys_never() {
     let mut bench = Bench::new().sized(200, 50);
     bench.keys(TUNNEL);
-    bench.sees("here: not made yet").sees("the other host: by its script").sees("# 2 SAs and 3 policies on 10.9.0.2");
+    bench.sees("here: not done yet").sees("the other host: by its script");
+    bench.sees("# add 2 SAs and 3 policies on 10.9.0.2");
     bench.sees("ip xfrm policy add src 10.2.0.0/24 dst 10.1.0.0/24 dir fwd").sees("<key hidden>");
     assert!(!bench.kernel.done().iter().any(|done| matches!(done, Operation::AddSa(_) | Operation::AddPolicy(_))));
     bench.keys("l").sees("setkey on Linux has no words for this").keys("l");
-    bench.keys("y").sees("here: made").sees("SAs 2").sees("Policies 3");
+    bench.keys("y").sees("here: done").sees("SAs 2").sees("Policies 3");
     let written: Vec<_> = bench.kernel.sas().unwrap();
     let keys: Vec<_> =
         written.iter().filter_map(|sa| sa.algorithms.aead.as_ref()).map(|t| t.key.reveal_hex()).collect();
@@ -356,14 +357,14 @@ fn a_pair_is_shown_before_it_is_made_and_its_keys_never() {
     let Some(Command::Copy(script)) = bench.asked.last() else { panic!("{:?}", bench.asked) };
     let script = String::from_utf8(script.expose().to_vec()).unwrap();
     assert!(script.contains("dir out") && keys.iter().all(|key| script.contains(key.as_str())));
-    bench.keys("<esc>").misses("here: made").misses("Show both halves");
+    bench.keys("<esc>").misses("here: done").misses("Show what is done");
 }
 
 #[test]
 fn keys_that_only_one_host_has_are_not_thrown_away_by_one_key() {
     let mut bench = Bench::new();
-    bench.keys(TUNNEL).keys("<esc>").sees("Show both halves").keys("<ctrl-s>y");
-    bench.keys("<esc>").sees("Esc again throws it away").sees("here: made");
+    bench.keys(TUNNEL).keys("<esc>").sees("Show what is done").keys("<ctrl-s>y");
+    bench.keys("<esc>").sees("Esc again throws it away").sees("here: done");
     bench.keys("w<ctrl-u>/keys/peer.sh<enter>");
     let Some(Command::Save { path, .. }) = bench.asked.last() else { panic!("{:?}", bench.asked) };
     assert_eq!(path, "/keys/peer.sh");
@@ -371,7 +372,7 @@ fn keys_that_only_one_host_has_are_not_thrown_away_by_one_key() {
     bench.event(Event::Saved { path: "/keys/peer.sh".to_owned(), result: refused });
     bench.sees("saving /keys/peer.sh: Permission denied");
     bench.event(Event::Saved { path: "/keys/peer.sh".to_owned(), result: Ok(()) });
-    bench.sees("saved the script of 10.9.0.2").keys("<esc>").misses("here: made");
+    bench.sees("saved the script of 10.9.0.2").keys("<esc>").misses("here: done");
 }
 
 #[test]
@@ -380,27 +381,137 @@ fn a_pair_that_the_kernel_refuses_leaves_nothing_and_says_why() {
     bench.keys(TUNNEL);
     let text = Some("Requested AEAD algorithm not found".to_owned());
     bench.kernel.refuse_next(Cause::Refused { errno: libc::ENOSYS, text });
-    bench.keys("y").sees("here: refused").sees("nothing of it was made").sees("Requested AEAD algorithm not found");
-    bench.sees("SAs 0").keys("y").sees("here: made").sees("SAs 2");
+    bench.keys("y").sees("here: refused").sees("nothing of it was done").sees("Requested AEAD algorithm not found");
+    bench.sees("SAs 0").keys("y").sees("here: done").sees("SAs 2");
     bench.keys("o").sees("reblochon: waiting for the kernel");
-    assert!(matches!(bench.asked.last(), Some(Command::AddThere(half)) if half.policies.len() == 3));
-    bench.event(Event::DoneThere(Ok(())));
-    bench.sees("reblochon: made").sees("Both hosts have it");
-    bench.keys("<esc>").misses("reblochon: made");
+    let mut reblochon = ScriptedKernel::at(START);
+    there(&mut bench, &mut reblochon);
+    assert_eq!((reblochon.sas().unwrap().len(), reblochon.policies().unwrap().len()), (2, 3));
+    bench.sees("reblochon: done").sees("Both hosts have it");
+    bench.keys("<esc>").misses("reblochon: done");
+}
+
+/// Lets the lab's other host do what it was asked last.
+fn there(bench: &mut Bench, kernel: &mut ScriptedKernel) {
+    let Some(Command::There(change)) = bench.asked.pop() else { panic!("{:?}", bench.asked) };
+    let result = change.carry_out(kernel);
+    bench.event(Event::DoneThere(Outcome { change, result }));
+}
+
+/// A tunnel that both hosts have.
+fn tunnel() -> (Bench, ScriptedKernel) {
+    let mut bench = Bench::with(|_| {}, |setting| setting.other_host = Some("reblochon".to_owned()));
+    let mut reblochon = ScriptedKernel::at(START);
+    bench.keys(TUNNEL).keys("yo");
+    there(&mut bench, &mut reblochon);
+    bench.keys("<esc>");
+    (bench, reblochon)
+}
+
+fn spis(kernel: &mut ScriptedKernel) -> Vec<Spi> {
+    kernel.sas().unwrap().iter().map(|sa| sa.spi).collect()
 }
 
 #[test]
-fn new_keys_are_for_the_policies_that_are_there() {
+fn new_keys_are_made_step_by_step_and_the_old_ones_go() {
+    let (mut bench, mut reblochon) = tunnel();
+    let before = spis(&mut reblochon);
+    // The form knows by now what is there.
+    bench.keys("A").sees("◂ new keys ▸").sees("10.2.0.0/24").sees("as they are").keys("<ctrl-s>");
+    bench.sees("1. here: not done yet").sees("4. reblochon: not done yet").sees("In this order no packet is lost");
+    bench.keys("o").sees("first comes the step before it");
+    bench
+        .keys("y")
+        .sees("SAs 3")
+        .sees("Now o: the other host gets the new keys")
+        .keys("y")
+        .sees("first comes the step");
+    bench.keys("o");
+    there(&mut bench, &mut reblochon);
+    assert_eq!(spis(&mut reblochon).len(), 3);
+    bench.keys("y").sees("SAs 2").sees("Last, o: the other host forgets the old keys").keys("o");
+    there(&mut bench, &mut reblochon);
+    bench.sees("the old SAs are gone from both");
+    let (mut here, mut there) = (spis(&mut bench.kernel), spis(&mut reblochon));
+    here.sort();
+    there.sort();
+    assert_eq!((here.len(), &here), (2, &there));
+    assert!(here.iter().all(|spi| !before.contains(spi)));
+    bench.keys("<esc>").misses("Both hosts use").misses("Show what is done");
+}
+
+#[test]
+fn new_keys_wait_for_the_other_hosts_script() {
     let mut bench = Bench::new();
     bench.keys(TUNNEL).keys("yc<esc>");
-    let reqid = bench.kernel.sas().unwrap()[0].reqid;
-    // The form knows by now what is there.
-    bench.keys("A").sees("new keys").sees("10.2.0.0/24").keys("<ctrl-s>").sees("# 2 SAs on 10.9.0.1").keys("yc<esc>");
-    let sas = bench.kernel.sas().unwrap();
-    assert_eq!((sas.len(), bench.kernel.policies().unwrap().len()), (4, 3));
-    assert!(sas.iter().all(|sa| sa.reqid == reqid));
-    // Without such a policy there is nothing that would use them.
-    bench.keys("A<tab><tab>10.9.0.7<ctrl-s>").sees("there is no policy here like this");
+    let before = spis(&mut bench.kernel);
+    bench.keys("A<ctrl-s>y").sees("Now 10.9.0.2 gets the new keys by its script");
+    bench.keys("y").sees("first comes the step before it, which is the other host's").keys("c");
+    bench.sees("nothing has come with the new keys yet");
+    bench.keys("y").sees("has the script run on 10.9.0.2? y again goes on").sees("SAs 3");
+    // Then something comes.
+    let mut used = bench.kernel.sas().unwrap().into_iter().find(|sa| !before.contains(&sa.spi)).unwrap();
+    used.used.packets = 7;
+    bench.kernel.put_silently(used);
+    bench.seconds(1);
+    bench.sees("10.9.0.2 has them").keys("y").sees("SAs 2").sees("forgets the old keys by its second script");
+    bench.keys("<esc>").sees("not all steps are taken").keys("w").sees("ipsec-10.9.0.2-2.sh").keys("<esc>");
+    bench.keys("c").sees("the script of 10.9.0.2 is on its way");
+    let Some(Command::Copy(script)) = bench.asked.last() else { panic!("{:?}", bench.asked) };
+    let script = String::from_utf8(script.expose().to_vec()).unwrap();
+    assert!(script.starts_with("#!/bin/sh\n") && script.matches("state delete").count() == 1, "{script}");
+    bench.keys("<esc>").misses("second script");
+}
+
+#[test]
+fn a_removal_lists_what_goes_and_is_taken_back_unless_it_is_kept() {
+    let (mut bench, mut reblochon) = tunnel();
+    let before = (spis(&mut bench.kernel), bench.kernel.policies().unwrap().len());
+    bench.keys("A<right>").sees("◂ remove SAs and policies ▸").misses("Algorithms").keys("<ctrl-s>");
+    bench.sees("ip xfrm policy delete src 10.1.0.0/24 dst 10.2.0.0/24 dir out").sees("go IN CLEAR").sees("SAs 2");
+    bench.keys("y").sees("SAs 0").sees("Policies 0").sees("on trial").sees("in 30 s");
+    bench.keys("<esc>").sees("it is on trial: y keeps it");
+    bench.seconds(29);
+    bench.sees("in 1 s").sees("SAs 0");
+    bench.seconds(1);
+    bench.sees("SAs 2").sees("Policies 3").sees("it was taken back").sees("here: not done yet");
+    assert_eq!((spis(&mut bench.kernel), bench.kernel.policies().unwrap().len()), before);
+    bench.keys("yy").seconds(40);
+    bench.sees("SAs 0").sees("reblochon: not done yet").keys("o");
+    there(&mut bench, &mut reblochon);
+    assert_eq!((reblochon.sas().unwrap().len(), reblochon.policies().unwrap().len()), (0, 0));
+    bench.sees("Removed from both hosts");
+    // Step by step back.
+    bench.keys("u");
+    there(&mut bench, &mut reblochon);
+    assert_eq!((reblochon.sas().unwrap().len(), reblochon.policies().unwrap().len()), (2, 3));
+    bench.keys("u").sees("SAs 2").sees("Policies 3").keys("u").sees("nothing was done yet");
+    assert!(bench.kernel.sas().unwrap().iter().all(|sa| sa.replay.sent > 1 << 16), "its numbers go on");
+    bench.keys("<esc>").sees("Show what is done");
+}
+
+#[test]
+fn who_leaves_before_a_removal_is_kept_gets_it_back() {
+    let (mut bench, _) = tunnel();
+    bench.keys("A<right><ctrl-s>y").sees("SAs 0");
+    bench.event(Event::Terminated);
+    assert_eq!(bench.asked.last(), Some(&Command::Quit));
+    assert_eq!((bench.kernel.sas().unwrap().len(), bench.kernel.policies().unwrap().len()), (2, 3));
+}
+
+#[test]
+fn a_pairs_form_is_filled_in_from_the_row_and_refuses_what_cannot_be() {
+    let (mut bench, _) = tunnel();
+    bench.keys("2A").sees("◂ new keys ▸").sees("10.9.0.2").sees("10.1.0.0/24");
+    bench.keys("<left><ctrl-s>").sees("there are policies for this already").keys("<esc>");
+    for row in ["j", "jj"] {
+        bench.keys(row).keys("A").sees("◂ new keys ▸");
+        assert!(bench.line("This host").contains("10.9.0.1") && bench.line("Network here").contains("10.1.0.0/24"));
+        bench.keys("<esc>");
+    }
+    // Where nothing is, nothing can be renewed or removed.
+    bench.keys("1A<tab><tab>10.9.0.7<ctrl-s>").sees("there is no policy here like this");
+    bench.keys("<right><ctrl-s>").sees("nothing protects the traffic of these two");
 }
 
 #[test]
