@@ -184,10 +184,9 @@ pub fn pair<P: Planned>(
         out.write_all(text).and_then(|()| out.flush()).with_context(|| {
             format!("it is done on this host, but the script for {} could not be written", plan.there)
         })?;
-    } else {
-        // All is done: a reader that has gone changes nothing.
-        say(complaints, format_args!("{} here; {}", half.deed(), rest(&plan, &files)));
     }
+    // All is done: a reader that has gone changes nothing.
+    say(complaints, format_args!("{} here; {}", half.deed(), rest(&plan, &files)));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -287,6 +286,7 @@ fn rest(plan: &PairPlan, files: &[PathBuf]) -> String {
             let last = last.iter().map(|last| format!(", and {last} on {there}")).collect::<String>();
             format!("no traffic is lost if now {first} runs on {there}, then {second} here{last}")
         }
+        (_, []) => format!("traffic is lost until the script has run on {there}"),
         (_, names) => format!("traffic is lost until {} has run on {there}", names.join(", ")),
     }
 }

@@ -235,7 +235,13 @@ impl fmt::Display for Change {
             Self::DeletePolicies(ids) => write!(f, "deleted {}", counted(ids.len(), "policy", "policies")),
             Self::FlushPolicies(PolicyKind::Main) => f.write_str("flushed all policies"),
             Self::FlushPolicies(kind) => write!(f, "flushed all {kind} policies"),
-            Self::Exchange(half) => f.write_str(&half.deed()),
+            Self::Exchange(half) => {
+                write!(f, "{}", half.deed())?;
+                match half.ends() {
+                    Some((source, destination)) => write!(f, " for {source} and {destination}"),
+                    None => Ok(()),
+                }
+            }
             Self::TakeBack { half, .. } => write!(f, "taken back: {}", half.deed()),
             Self::SetDefaults(change) => write!(f, "packets without a policy are now: {change}"),
             Self::SetThresholds(change) => write!(f, "policies are found by hash from {change} on"),

@@ -184,6 +184,12 @@ impl Half {
         !self.sas.is_empty()
     }
 
+    /// The hosts between which its SAs are.
+    pub fn ends(&self) -> Option<(IpAddr, IpAddr)> {
+        let new = self.sas.first().map(|sa| (sa.source, sa.destination));
+        new.or(self.old_sas.first().map(|old| (old.source, old.id.destination)))
+    }
+
     /// What is made: `2 SAs and 3 policies`.
     fn made(&self) -> String {
         together(self.sas.len(), self.policies.len())

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::atomic::AtomicBool;
 
-use clap::Parser;
-use espial::cli::{apply, pair, policy, sa};
+use clap::{CommandFactory, Parser};
+use espial::cli::{apply, filled, pair, policy, sa};
 use espial::dialect::setkey::{self, NoNames, Reading};
 use espial::kernel::{Cause, Kernel, Operation, ScriptedKernel};
 
@@ -288,6 +288,90 @@ fn a_pair_whose_script_is_not_written_has_failed() {
     assert_eq!(kernel.sas().unwrap().len(), 0, "and nothing was made");
     let error = run(&mut kernel, "10.9.0.1 10.9.0.2 -o -");
     assert!(error.to_string().contains("the script for 10.9.0.2 could not be written"), "{error}");
+}
+
+/// What `espial pair` makes of a kernel: whether it did it, what it prints and what it complains of.
+fn paired<P: filled::Planned>(kernel: &mut ScriptedKernel, line: &str) -> (bool, String, String) {
+    let work = arguments::<pair::Work<P>>(&format!("10.9.0.1 10.9.0.2 {line}"));
+    let (mut out, mut complaints) = (Vec::new(), Vec::new());
+    let result = pair::pair(&work, Ok(kernel), &[], &mut out, &mut complaints);
+    let mut complaints = String::from_utf8(complaints).unwrap();
+    let done = result.map_or_else(
+        |error| {
+            complaints.push_str(&format!("{error:#}"));
+            false
+        },
+        |status| status == ExitCode::SUCCESS,
+    );
+    (done, String::from_utf8(out).unwrap(), complaints)
+}
+
+const NETWORKS: &str = "--network-here 10.1.0.0/24 --network-there 10.2.0.0/24";
+
+#[test]
+fn the_options_of_a_pair_are_the_fields_of_its_form() {
+    Line::<pair::Work<pair::Making>>::command().debug_assert();
+    Line::<pair::Work<pair::Renewing>>::command().debug_assert();
+    Line::<pair::Work<pair::Removing>>::command().debug_assert();
+    insta::assert_snapshot!("pair_make_help", Line::<pair::Work<pair::Making>>::command().render_help().to_string());
+    let mut kernel = ScriptedKernel::at(START);
+    let (done, out, complaints) =
+        paired::<pair::Making>(&mut kernel, &format!("{NETWORKS} --with esp-and-ah --dry-run"));
+    assert!(done && out.contains("proto ah mode transport") && out.contains("10.2.0.0/24"), "{out}{complaints}");
+    assert!(out.contains("<key hidden>") && kernel.sas().unwrap().is_empty(), "{out}");
+    let (done, _, complaints) = paired::<pair::Making>(&mut kernel, "--network-here 10.1.0.0/24 -o -");
+    assert!(!done && complaints.contains("--network-there: a network is needed"), "{complaints}");
+    let (done, _, complaints) = paired::<pair::Making>(&mut kernel, "--algorithms rot13 -o -");
+    assert!(!done && complaints.contains("is none of aes-256-gcm"), "{complaints}");
+    let (done, _, complaints) = paired::<pair::Making>(&mut kernel, "--algorithms 3des-sha1 -o -");
+    assert!(!done && complaints.contains("--yes does it all the same"), "{complaints}");
+    assert!(paired::<pair::Making>(&mut kernel, "--algorithms 3des-sha1 -o - --yes").0);
+    let (done, _, complaints) = paired::<pair::Making>(&mut kernel, "-o -");
+    assert!(!done && complaints.starts_with("espial: there are policies for this already"), "{complaints}");
+}
+
+#[test]
+fn new_keys_are_three_scripts_and_all_of_them_or_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |end: &str| folder.path().join(format!("keys.sh{end}"));
+    let rekey = format!("{NETWORKS} -o {}", file("").display());
+    let mut kernel = ScriptedKernel::at(START);
+    assert!(!paired::<pair::Renewing>(&mut kernel, &rekey).0, "there is nothing to renew");
+    assert!(paired::<pair::Making>(&mut kernel, &format!("{NETWORKS} -o -")).0);
+    let (done, _, complaints) = paired::<pair::Renewing>(&mut kernel, &format!("{NETWORKS} -o -"));
+    assert!(!done && complaints.contains("new keys take 3 scripts more"), "{complaints}");
+    // The last of them cannot be written.
+    std::fs::create_dir(file(".last")).unwrap();
+    let (done, _, complaints) = paired::<pair::Renewing>(&mut kernel, &rekey);
+    assert!(!done && complaints.contains("keys.sh.last") && !file("").exists(), "{complaints}");
+    assert_eq!(kernel.sas().unwrap().len(), 2, "nothing was made");
+    std::fs::remove_dir(file(".last")).unwrap();
+    let (done, out, complaints) = paired::<pair::Renewing>(&mut kernel, &rekey);
+    assert!(done && out.is_empty() && complaints.contains("no traffic is lost if now "), "{complaints}");
+    assert_eq!(kernel.sas().unwrap().len(), 3, "this host can read the new keys");
+    let lines = |end: &str, words: &str| std::fs::read_to_string(file(end)).unwrap().matches(words).count();
+    let counts = |end: &str| (lines(end, "state add"), lines(end, "state delete"));
+    assert_eq!([counts(""), counts(".here"), counts(".last")], [(2, 1), (1, 2), (0, 1)]);
+    assert!(!complaints.contains("0x") && lines(".last", "aead") == 0);
+}
+
+#[test]
+fn a_removal_lists_what_goes_and_needs_a_yes() {
+    let mut kernel = ScriptedKernel::at(START);
+    assert!(paired::<pair::Making>(&mut kernel, &format!("{NETWORKS} -o -")).0);
+    for line in ["", " --dry-run"] {
+        let (done, out, complaints) = paired::<pair::Removing>(&mut kernel, &format!("{NETWORKS}{line}"));
+        assert!(complaints.contains("policy") || complaints.contains("out 10.1.0.0/24 10.2.0.0/24"), "{complaints}");
+        assert!(complaints.contains("packets from 10.1.0.0/24 to 10.2.0.0/24 go IN CLEAR"), "{complaints}");
+        assert_eq!((done, out.contains("policy delete")), (!line.is_empty(), !line.is_empty()), "{out}");
+        assert_eq!(kernel.sas().unwrap().len(), 2);
+    }
+    let (done, out, complaints) = paired::<pair::Removing>(&mut kernel, &format!("{NETWORKS} --yes"));
+    assert!(done && complaints.contains("deleted 2 SAs and 3 policies here"), "{complaints}");
+    assert!(out.starts_with("#!/bin/sh\n") && out.matches(" delete ").count() == 5, "{out}");
+    assert_eq!((kernel.sas().unwrap().len(), kernel.policies().unwrap().len()), (0, 0));
+    let (done, _, complaints) = paired::<pair::Removing>(&mut kernel, &format!("{NETWORKS} --yes"));
+    assert!(!done && complaints.contains("nothing protects the traffic of these two"), "{complaints}");
 }
 
 #[test]

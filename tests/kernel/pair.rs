@@ -16,6 +16,7 @@ use espial::model::pair::{PairPlan, Purpose, Side, Stage};
 use espial::model::{Prefix, Spi};
 
 use crate::Test;
+use crate::session::Session;
 use crate::world::{GOUDA, REBLOCHON, feed, ip, kernel, on_reblochon, run};
 
 pub const TESTS: &[Test] = &[
@@ -24,6 +25,7 @@ pub const TESTS: &[Test] = &[
     ("a_pair_is_made_whole_or_not_at_all", whole_or_not),
     ("new_keys_lose_no_packet_and_leave_no_old_sa", new_keys),
     ("a_removal_leaves_nothing_on_either_host_and_can_be_taken_back", removal),
+    ("a_removal_that_nobody_keeps_comes_back_when_the_terminal_goes", trial),
     ("what_is_not_of_the_pair_stays", others_stay),
 ];
 
@@ -305,6 +307,27 @@ fn removal() {
     assert_eq!(everything(), before);
     let line = check("10.2.0.1");
     assert!(line.starts_with("ENCRYPTED: "), "{line}");
+}
+
+/// Who is cut off by a removal cannot say that it shall be kept: it comes back when the terminal goes.
+fn trial() {
+    pair(&NETWORKS);
+    let before = everything();
+    let mut session = Session::espial();
+    session.sees("SAs 2").unwrap();
+    session.press("A");
+    session.sees("new keys").unwrap();
+    session.press("\x1b[C");
+    session.sees("remove SAs and policies").unwrap();
+    session.press("\x13");
+    session.sees("go IN CLEAR").unwrap();
+    session.press("y");
+    session.sees("on trial").unwrap();
+    let after = everything();
+    assert_eq!((&after[0], &after[1]), (&(Vec::new(), 0), &before[1]));
+    session.signal(rustix::process::Signal::HUP);
+    session.ends(0).unwrap();
+    assert_eq!(everything(), before);
 }
 
 fn others_stay() {

@@ -135,7 +135,7 @@ fn the_lab_opens() -> Result<(), String> {
     session.ends(0).map(drop)
 }
 
-/// What a newcomer does: a tunnel between two networks on both hosts, looked at, and other keys for it.
+/// What a newcomer does: a tunnel between two networks on both hosts, looked at, other keys for it, and its end.
 fn a_pair_in_the_lab() -> Result<(), String> {
     let mut session = Session::start(env!("CARGO_BIN_EXE_espial"), &["lab", "--profile", "none"]);
     session.sees("nothing here")?;
@@ -146,9 +146,9 @@ fn a_pair_in_the_lab() -> Result<(), String> {
     session.press("\x1b[C");
     session.sees("networks behind both")?;
     session.press("\t10.1.0.0/24\t10.2.0.0/24\x13");
-    session.sees("here: not made yet")?;
+    session.sees("here: not done yet")?;
     session.press("y");
-    session.sees("here: made")?;
+    session.sees("here: done")?;
     session.press("o");
     session.sees("Both hosts have it")?;
     leave(&mut session, "Both hosts")?;
@@ -157,11 +157,39 @@ fn a_pair_in_the_lab() -> Result<(), String> {
     session.press("1A");
     session.sees("new keys")?;
     session.press("\x13");
-    session.sees("# 2 SAs on 10.9.0.1")?;
-    session.press("yo");
+    session.sees("1. here: not done yet")?;
+    session.press("y");
+    session.sees("Now reblochon gets the new keys")?;
+    session.press("o");
+    session.sees("Now y: this host sends with the new keys")?;
+    session.press("y");
+    session.sees("Last, reblochon forgets the old keys")?;
+    session.press("o");
     session.sees("Both hosts use the new keys")?;
     leave(&mut session, "Both hosts")?;
-    session.sees("SAs 4")?;
+    session.sees("SAs 2")?;
+    session.press("3");
+    session.sees("ESP ok")?;
+    session.press("1A");
+    session.sees("new keys")?;
+    session.press("\x1b[C");
+    session.sees("remove SAs and policies")?;
+    session.press("\x13");
+    session.sees("This goes from both hosts")?;
+    session.press("y");
+    session.sees("on trial")?;
+    session.press("yo");
+    session.sees("Removed from both hosts")?;
+    session.press("u");
+    session.sees("reblochon: not done yet")?;
+    session.press("u");
+    session.sees("SAs 2")?;
+    session.press("y");
+    session.sees("on trial")?;
+    session.press("yo");
+    session.sees("Removed from both hosts")?;
+    leave(&mut session, "Removed from")?;
+    session.sees("nothing here")?;
     session.press("q");
     session.ends(0).map(drop)
 }

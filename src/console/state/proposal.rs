@@ -152,6 +152,14 @@ impl Proposal {
         self.steps.iter().enumerate().find(|(_, step)| !step.is_passed())
     }
 
+    /// What must be done before this step, if that is not done.
+    fn comes_first(&self, place: usize) -> Option<String> {
+        let mut before = self.steps.iter().take(place).filter(|_| self.is_ordered());
+        let earlier = before.find(|step| !step.is_passed())?;
+        let whose = if earlier.side == Side::Here { "this host's (y)" } else { "the other host's" };
+        Some(format!("first comes the step before it, which is {whose}: else packets are lost"))
+    }
+
     /// The SAs with which this host hears that the other one uses its new keys.
     fn new_received(&self) -> impl Iterator<Item = SaId> {
         let first = self.steps.first().filter(|_| self.is_ordered());
@@ -296,8 +304,9 @@ impl State {
             Action::Copy => self.copy_script(commands),
             Action::Save => {
                 let place = proposal.wanted_script();
-                if proposal.script(place).is_none() {
-                    self.warn(CANNOT_SAY.to_owned());
+                let missing = proposal.script(place).is_none().then(|| CANNOT_SAY.to_owned());
+                if let Some(words) = proposal.comes_first(place).or(missing) {
+                    self.warn(words);
                     return;
                 }
                 proposal.saving = place;
@@ -327,18 +336,18 @@ impl State {
         let Some(place) = proposal.next(side) else {
             return;
         };
-        if proposal.steps.iter().any(|step| step.progress == Progress::Pending) {
+        let waits =
+            |(at, step): (usize, &Step)| step.progress == Progress::Pending && (at == place || proposal.is_ordered());
+        if proposal.steps.iter().enumerate().any(waits) {
+            return;
+        }
+        if let Some(words) = proposal.comes_first(place) {
+            self.warn(words);
             return;
         }
         if proposal.is_ordered() {
-            let before = proposal.steps.get(..place).unwrap_or_default();
-            if let Some(earlier) = before.iter().find(|step| !step.is_passed()) {
-                let whose = if earlier.side == Side::Here { "this host's (y)" } else { "the other host's" };
-                let words = format!("first comes the step before it, which is {whose}: else packets are lost");
-                self.warn(words);
-                return;
-            }
-            let by_script = before.last().is_some_and(|step| step.progress != Progress::Made);
+            let before = proposal.steps.get(..place).and_then(<[Step]>::last);
+            let by_script = before.is_some_and(|step| step.progress != Progress::Made);
             if by_script && !is_heard && !proposal.is_warned {
                 proposal.is_warned = true;
                 let there = proposal.plan.there;
@@ -430,6 +439,10 @@ impl State {
             return;
         };
         let place = proposal.wanted_script();
+        if let Some(words) = proposal.comes_first(place) {
+            self.warn(words);
+            return;
+        }
         let Some(text) = proposal.script(place) else {
             self.warn(CANNOT_SAY.to_owned());
             return;

@@ -41,7 +41,8 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme, pro
         lines.push(Line::default());
     }
     lines.pop();
-    let scroll = proposal.scroll.unwrap_or(scroll);
+    let is_all_done = proposal.is_ordered() && next.is_none();
+    let scroll = proposal.scroll.unwrap_or(if is_all_done { lines.len() } else { scroll });
     let mut below = Vec::new();
     for step in &proposal.steps {
         if let Progress::Refused(why) = &step.progress {
@@ -96,7 +97,7 @@ fn heading<'a>(theme: &Theme, name: &str, step: &Step, is_reached: bool) -> Line
 /// What to do next, and what follows from it.
 fn advice(proposal: &Proposal, state: &State) -> (String, Role) {
     match proposal.plan.purpose {
-        Purpose::Make => (making(proposal).to_owned(), making_role(proposal)),
+        Purpose::Make => making(proposal, state),
         Purpose::NewKeys(_) => renewing(proposal, state),
         Purpose::Remove => removing(proposal, state),
     }
@@ -110,59 +111,57 @@ fn done(proposal: &Proposal) -> [bool; 2] {
     })
 }
 
-fn making_role(proposal: &Proposal) -> Role {
-    if done(proposal) == [true, true] { Role::Good } else { Role::Caution }
-}
-
-fn making(proposal: &Proposal) -> &'static str {
-    match done(proposal) {
-        [true, true] => "Both hosts have it. c on the SAs' screen checks the traffic.",
-        [true, false] => "The traffic is lost until the other host has its half too.",
-        [false, true] => "The traffic is lost until this host has its half too.",
-        [false, false] => {
-            "y makes it here. From the moment that one host has it, the traffic is lost until the other one has it too."
-        }
+/// The other host, and how its next step is done.
+fn other(proposal: &Proposal, state: &State) -> (String, &'static str) {
+    match &state.setting.other_host {
+        Some(name) => (name.clone(), "o does it there"),
+        None => (proposal.plan.there.to_string(), "c copies its script, w saves it, to be run there"),
     }
 }
 
+fn making(proposal: &Proposal, state: &State) -> (String, Role) {
+    let (other, how) = other(proposal, state);
+    let words = match done(proposal) {
+        [true, true] => return ("Both hosts have it. c on the SAs' screen checks the traffic.".to_owned(), Role::Good),
+        [true, false] => format!("The traffic is lost until {other} has its half too: {how}."),
+        [false, true] => "The traffic is lost until this host has its half too: y makes it.".to_owned(),
+        [false, false] => format!(
+            "y makes it here. From the moment that one host has it, the traffic is lost until the other one has it too; \
+             for {other}, {how}."
+        ),
+    };
+    (words, Role::Caution)
+}
+
 fn renewing(proposal: &Proposal, state: &State) -> (String, Role) {
-    let there = proposal.plan.there;
+    let (other, how) = other(proposal, state);
     let is_lab = state.setting.other_host.is_some();
-    let script = "c copies it, w saves it";
     let Some((place, step)) = proposal.turn() else {
         let words = if is_lab {
             "Both hosts use the new keys, and the old SAs are gone from both.".to_owned()
         } else {
             format!(
-                "This host uses the new keys. When both scripts have run on {there}, the old SAs are gone from both."
+                "This host uses the new keys. When both scripts have run on {other}, the old SAs are gone from both."
             )
         };
         return (words, Role::Good);
     };
     let is_last = place + 1 == proposal.steps.len();
-    let words = match (step.side, place) {
-        (Side::Here, 0) => {
+    let words = match step.side {
+        Side::Here if place == 0 => {
             "In this order no packet is lost. First y: this host can read what comes with the new keys; it goes on \
              sending with the old ones."
                 .to_owned()
         }
-        (Side::There, _) if !is_last && is_lab => {
-            "Now o: the other host gets the new keys, and sends with them.".to_owned()
-        }
-        (Side::There, _) if !is_last => {
-            format!(
-                "Now {there} gets the new keys by its script, and sends with them: {script}. It must have run there \
-                     before the next step."
-            )
-        }
-        (Side::There, _) if is_lab => "Last, o: the other host forgets the old keys.".to_owned(),
-        (Side::There, _) => format!("Last, {there} forgets the old keys by its second script: {script}."),
-        (Side::Here, _) if is_lab => "Now y: this host sends with the new keys and forgets the old ones.".to_owned(),
-        (Side::Here, _) => {
-            let heard = if state.hears_new_keys() {
-                format!("Packets have come with the new keys: {there} has them. Now")
+        Side::There if is_last => format!("Last, {other} forgets the old keys: {how}."),
+        Side::There => format!("Now {other} gets the new keys and sends with them: {how}."),
+        Side::Here => {
+            let heard = if is_lab {
+                "Now"
+            } else if state.hears_new_keys() {
+                "Packets have come with the new keys. Now"
             } else {
-                format!("When the script has run on {there} (nothing has come with the new keys yet),")
+                "When the script has run there (nothing has come with the new keys yet),"
             };
             format!("{heard} y: this host sends with the new keys and forgets the old ones.")
         }
@@ -171,7 +170,7 @@ fn renewing(proposal: &Proposal, state: &State) -> (String, Role) {
 }
 
 fn removing(proposal: &Proposal, state: &State) -> (String, Role) {
-    let there = proposal.plan.there;
+    let (other, how) = other(proposal, state);
     if let Some(until) = proposal.trial_until {
         let seconds = until.saturating_sub(state.facts.now.uptime_ms).div_ceil(1000);
         let words = format!(
@@ -180,21 +179,23 @@ fn removing(proposal: &Proposal, state: &State) -> (String, Role) {
         );
         return (words, Role::Alarm);
     }
-    let afterwards = &proposal.afterwards;
     if proposal.has_lapsed {
         let words =
             "Nobody said that the removal shall be kept: it was taken back. y removes it here, y again keeps it.";
         return (words.to_owned(), Role::Alarm);
     }
+    let afterwards = &proposal.afterwards;
     let words = match done(proposal) {
-        [true, true] => format!("Removed from both hosts. {afterwards} u takes back what was done last."),
+        [true, true] => {
+            format!("Removed from both hosts. {afterwards} u takes back what was done last, as long as this is open.")
+        }
         [true, false] => format!(
-            "Removed here; {there} still protects what it sends and takes nothing else, so the traffic is lost until it \
-             has done the same. {afterwards}"
+            "Removed here. {other} still sends and takes only protected packets, so the traffic is lost until it is \
+             removed there: {how}. {afterwards}"
         ),
         [false, true] => format!(
-            "Removed on the other host; this one still protects what it sends, so the traffic is lost until y removes it \
-             here too. {afterwards}"
+            "Removed on {other}. This host still sends and takes only protected packets, so the traffic is lost until y \
+             removes it here. {afterwards}"
         ),
         [false, false] => format!(
             "This goes from both hosts. {afterwards} While only one of them has removed it, the traffic is lost. y \

@@ -423,13 +423,13 @@ fn new_keys_are_made_step_by_step_and_the_old_ones_go() {
     bench
         .keys("y")
         .sees("SAs 3")
-        .sees("Now o: the other host gets the new keys")
+        .sees("Now reblochon gets the new keys and sends with them: o does it there")
         .keys("y")
         .sees("first comes the step");
     bench.keys("o");
     there(&mut bench, &mut reblochon);
     assert_eq!(spis(&mut reblochon).len(), 3);
-    bench.keys("y").sees("SAs 2").sees("Last, o: the other host forgets the old keys").keys("o");
+    bench.keys("y").sees("SAs 2").sees("Last, reblochon forgets the old keys").keys("o");
     there(&mut bench, &mut reblochon);
     bench.sees("the old SAs are gone from both");
     let (mut here, mut there) = (spis(&mut bench.kernel), spis(&mut reblochon));
@@ -445,7 +445,11 @@ fn new_keys_wait_for_the_other_hosts_script() {
     let mut bench = Bench::new();
     bench.keys(TUNNEL).keys("yc<esc>");
     let before = spis(&mut bench.kernel);
-    bench.keys("A<ctrl-s>y").sees("Now 10.9.0.2 gets the new keys by its script");
+    bench
+        .keys("A<ctrl-s>c")
+        .sees("first comes the step before it, which is this host's")
+        .keys("y")
+        .sees("Now 10.9.0.2 gets the new keys");
     bench.keys("y").sees("first comes the step before it, which is the other host's").keys("c");
     bench.sees("nothing has come with the new keys yet");
     bench.keys("y").sees("has the script run on 10.9.0.2? y again goes on").sees("SAs 3");
@@ -454,13 +458,13 @@ fn new_keys_wait_for_the_other_hosts_script() {
     used.used.packets = 7;
     bench.kernel.put_silently(used);
     bench.seconds(1);
-    bench.sees("10.9.0.2 has them").keys("y").sees("SAs 2").sees("forgets the old keys by its second script");
+    bench.sees("Packets have come with the new keys").keys("y").sees("SAs 2").sees("Last, 10.9.0.2 forgets the old");
     bench.keys("<esc>").sees("not all steps are taken").keys("w").sees("ipsec-10.9.0.2-2.sh").keys("<esc>");
     bench.keys("c").sees("the script of 10.9.0.2 is on its way");
     let Some(Command::Copy(script)) = bench.asked.last() else { panic!("{:?}", bench.asked) };
     let script = String::from_utf8(script.expose().to_vec()).unwrap();
     assert!(script.starts_with("#!/bin/sh\n") && script.matches("state delete").count() == 1, "{script}");
-    bench.keys("<esc>").misses("second script");
+    bench.keys("<esc>").misses("forgets the old keys");
 }
 
 #[test]
