@@ -282,9 +282,11 @@ fn rest(plan: &PairPlan, files: &[PathBuf]) -> String {
     let there = plan.there;
     let names: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
     match (plan.purpose, names.as_slice()) {
-        (Purpose::NewKeys(_), [first, second, last @ ..]) => {
-            let last = last.iter().map(|last| format!(", and {last} on {there}")).collect::<String>();
-            format!("no traffic is lost if now {first} runs on {there}, then {second} here{last}")
+        (Purpose::NewKeys(_), [first, second]) => {
+            format!("no traffic is lost if now {first} runs on {there}, then {second} here")
+        }
+        (Purpose::NewKeys(_), [first, second, last, ..]) => {
+            format!("no traffic is lost if now {first} runs on {there}, then {second} here, and {last} on {there}")
         }
         (_, []) => format!("traffic is lost until the script has run on {there}"),
         (_, names) => format!("traffic is lost until {} has run on {there}", names.join(", ")),

@@ -293,7 +293,9 @@ impl World {
             },
             Command::There(change) => {
                 // Only a lab has another host.
-                let _ = self.other_host.as_ref().map(|host| host.send(*change));
+                if let Some(host) = &self.other_host {
+                    let _ = host.send(*change);
+                }
             }
             Command::Save { path, text } => self.save(path, text),
             Command::Redraw | Command::Copy(_) | Command::Quit => {}

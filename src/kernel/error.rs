@@ -85,7 +85,6 @@ impl fmt::Display for Operation {
             Self::DeletePolicy(id) => write!(f, "deleting policy {id}"),
             Self::FlushPolicies(PolicyKind::Main) => f.write_str("flushing policies"),
             Self::FlushPolicies(kind) => write!(f, "flushing {kind} policies"),
-            Self::Together(what) => f.write_str(what),
             Self::TakeBack(operation) => write!(f, "what was done before could not be taken back: {operation}"),
             Self::ReadDefaults => f.write_str("reading the default policy"),
             Self::SetDefaults => f.write_str("setting the default policy"),
@@ -93,7 +92,7 @@ impl fmt::Display for Operation {
             Self::SetThresholds => f.write_str("setting the hash thresholds"),
             Self::Count => f.write_str("counting SAs and policies"),
             Self::ReadStatistics => f.write_str("reading /proc/net/xfrm_stat"),
-            Self::Network(what) => f.write_str(what),
+            Self::Together(what) | Self::Network(what) => f.write_str(what),
             Self::CarryOut => f.write_str("carrying it out"),
         }
     }

@@ -275,6 +275,28 @@ mod tests {
     }
 
     #[test]
+    fn new_keys_and_the_end_ask_for_less() {
+        let mut form = filled();
+        form.set(F::Lifetime, "8 moons");
+        form.set(F::Suite, "3des-sha1 (legacy)");
+        form.set(F::Make, NEW_KEYS);
+        assert_eq!(sentences(&form).iter().map(|(field, _)| *field).collect::<Vec<_>>(), [F::Lifetime]);
+        form.set(F::Lifetime, "");
+        let purpose = |form: &Form| match form.made() {
+            Some(Made::Pair(plan)) => plan.purpose,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!((purpose(&form), sentences(&form)), (Purpose::NewKeys(None), Vec::new()));
+        form.set(F::NewSuite, "3des-sha1 (legacy)");
+        assert!(matches!(purpose(&form), Purpose::NewKeys(Some(suite)) if suite.legacy));
+        assert_eq!(form.complaints().iter().map(|c| c.field).collect::<Vec<_>>(), [F::NewSuite]);
+        // What is not asked for does not stand in the way.
+        form.set(F::Lifetime, "8 moons");
+        form.set(F::Make, REMOVE);
+        assert_eq!((purpose(&form), sentences(&form)), (Purpose::Remove, Vec::new()));
+    }
+
+    #[test]
     fn weak_choices_are_warned_of() {
         let mut form = filled();
         form.set(F::Suite, "3des-sha1 (legacy)");

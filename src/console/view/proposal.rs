@@ -26,17 +26,14 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme, pro
             scroll = lines.len();
         }
         lines.push(heading(theme, &format!("{number}{name}"), step, other.is_some()));
-        match proposal.words(step) {
-            Some(text) => {
-                for line in text.lines().filter(|line| !line.starts_with("#!")) {
-                    let role = if line.starts_with('#') { Role::Muted } else { Role::Text };
-                    lines.extend(command(line, cells).into_iter().map(|part| Line::styled(part, theme.style(role))));
-                }
-            }
-            None => {
-                let words = wrap(CANNOT_SAY, cells).into_iter();
-                lines.extend(words.map(|line| Line::styled(line, theme.style(Role::Caution))));
-            }
+        let Some(text) = proposal.words(step) else {
+            let words = wrap(CANNOT_SAY, cells).into_iter();
+            lines.extend(words.map(|line| Line::styled(line, theme.style(Role::Caution))).chain([Line::default()]));
+            continue;
+        };
+        for line in text.lines().filter(|line| !line.starts_with("#!")) {
+            let role = if line.starts_with('#') { Role::Muted } else { Role::Text };
+            lines.extend(command(line, cells).into_iter().map(|part| Line::styled(part, theme.style(role))));
         }
         lines.push(Line::default());
     }

@@ -213,8 +213,8 @@ impl PairPlan {
             }
         }
         let old_there = old_sas.iter().map(old_there).collect();
-        let there = Half { old_sas: old_there, old_policies: mirrored, ..Half::default() };
-        [Half { old_sas, old_policies, ..Half::default() }, there]
+        let there = Half { old_policies: mirrored, old_sas: old_there, ..Half::default() };
+        [Half { old_policies, old_sas, ..Half::default() }, there]
     }
 
     /// New SAs for old ones, without a moment in which one host sends what the other cannot read: each host can receive
@@ -230,7 +230,7 @@ impl PairPlan {
             for template in &policy.templates {
                 let mut sa = match standing.like(template, Some(source)) {
                     Some(like) => SaSpec { acquire_sequence: 0, ..like.to_spec() },
-                    None => self.from_template(template),
+                    None => self.first_for(template),
                 };
                 sa.spi = free_spi(template.protocol)?;
                 if sa.source != source {
@@ -246,7 +246,11 @@ impl PairPlan {
             Ok(sas)
         };
         let (sent, received) = (renewed(self.here, self.there)?, renewed(self.there, self.here)?);
-        let old_sas: Vec<OldSa> = standing.sas.iter().map(|sa| old(sa)).collect();
+        // The oldest first: what was left of a renewal that was broken off is younger, and the other host may not have
+        // it; there its script would end.
+        let mut oldest_first = standing.sas.clone();
+        oldest_first.sort_by_key(|sa| sa.used.added_at);
+        let old_sas: Vec<OldSa> = oldest_first.into_iter().map(old).collect();
         let old_from = |host| old_sas.iter().map(old_there).filter(|sa| sa.source == host).collect();
         let both_there = sent.iter().chain(&received).map(as_there).collect();
         let (old_sent_there, old_received_there) = (old_from(self.there), old_from(self.here));
@@ -259,7 +263,7 @@ impl PairPlan {
     }
 
     /// An SA that is like no other.
-    fn from_template(&self, template: &Template) -> SaSpec {
+    fn first_for(&self, template: &Template) -> SaSpec {
         let mut sa = SaSpec::new(self.here, self.there, template.protocol, Spi(0));
         (sa.mode, sa.reqid, sa.mark, sa.if_id) = (template.mode, template.reqid, self.mark, self.if_id);
         if template.protocol == IpsecProtocol::Comp {
@@ -444,6 +448,20 @@ mod tests {
         let as_before = PairPlan { purpose: Purpose::NewKeys(None), ..plan.clone() };
         assert!(stages(&as_before, &hosts[0]).unwrap_err().contains("no esp SA now whose algorithms"));
         assert_eq!(stages(&plan, &hosts[0]).unwrap().len(), 3);
+    }
+
+    #[test]
+    fn what_a_broken_off_renewal_left_goes_last() {
+        let mut host = Host::default();
+        let [here, _] = plan().make(free_spi()).unwrap();
+        host.carry_out(&here);
+        let renewal = PairPlan { purpose: Purpose::NewKeys(None), ..plan() };
+        let left = stages(&renewal, &host).unwrap().remove(0).half;
+        host.0.insert(0, Sa::from_spec(&left.sas[0], 7));
+        let steps = stages(&renewal, &host).unwrap();
+        let there: Vec<Spi> = steps[1].half.old_sas.iter().map(|old| old.id.spi).collect();
+        assert_eq!(there, [here.sas[1].spi, left.sas[0].spi]);
+        assert_eq!(steps[2].half.old_sas.len(), 3);
     }
 
     #[test]
