@@ -269,7 +269,7 @@ impl State {
             return;
         };
         match action {
-            Action::Back if proposal.trial_until.is_some() => {
+            Action::Back | Action::MakeThere if proposal.trial_until.is_some() => {
                 self.warn("it is on trial: y keeps it, u takes it back".to_owned());
             }
             Action::Back if proposal.is_half_done() && !proposal.is_warned => {
@@ -393,19 +393,6 @@ impl State {
         let is_on = self.proposal().is_some_and(|proposal| proposal.trial_until.is_some());
         if !is_on {
             return;
-        }
-        // Only what was done last can be taken back, and what the other host got meanwhile stands above it.
-        let here = |proposal: &Proposal| {
-            proposal
-                .done
-                .iter()
-                .position(|place| proposal.steps.get(*place).is_some_and(|step| step.side == Side::Here))
-        };
-        if let Some(proposal) = self.proposal()
-            && let Some(at) = here(proposal)
-        {
-            let place = proposal.done.remove(at);
-            proposal.done.push(place);
         }
         if self.take_step_back(commands) {
             let words = "nobody said that the removal shall be kept: it is taken back".to_owned();

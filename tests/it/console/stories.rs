@@ -474,7 +474,7 @@ fn a_removal_lists_what_goes_and_is_taken_back_unless_it_is_kept() {
     bench.keys("A<right>").sees("◂ remove SAs and policies ▸").misses("Algorithms").keys("<ctrl-s>");
     bench.sees("ip xfrm policy delete src 10.1.0.0/24 dst 10.2.0.0/24 dir out").sees("go IN CLEAR").sees("SAs 2");
     bench.keys("y").sees("SAs 0").sees("Policies 0").sees("on trial").sees("in 30 s");
-    bench.keys("<esc>").sees("it is on trial: y keeps it");
+    bench.keys("<esc>").sees("it is on trial: y keeps it").keys("o").sees("it is on trial: y keeps it");
     bench.seconds(29);
     bench.sees("in 1 s").sees("SAs 0");
     bench.seconds(1);
