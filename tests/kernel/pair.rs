@@ -59,6 +59,14 @@ fn check(peer: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// Both hosts find the traffic between the networks behind them encrypted.
+#[track_caller]
+fn is_encrypted_on_both() {
+    let there = ["--netns", "reblochon", "check", "10.1.0.1", "--seconds", "2", "--probe", "icmp"];
+    let lines = [check("10.2.0.1"), String::from_utf8(run(ESPIAL, there).stdout).unwrap()];
+    assert!(lines.iter().all(|line| line.starts_with("ENCRYPTED: ")), "{lines:?}");
+}
+
 /// The networks behind the hosts.
 const NETWORKS: [&str; 4] = ["--network-here", "10.1.0.0/24", "--network-there", "10.2.0.0/24"];
 
@@ -148,7 +156,9 @@ fn link(address: &str) -> String {
 impl Talk {
     fn between(here: &str, there: &str) -> Self {
         let wiretap = |host: &str, link: &str| {
-            let line = ["netns", "exec", host, "tcpdump", "-i", link, "-Q", "out", "-l", "-n", "udp", "port", "7000"];
+            let line = [
+                "netns", "exec", host, "tcpdump", "-i", link, "-Q", "out", "-c", "3", "-l", "-n", "udp", "port", "7000",
+            ];
             let mut tap = Command::new("ip")
                 .args(line)
                 .stdin(Stdio::null())
@@ -229,6 +239,7 @@ fn new_keys() {
     std::fs::create_dir_all(&folder).unwrap();
     for (turn, arguments) in [&[][..], &["--with", "esp-and-ah"], &["--compress-first"]].into_iter().enumerate() {
         pair(&NETWORKS.iter().chain(arguments).copied().collect::<Vec<_>>());
+        is_encrypted_on_both();
         let before = everything();
         let (lost_before, talk) = (lost(), Talk::between("10.1.0.1", "10.2.0.1"));
         wait();
@@ -252,8 +263,7 @@ fn new_keys() {
         assert_eq!(after[0].0, after[1].0, "both hosts have the same SAs");
         let is_new = |spi: &Spi| !before[0].0.contains(spi) || is_kernels_own(*spi);
         assert!(after[0].0.iter().all(is_new), "{arguments:?}: {after:?}");
-        let line = check("10.2.0.1");
-        assert!(line.starts_with("ENCRYPTED: "), "{arguments:?}: {line}");
+        is_encrypted_on_both();
         forget();
     }
     std::fs::remove_dir_all(folder).unwrap();
@@ -303,8 +313,7 @@ fn removal() {
     on_reblochon(|| theirs.carry_out(&mut kernel())).unwrap();
     ours.carry_out(&mut kernel()).unwrap();
     assert_eq!(everything(), before);
-    let line = check("10.2.0.1");
-    assert!(line.starts_with("ENCRYPTED: "), "{line}");
+    is_encrypted_on_both();
 }
 
 /// Who is cut off by a removal cannot say that it shall be kept: it comes back when the terminal goes.
