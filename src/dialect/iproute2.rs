@@ -14,7 +14,7 @@ use super::{Keys, key_text};
 use crate::model::extras::{Encapsulation, Iptfs, Offload, SaExtras, SecurityContext};
 use crate::model::template::AlgorithmMasks;
 use crate::model::{
-    Algorithms, IpsecProtocol, Level, LifetimeLimits, Limit, Mark, Mode, Policy, PolicyAction, PolicyDirection,
+    Algorithms, IfId, IpsecProtocol, Level, LifetimeLimits, Limit, Mark, Mode, Policy, PolicyAction, PolicyDirection,
     PolicyId, PolicyKind, PolicySpec, PortMatch, Sa, SaDirection, SaId, SaSpec, Selector, Template, Transform,
     UpperProtocol,
 };
@@ -46,9 +46,7 @@ pub fn sa(spec: &SaSpec, keys: Keys) -> Zeroizing<String> {
     write_extras(&mut text, &spec.extras);
     write_sa_selector(&mut text, spec);
     write_limits(&mut text, &spec.limits);
-    if let Some(if_id) = spec.if_id {
-        let _ = write!(text, " if_id {if_id}");
-    }
+    write_if_id(&mut text, spec.if_id);
     text
 }
 
@@ -218,17 +216,49 @@ pub fn delete_sa(id: &SaId, source: IpAddr) -> String {
     text
 }
 
-/// The end of a policy: what names it is printed as the beginning of one that has nothing else.
+/// A policy as `policy add ...`.
+pub fn policy(spec: &PolicySpec) -> String {
+    policy_as("add", spec)
+}
+
+/// The same as `policy update ...`, which makes it if it is not there.
+pub fn update_policy(spec: &PolicySpec) -> String {
+    policy_as("update", spec)
+}
+
+/// The end of a policy.
 pub fn delete_policy(id: &PolicyId) -> String {
     let mut spec = PolicySpec::new(id.direction, id.selector);
     (spec.kind, spec.mark, spec.if_id) = (id.kind, id.mark, id.if_id);
-    policy(&spec).replacen("policy add", "policy delete", 1).replacen(" priority 0", "", 1)
+    let mut text = begun("delete", &spec);
+    write_if_id(&mut text, spec.if_id);
+    text
 }
 
-/// A policy as `policy add ...`.
-pub fn policy(spec: &PolicySpec) -> String {
+fn policy_as(verb: &str, spec: &PolicySpec) -> String {
+    let mut text = begun(verb, spec);
+    if spec.action != PolicyAction::Allow {
+        let _ = write!(text, " action {}", spec.action);
+    }
+    let _ = write!(text, " priority {}", spec.priority);
+    write_policy_flags(&mut text, spec.flags);
+    write_if_id(&mut text, spec.if_id);
+    write_limits(&mut text, &spec.limits);
+    if let Some(Offload { interface, .. }) = spec.offload {
+        let _ = write!(text, " offload packet dev if{interface}");
+    }
+    let mut is_v6 = spec.selector.destination.address.is_ipv6();
+    for template in &spec.templates {
+        write_template(&mut text, template, is_v6);
+        is_v6 = template.destination.is_ipv6();
+    }
+    text
+}
+
+/// What names a policy, and its index and kind.
+fn begun(verb: &str, spec: &PolicySpec) -> String {
     let mut text = unsaid_of_policy(spec).map_or_else(String::new, |reason| format!("# `ip` cannot make {reason}: "));
-    text.push_str("ip xfrm policy add");
+    let _ = write!(text, "ip xfrm policy {verb}");
     write_selector(&mut text, &spec.selector);
     let direction = match spec.direction {
         PolicyDirection::Socket(number) => format!("socket-{number}"),
@@ -243,24 +273,13 @@ pub fn policy(spec: &PolicySpec) -> String {
     if spec.kind != PolicyKind::Main {
         let _ = write!(text, " ptype {}", spec.kind);
     }
-    if spec.action != PolicyAction::Allow {
-        let _ = write!(text, " action {}", spec.action);
-    }
-    let _ = write!(text, " priority {}", spec.priority);
-    write_policy_flags(&mut text, spec.flags);
-    if let Some(if_id) = spec.if_id {
+    text
+}
+
+fn write_if_id(text: &mut String, if_id: Option<IfId>) {
+    if let Some(if_id) = if_id {
         let _ = write!(text, " if_id {if_id}");
     }
-    write_limits(&mut text, &spec.limits);
-    if let Some(Offload { interface, .. }) = spec.offload {
-        let _ = write!(text, " offload packet dev if{interface}");
-    }
-    let mut is_v6 = spec.selector.destination.address.is_ipv6();
-    for template in &spec.templates {
-        write_template(&mut text, template, is_v6);
-        is_v6 = template.destination.is_ipv6();
-    }
-    text
 }
 
 fn write_policy_flags(text: &mut String, flags: u8) {

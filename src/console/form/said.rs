@@ -24,10 +24,7 @@ pub fn in_both_languages(change: &Change, before: Option<&Sa>) -> [(&'static str
             (format!("{ip}\n{}", *add.0), format!("{setkey}\n{}", *add.1))
         }
         Change::AddPolicy(spec) => (iproute2::policy(spec), setkey::print::policy(spec)),
-        Change::UpdatePolicy(spec) => (
-            iproute2::policy(spec).replacen("policy add", "policy update", 1),
-            setkey::print::policy(spec).replacen("spdadd", "spdupdate", 1).replacen("policy add", "policy update", 1),
-        ),
+        Change::UpdatePolicy(spec) => (iproute2::update_policy(spec), setkey::print::update_policy(spec)),
         Change::ReplacePolicy { id, spec } => {
             let (ip, setkey) = delete_policy(id);
             (format!("{ip}\n{}", iproute2::policy(spec)), format!("{setkey}\n{}", setkey::print::policy(spec)))

@@ -129,9 +129,7 @@ pub fn delete_sa(id: &SaId, source: IpAddr) -> Option<String> {
 pub fn delete_policy(id: &PolicyId) -> Option<String> {
     let mut spec = PolicySpec::new(id.direction, id.selector);
     (spec.kind, spec.mark, spec.if_id) = (id.kind, id.mark, id.if_id);
-    let text = policy(&spec);
-    let (name, _) = text.split_once("-P").filter(|_| !text.starts_with('#'))?;
-    Some(format!("{}-P {};", name.replacen("spdadd", "spddelete", 1), id.direction))
+    policy_obstacles(&spec).is_empty().then(|| begun("spddelete", &spec) + ";")
 }
 
 /// The word for a protocol, if there is one.
@@ -214,16 +212,20 @@ fn sa_obstacles(spec: &SaSpec) -> Vec<&'static str> {
 
 /// A policy as an `spdadd` statement, in one line without an end of line.
 pub fn policy(spec: &PolicySpec) -> String {
+    policy_as("spdadd", spec, iproute2::policy)
+}
+
+/// The same as an `spdupdate` statement, which makes it if it is not there.
+pub fn update_policy(spec: &PolicySpec) -> String {
+    policy_as("spdupdate", spec, iproute2::update_policy)
+}
+
+fn policy_as(verb: &str, spec: &PolicySpec, of_ip: fn(&PolicySpec) -> String) -> String {
     let obstacles = policy_obstacles(spec);
     if !obstacles.is_empty() {
-        return for_ip(&obstacles, &iproute2::policy(spec));
+        return for_ip(&obstacles, &of_ip(spec));
     }
-    let mut text = "spdadd ".to_owned();
-    write_selector(&mut text, &spec.selector);
-    if let Some(context) = &spec.security {
-        write_context(&mut text, context);
-    }
-    let _ = write!(text, " -P {}", spec.direction);
+    let mut text = begun(verb, spec);
     if spec.priority != PolicySpec::SETKEY_PRIORITY {
         let offset = i64::from(PolicySpec::SETKEY_PRIORITY) - i64::from(spec.priority);
         let _ = write!(text, " prio {offset}");
@@ -237,6 +239,17 @@ pub fn policy(spec: &PolicySpec) -> String {
         let _ = write!(text, " {}", rule(template));
     }
     text.push(';');
+    text
+}
+
+/// What names a policy.
+fn begun(verb: &str, spec: &PolicySpec) -> String {
+    let mut text = format!("{verb} ");
+    write_selector(&mut text, &spec.selector);
+    if let Some(context) = &spec.security {
+        write_context(&mut text, context);
+    }
+    let _ = write!(text, " -P {}", spec.direction);
     text
 }
 
