@@ -17,6 +17,8 @@ const PATIENCE_NS: u64 = 2_000_000_000;
 #[derive(Debug, Default)]
 pub struct Copies {
     expected: VecDeque<(u64, u64)>,
+    /// Whether one of them was protected itself.
+    has_protected: bool,
     /// When packets came out of tunnels that could not be opened here.
     unopened: VecDeque<u64>,
     /// The second of the last decryption with a slow cipher, and the bytes of that second.
@@ -34,6 +36,26 @@ impl Copies {
             self.expected.pop_front();
         }
         self.expected.push_back((fingerprint(packet), at_ns));
+    }
+
+    /// How many are expected.
+    pub fn expected(&self) -> usize {
+        self.expected.len()
+    }
+
+    /// Expects no more than so many of them, the oldest.
+    pub fn forget_newest(&mut self, count: usize) {
+        self.expected.truncate(count);
+    }
+
+    /// One that came out of a tunnel was protected itself.
+    pub fn expect_protected(&mut self) {
+        self.has_protected = true;
+    }
+
+    /// Whether one that is protected itself may be expected: who has no tunnels in each other need not compare.
+    pub fn has_protected(&self) -> bool {
+        self.has_protected
     }
 
     /// Whether so many bytes may be decrypted with a slow cipher for a copy's sake; they are counted.
@@ -86,6 +108,7 @@ impl Copies {
             self.expected.pop_front();
         }
         if self.expected.is_empty() {
+            self.has_protected = false;
             return false;
         }
         let print = fingerprint(packet);

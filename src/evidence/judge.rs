@@ -124,7 +124,12 @@ impl Judge {
         }
         let protected = |header: &Header| matches!(header, Header::Esp(_) | Header::Ah(_));
         if headers().any(protected) {
-            return self.weigh_protected(sight, direction, dissection, interface);
+            let may_be_copy = direction == Some(Direction::In) && self.copies.has_protected();
+            return if may_be_copy && self.is_copy(sight, dissection) {
+                self.weigh_protected_copy(sight, direction, dissection, interface)
+            } else {
+                self.weigh_protected(sight, direction, dissection, interface)
+            };
         }
         if dissection.is_key_exchange() {
             return plain(Verdict::Ike, Vec::new());
@@ -152,15 +157,9 @@ impl Judge {
     ) -> Evidence {
         let mut reasons = Vec::new();
         let mut sas = Vec::new();
-        for header in dissection.ipsec() {
+        for place in places(sight.bytes, dissection) {
             reasons.push(Reason::Compressed);
-            let mut known = self.memory.of_packet(header.destination, header.protocol, header.spi, sight.at_ns);
-            let serial = known.next().map(|known| known.serial);
-            drop(known);
-            sas.push(serial.or_else(|| {
-                let trials = self.memory.trials(&header, sight.at_ns);
-                self.memory.draw(trials.first()?, &header, sight.at_ns)
-            }));
+            sas.push(self.opinion(&place, sight.at_ns, direction).serial);
         }
         let verdict = if sight.loopback {
             reasons.push(Reason::Loopback);
@@ -212,6 +211,30 @@ impl Judge {
     pub(super) fn is_copy(&mut self, sight: Sight<'_>, dissection: &Dissection) -> bool {
         let packet = first_ip(dissection).and_then(|range| sight.bytes.get(range));
         packet.is_some_and(|packet| self.copies.take(packet, sight.at_ns))
+    }
+
+    /// Of tunnels in each other the kernel shows again what was inside of the outer one. That is a copy, unless something
+    /// speaks against it. The frame around it may have been judged by the same headers: then its numbers were seen before,
+    /// and what is inside of it is expected already.
+    fn weigh_protected_copy(
+        &mut self,
+        sight: Sight<'_>,
+        direction: Option<Direction>,
+        dissection: &Dissection,
+        interface: u32,
+    ) -> Evidence {
+        let expected = self.copies.expected();
+        let evidence = self.weigh_protected(sight, direction, dissection, interface);
+        let is_known = matches!(evidence.verdict, Verdict::Replay | Verdict::Old);
+        if is_known {
+            self.copies.forget_newest(expected);
+        }
+        if !is_known && !evidence.verdict.is_authentic() {
+            return evidence;
+        }
+        let is_right = |reason: &Reason| matches!(reason, Reason::Header { finding: Finding::Authentic { .. }, .. });
+        let reasons = iter::once(Reason::Decrypted).chain(evidence.reasons.into_iter().filter(is_right)).collect();
+        Evidence { verdict: Verdict::Copy, reasons, ..evidence }
     }
 
     fn weigh_protected(

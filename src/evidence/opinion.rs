@@ -133,8 +133,9 @@ fn examine(
         (Prepared::Ah(transform), copies) => match transform.verify(place.packet, place.at, high) {
             Ok(icv) => {
                 if let (Icv::Good, Some(copies)) = (icv, copies) {
-                    let inner = place.covered.get(12 + transform.icv_length().next_multiple_of(4)..);
-                    let next_header = place.covered.first().copied().unwrap_or_default();
+                    // The ICV may be padded; how long the header is it says itself.
+                    let [next_header, words] = place.covered.first_chunk().copied().unwrap_or_default();
+                    let inner = place.covered.get((usize::from(words) + 2) * 4..);
                     // IPComp behind AH is a header that is seen by itself.
                     if next_header != 108 {
                         expect_payload(copies, next_header, inner.unwrap_or_default(), at_ns);
@@ -216,7 +217,11 @@ fn expect_payload(copies: &mut Copies, next_header: u8, payload: &[u8], at_ns: u
 fn expect(copies: &mut Copies, packet: &[u8], at_ns: u64) {
     copies.expect(packet, at_ns);
     let version = packet.first().map_or(0, |byte| byte >> 4);
-    if let Some(flow) = flow(&dissect_above_ip(if version == 6 { 41 } else { 4 }, packet), 0) {
+    let dissection = dissect_above_ip(if version == 6 { 41 } else { 4 }, packet);
+    if dissection.ipsec().next().is_some() {
+        copies.expect_protected();
+    }
+    if let Some(flow) = flow(&dissection, 0) {
         copies.expect_flow(flow, at_ns);
     }
 }

@@ -11,3 +11,4 @@ mod keys;
 mod setkey;
 mod tidy;
 mod tshark;
+mod wireshark;

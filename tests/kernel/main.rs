@@ -26,7 +26,10 @@ mod session;
 #[path = "../../src/dialect/ip_script/tests/specs.rs"]
 mod specs;
 mod verdicts;
+mod watcher;
 mod wire;
+#[path = "../it/wireshark.rs"]
+mod wireshark;
 mod world;
 mod writes;
 

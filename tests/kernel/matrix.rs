@@ -1,26 +1,35 @@
-//! Every transform that the lab's kernel has, in transport and tunnel mode, over IPv4 and IPv6, with ESN, in UDP and nested:
-//! the kernel receives a packet, the same again, changed and cut, and its counters tell what it thinks of each.
+//! Every transform that the lab's kernel has, in transport and tunnel mode, over IPv4 and IPv6, with ESN, in UDP and
+//! nested, before and after a rekeying: gouda's kernel sends through it, reblochon's receives, and what comes then once
+//! more, changed and cut it refuses. Its counters and its sockets tell what it thinks of each packet; espial, which watches
+//! both ends of the wire, must think the same, and so must Wireshark.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::net::UdpSocket;
 use std::os::fd::AsRawFd;
 use std::thread;
 use std::time::Duration;
 
-use espial::capture::FileCapture;
-use espial::evidence::{Judge, Sight, Verdict};
 use espial::kernel::{Kernel, XfrmKernel};
 use espial::model::{IpsecProtocol, SaId};
-use espial::packet::{Direction, Header, LinkType, dissect};
+use espial::packet::{Header, LinkType, dissect};
+use serde_json::Value;
 
 use crate::Test;
-use crate::evidence::Wire;
-use crate::world::{GOUDA, REBLOCHON, feed, kernel, on_reblochon, words};
+use crate::evidence::{ESPIAL, Wire};
+use crate::watcher::{Marks, Sighted, Watcher};
+use crate::wireshark::{Ability, ability, opinions};
+use crate::world::{GOUDA, REBLOCHON, feed, kernel, on_reblochon};
 
 pub const TESTS: &[Test] = &[("what_the_kernel_takes_is_ok_and_what_it_refuses_is_not", every_transform)];
 
-const PACKETS: &[u8] = include_bytes!("../data/vectors/linux-all.pcap");
+/// A line for each SA; those of one reqid are around one another, the innermost first.
 const SAS: &str = include_str!("../data/vectors/linux-all.sas");
+const ENDS_V6: [&str; 2] = ["fd00:9::1", "fd00:9::2"];
+/// The port of the first group; that of the others follows from their number.
+const FIRST_PORT: u16 = 20_000;
+/// A rekeying adds this to the number of an SA.
+const REKEYED: u32 = 0x1000;
 
 /// What the kernel did with a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,33 +40,186 @@ enum Fate {
     Unseen,
 }
 
-/// The receiver's side of all SAs.
-fn add_sas() {
-    let line = |line: &str| {
-        let line = line.replace("replay-oseq", "replay-seq");
-        // IPComp has no sequence numbers that a window could hold.
-        let has_none = line.contains("replay-window") || line.contains("proto comp");
-        let window = if has_none { "" } else { "replay-window 32 " };
-        let (before, mode) = line.split_once(" mode ").unwrap();
-        let (mode, rest) = mode.split_once(' ').unwrap();
-        format!("xfrm state add {before} mode {mode} {window}{rest}\n")
+/// SAs that are around one another, and what is sent through them.
+struct Group {
+    sas: Vec<&'static str>,
+    is_ipv6: bool,
+    port: u16,
+    text: String,
+    copies: usize,
+    /// IP options that AH must leave out of its sum, or must not: level, option, value.
+    options: Vec<(libc::c_int, libc::c_int, Vec<u8>)>,
+    /// A route through another host, which nobody takes.
+    is_source_routed: bool,
+}
+
+/// The word behind a word.
+fn word<'l>(line: &'l str, name: &str) -> &'l str {
+    line.split(' ').skip_while(|word| *word != name).nth(1).unwrap_or_else(|| panic!("no {name} in {line}"))
+}
+
+fn groups() -> Vec<Group> {
+    let mut groups: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
+    for line in SAS.lines() {
+        groups.entry(word(line, "reqid").parse().unwrap()).or_default().push(line);
+    }
+    let group = |(reqid, sas): (u16, Vec<&'static str>)| {
+        let line = sas[0];
+        let is_ipv6 = line.contains("dst fd00") != line.contains("af-unspec");
+        let is_compressed = sas.iter().any(|line| line.contains("proto comp"));
+        // The number runs over the border between its halves.
+        let copies = if line.contains("replay-oseq 0xfffffffe") { 3 } else { 1 };
+        let (options, is_source_routed) = options(reqid);
+        let text = "hello world, ".repeat(if is_compressed { 40 } else { 1 });
+        Group { sas, is_ipv6, port: FIRST_PORT + reqid, text, copies, options, is_source_routed }
     };
-    let script: String = SAS.lines().map(line).collect();
-    let output = feed("ip", &["-n", "reblochon", "-batch", "-"], &script);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    groups.into_iter().map(group).collect()
+}
+
+/// IP options of the last groups: those that routers change and those that they do not, with a traffic class.
+fn options(reqid: u16) -> (Vec<(libc::c_int, libc::c_int, Vec<u8>)>, bool) {
+    let v4: [&[u8]; 6] = [
+        // Record route, timestamp, router alert, both, security, a loose route.
+        &[7, 11, 4, 0, 0, 0, 0, 0, 0, 0, 0, 1],
+        &[0x44, 12, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        &[0x94, 4, 0, 0],
+        &[0x94, 4, 0, 0, 7, 7, 4, 0, 0, 0, 0, 1],
+        &[0x82, 11, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1],
+        &[0x83, 11, 4, 10, 9, 0, 2, 10, 9, 0, 3, 0],
+    ];
+    // One of its options may change on the way.
+    let v6 = [0, 1, 0x1e, 4, 1, 2, 3, 4, 1, 0, 0x3e, 4, 5, 6, 7, 8].to_vec();
+    let class = 0xb8_u32.to_ne_bytes().to_vec();
+    let class_v6 = (libc::IPPROTO_IPV6, libc::IPV6_TCLASS, class.clone());
+    let options = match reqid {
+        264..=269 => {
+            let options = v4[usize::from(reqid - 264)].to_vec();
+            vec![(libc::IPPROTO_IP, libc::IP_TOS, class), (libc::IPPROTO_IP, libc::IP_OPTIONS, options)]
+        }
+        270 => vec![class_v6, (libc::IPPROTO_IPV6, libc::IPV6_HOPOPTS, v6)],
+        271 => vec![class_v6, (libc::IPPROTO_IPV6, libc::IPV6_DSTOPTS, v6)],
+        _ => Vec::new(),
+    };
+    (options, reqid == 269)
+}
+
+impl Group {
+    fn ends(&self) -> [&'static str; 2] {
+        if self.is_ipv6 { ENDS_V6 } else { [GOUDA, REBLOCHON] }
+    }
+
+    fn policy(&self, direction: &str) -> String {
+        let [source, destination] = self.ends();
+        let template = |line: &&str| {
+            let [source, destination, protocol, reqid, mode] =
+                ["src", "dst", "proto", "reqid", "mode"].map(|name| word(line, name));
+            let ends = if mode == "tunnel" { format!("src {source} dst {destination} ") } else { String::new() };
+            format!(" tmpl {ends}proto {protocol} reqid {reqid} mode {mode}")
+        };
+        let templates: String = self.sas.iter().map(template).collect();
+        let port = self.port;
+        format!("xfrm policy add dir {direction} src {source} dst {destination} proto udp dport {port}{templates}\n")
+    }
+
+    fn send(&self) {
+        let [source, destination] = self.ends();
+        let socket = UdpSocket::bind((source, 0)).unwrap();
+        for (level, option, value) in &self.options {
+            set_option(&socket, *level, *option, value);
+        }
+        for _ in 0..self.copies {
+            socket.send_to(self.text.as_bytes(), (destination, self.port)).unwrap();
+        }
+    }
+
+    /// What reblochon's kernel lets through to its port.
+    fn listen(&self) -> UdpSocket {
+        let socket = UdpSocket::bind((self.ends()[1], self.port)).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        socket
+    }
+
+    /// How many datagrams came out.
+    fn received(&self, socket: &UdpSocket) -> usize {
+        let mut buffer = [0; 2048];
+        let texts = std::iter::from_fn(|| socket.recv(&mut buffer).ok().map(|length| buffer[..length].to_vec()));
+        texts.inspect(|text| assert_eq!(text, self.text.as_bytes())).count()
+    }
+
+    /// Nothing but compressed.
+    fn is_open(&self) -> bool {
+        self.sas.iter().all(|line| line.contains("proto comp"))
+    }
+
+    fn authenticates(&self) -> bool {
+        let has_icv =
+            |line: &&str| line.contains("aead") || line.contains("auth-trunc") && !line.contains("digest_null");
+        self.sas.iter().any(has_icv)
+    }
+}
+
+/// An SA as the sender or the receiver has it.
+fn state(line: &str, is_receiver: bool, is_rekeyed: bool) -> String {
+    let mut text = "xfrm state add".to_owned();
+    let mut before = "";
+    for word in line.split(' ') {
+        match word {
+            "mode" if is_receiver && !line.contains("replay-window") && !line.contains("proto comp") => {
+                // IPComp has no sequence numbers that a window could hold.
+                text += " replay-window 32 mode";
+            }
+            "replay-oseq" if is_receiver => text += " replay-seq",
+            "replay-oseq-hi" if is_receiver => text += " replay-seq-hi",
+            _ if before == "spi" && is_rekeyed => {
+                let spi = u32::from_str_radix(word.trim_start_matches("0x"), 16).unwrap();
+                write!(text, " {:#x}", spi + REKEYED).unwrap();
+            }
+            // The same key backwards.
+            _ if word.starts_with("0x") && word.len() > 10 && is_rekeyed => {
+                text += " 0x";
+                text.extend(word[2..].chars().rev());
+            }
+            _ => text = text + " " + word,
+        }
+        before = word;
+    }
+    text + "\n"
+}
+
+/// Makes all SAs on both hosts with espial, but for those whose ICV is as long as the hash: no RFC has them, espial makes
+/// none, and the kernel takes them from `ip`.
+fn add_sas(is_rekeyed: bool) {
+    let is_whole = |line: &str| {
+        let mut words = line.split(' ').skip_while(|word| *word != "auth-trunc").skip(2);
+        let (Some(key), Some(bits)) = (words.next(), words.next()) else { return false };
+        let bits: usize = bits.parse().unwrap();
+        bits > 0 && bits >= (key.len() - 2) * 4
+    };
+    for (host, is_receiver) in [("gouda", false), ("reblochon", true)] {
+        let (whole, usual): (Vec<&str>, Vec<&str>) = SAS.lines().partition(|line| is_whole(line));
+        assert!(usual.len() > 250 && whole.len() < 20);
+        let script = |lines: &[&str]| lines.iter().map(|line| state(line, is_receiver, is_rekeyed)).collect::<String>();
+        let output = feed(ESPIAL, &["--netns", host, "apply", "-"], &script(&usual));
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let output = feed("ip", &["-n", host, "-batch", "-"], &script(&whole));
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+/// Sets an option that no crate knows.
+fn set_option(socket: &UdpSocket, level: libc::c_int, option: libc::c_int, value: &[u8]) {
+    let length = libc::socklen_t::try_from(value.len()).unwrap();
+    // SAFETY: the kernel reads so many bytes of a buffer that is as long.
+    #[allow(unsafe_code, reason = "no crate knows these options")]
+    let answer = unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, value.as_ptr().cast(), length) };
+    assert_eq!(answer, 0, "{}", std::io::Error::last_os_error());
 }
 
 /// A socket for which the kernel takes ESP out of UDP.
 fn encapsulation_socket() -> UdpSocket {
     let socket = UdpSocket::bind((REBLOCHON, 4500)).unwrap();
     let esp_in_udp: libc::c_int = 2;
-    let length = libc::socklen_t::try_from(size_of_val(&esp_in_udp)).unwrap();
-    // SAFETY: the kernel reads one number.
-    #[allow(unsafe_code, reason = "no crate knows this option")]
-    let answer = unsafe {
-        libc::setsockopt(socket.as_raw_fd(), libc::SOL_UDP, libc::UDP_ENCAP, (&raw const esp_in_udp).cast(), length)
-    };
-    assert_eq!(answer, 0, "{}", std::io::Error::last_os_error());
+    set_option(&socket, libc::SOL_UDP, libc::UDP_ENCAP, &esp_in_udp.to_ne_bytes());
     socket
 }
 
@@ -119,7 +281,8 @@ fn shortened(frame: &[u8], bytes: usize) -> Vec<u8> {
     short
 }
 
-fn sum(header: &mut [u8]) {
+/// Sums up an IPv4 header anew.
+pub fn sum(header: &mut [u8]) {
     header[10..12].fill(0);
     let words = header.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])));
     let sum = words.sum::<u32>();
@@ -141,72 +304,191 @@ fn ahead(frame: &[u8], by: u32) -> Vec<u8> {
     changed
 }
 
+/// The lines that are about the kernel's traffic: not about marks, nor about what is shown again after decryption.
+fn of_traffic(sighted: Vec<Sighted>) -> Vec<Sighted> {
+    sighted.into_iter().filter(|seen| !Marks::is_mark(&seen.line) && seen.line["verdict"] != "COPY").collect()
+}
+
+fn verdict(line: &Value) -> &str {
+    line["verdict"].as_str().unwrap()
+}
+
+fn is_protected(verdict: &str) -> bool {
+    verdict.ends_with(" ok") || verdict.starts_with("GAP")
+}
+
 fn every_transform() {
-    add_sas();
-    let link = words("ip", ["-n", "reblochon", "-o", "route", "get", GOUDA]);
-    let link = link.split(' ').skip_while(|word| *word != "dev").nth(1).unwrap().to_owned();
-    let facts = words("ip", ["-n", "reblochon", "-o", "link", "show", "dev", &link]);
-    let mac = facts.split(' ').skip_while(|word| *word != "link/ether").nth(1).unwrap();
-    let mac: Vec<u8> = mac.split(':').map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect();
-    let _encapsulation = on_reblochon(encapsulation_socket);
+    let groups = groups();
+    let folder = tempfile::tempdir().unwrap();
+    add_sas(false);
+    for (host, direction) in [("gouda", "out"), ("reblochon", "in")] {
+        let script: String = groups.iter().map(|group| group.policy(direction)).collect();
+        let output = feed(ESPIAL, &["--netns", host, "apply", "-"], &script);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let (_encapsulation, sockets) =
+        on_reblochon(|| (encapsulation_socket(), groups.iter().map(Group::listen).collect::<Vec<_>>()));
+    let mut marks = Marks::new();
+    let begin = |host, method, way| {
+        Watcher::begin(
+            host,
+            method,
+            &format!("{way} and (ipsec or udp port 4500 or udp dst portrange 20000-20999)"),
+            folder.path(),
+        )
+    };
+    let mut watchers =
+        [begin("gouda", "ring", "out"), begin("reblochon", "ring", "in"), begin("reblochon", "pnet", "in")];
+    marks.until_watched(&mut watchers);
+    groups.iter().for_each(Group::send);
+    // Whoever receives has the new keys before anybody sends with them.
+    let mut gouda = kernel();
+    // The kernel's own ones for IPComp go with those that they are for.
+    let is_ours = |id: &SaId| !matches!(id.protocol, IpsecProtocol::Other(_));
+    let old: Vec<SaId> = gouda.sas().unwrap().iter().map(espial::model::Sa::id).filter(is_ours).collect();
+    add_sas(true);
+    for id in &old {
+        gouda.delete_sa(id).unwrap();
+    }
+    groups.iter().for_each(Group::send);
+    marks.until_said(&mut watchers);
+    for watcher in &watchers {
+        all_is_ok(&groups, &of_traffic(watcher.sighted()));
+    }
+    // What came out of tunnels the receiver's interface shows again, also what was between a tunnel and another.
+    let is_copy = |seen: &&Sighted| verdict(&seen.line) == "COPY";
+    assert!(watchers[1].sighted().iter().filter(is_copy).count() > 200);
+    for (group, socket) in groups.iter().zip(&sockets) {
+        let count = if group.is_source_routed { 0 } else { 2 * group.copies };
+        assert_eq!(group.received(socket), count, "{:?}", group.sas);
+    }
+    let [_, ring, pnet] = watchers;
+    what_is_refused([ring, pnet], marks);
+}
+
+/// Everything that was sent was seen, before and after the rekeying, and is what its group makes it.
+fn all_is_ok(groups: &[Group], traffic: &[Sighted]) {
+    let sent = groups.iter().flat_map(|group| std::iter::repeat_n(group, group.copies));
+    assert_eq!(traffic.len(), 2 * sent.clone().count());
+    let before = sent.clone().map(|group| (0, group));
+    let behind = sent.map(|group| (REKEYED, group));
+    for ((rekeyed, group), Sighted { line, .. }) in before.chain(behind).zip(traffic) {
+        let outermost = group.sas.iter().rev().find(|line| !line.contains("proto comp")).or(group.sas.last()).unwrap();
+        let spi = u32::from_str_radix(word(outermost, "spi").trim_start_matches("0x"), 16).unwrap();
+        assert_eq!(line["spi"], format!("0x{:08x}", spi + rekeyed), "{line:#}");
+        let expected = if group.is_open() {
+            "CLEAR"
+        } else if !group.authenticates() {
+            "UNPROVEN"
+        } else if group.sas.len() > 1 && outermost.contains("proto ah") {
+            "ESP+AH ok"
+        } else if outermost.contains("proto ah") {
+            "AH ok"
+        } else {
+            "ESP ok"
+        };
+        assert_eq!(line["verdict"], expected, "{line:#}");
+        if let Value::Object(inner) = &line["inner"] {
+            let text = group.text.bytes().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+            assert_eq!(inner["payload_hex"], text, "{line:#}");
+        } else {
+            assert_eq!(expected, "AH ok", "{line:#}");
+        }
+        // To know the port an inbound packet is opened, and a policy is over the port.
+        if line["direction"] == "in" && expected.ends_with("ok") && expected != "AH ok" {
+            let port = format!(" udp dport {}", group.port);
+            assert!(line["policy"].as_str().is_some_and(|policy| policy.ends_with(&port)), "{line:#}");
+        }
+    }
+}
+
+/// What was sent last comes again, changed and cut: the kernel refuses it, and so does espial.
+fn what_is_refused(mut watchers: [Watcher; 2], mut marks: Marks) {
     let mut receiver = Receiver { kernel: on_reblochon(kernel), wire: Wire::at(GOUDA) };
     let sas = receiver.kernel.sas().unwrap();
     let authenticates = |id: &SaId| {
         let algorithms = &sas.iter().find(|sa| sa.id() == *id).unwrap().algorithms;
         algorithms.aead.as_ref().or(algorithms.authentication.as_ref()).is_some_and(|code| code.icv_bits > 0)
     };
-    let mut judge = Judge::default();
-    judge.memory.replace(sas.iter(), 0);
-    let mut file = FileCapture::from_reader("linux-all".to_owned(), Box::new(PACKETS)).unwrap();
-    let mut count: BTreeMap<(&str, Fate, String), usize> = BTreeMap::new();
-    let mut wrong = Vec::new();
-    while let Some(frame) = file.next_frame().unwrap() {
-        let mut frame = frame.bytes.to_vec();
-        frame[..6].copy_from_slice(&mac);
-        let header = dissect(LinkType::Ethernet, &frame).ipsec().next().unwrap();
+    let sent = of_traffic(watchers[0].sighted());
+    let mut injected = Vec::new();
+    for Sighted { bytes: frame, .. } in &sent[sent.len() / 2..] {
+        let header = dissect(LinkType::Ethernet, frame).ipsec().next().unwrap();
         // Compression protects nothing; who has it inside of ESP is asked about the ESP.
         if header.protocol == IpsecProtocol::Comp {
             continue;
         }
         let id = sas.iter().find(|sa| sa.spi == header.spi && sa.protocol == header.protocol).unwrap().id();
-        let mut changed = ahead(&frame, 100);
+        let mut changed = ahead(frame, 100);
         *changed.last_mut().unwrap() ^= 1;
         let trials = [
-            ("whole", frame.clone()),
-            ("again", frame.clone()),
+            ("again", frame.to_vec()),
             ("changed", changed),
             // ICVs of other lengths, and no whole number of blocks.
-            ("4 bytes shorter", shortened(&ahead(&frame, 200), 4)),
-            ("3 bytes shorter", shortened(&ahead(&frame, 300), 3)),
+            ("4 bytes shorter", shortened(&ahead(frame, 200), 4)),
+            ("3 bytes shorter", shortened(&ahead(frame, 300), 3)),
         ];
         for (what, frame) in trials {
             let fate = receiver.receive(&id, &frame);
-            let (link, direction) = (LinkType::Ethernet, Some(Direction::In));
-            let at_ns = u64::MAX / 2;
-            let sight = Sight { at_ns, link, direction, loopback: false, is_cut: false, bytes: &frame };
-            let evidence = judge.judge(sight, &dissect(link, &frame), 1);
-            let verdict = evidence.verdict;
-            let agrees = match (fate, verdict) {
-                // Null authentication proves nothing to anybody; whether it decrypts to something is luck.
-                (_, Verdict::Unproven) => !authenticates(&id),
-                (Fate::Taken | Fate::Refused, verdict) => verdict.is_protected() == (fate == Fate::Taken),
-                (Fate::Unseen, verdict) => verdict.is_protected() == (what == "whole"),
-            };
-            if !agrees {
-                let reasons: Vec<String> = evidence.reasons.iter().map(ToString::to_string).collect();
-                wrong.push(format!("{id} {what}: {fate:?}, {verdict}: {}", reasons.join("; ")));
-            }
-            let word = verdict.to_string();
-            let word = if word.starts_with("GAP") { "GAP".to_owned() } else { word };
-            *count.entry((what, fate, word)).or_default() += 1;
+            injected.push((what, fate, id, frame));
         }
     }
-    assert!(wrong.is_empty(), "{} of them: {wrong:#?}", wrong.len());
-    let of = |what: &str, fate: Fate| {
-        count.iter().filter(|((w, f, _), _)| *w == what && *f == fate).map(|(_, count)| count).sum::<usize>()
-    };
-    assert!(of("whole", Fate::Taken) > 240, "{count:#?}");
-    for what in ["again", "changed", "4 bytes shorter", "3 bytes shorter"] {
-        assert!(of(what, Fate::Refused) > 200, "{what}: {count:#?}");
+    marks.until_said(&mut watchers);
+    for watcher in &watchers {
+        let traffic = of_traffic(watcher.sighted());
+        let (mut wrong, mut count) = (Vec::new(), BTreeMap::<(&str, Fate, String), usize>::new());
+        assert_eq!(traffic.len(), sent.len() + injected.len());
+        for ((what, fate, id, frame), Sighted { bytes, line }) in injected.iter().zip(&traffic[sent.len()..]) {
+            assert_eq!(**bytes, **frame, "what was captured is what was sent");
+            let verdict = verdict(line);
+            let agrees = match fate {
+                // Null authentication proves nothing to anybody; whether it decrypts to something is luck.
+                _ if verdict == "UNPROVEN" => !authenticates(id),
+                Fate::Taken => is_protected(verdict),
+                Fate::Refused | Fate::Unseen => !is_protected(verdict),
+            };
+            if !agrees {
+                wrong.push(format!("{id} {what}: {fate:?}, {verdict}: {}", line["reasons"]));
+            }
+            *count.entry((what, *fate, verdict.to_owned())).or_default() += 1;
+        }
+        assert!(wrong.is_empty(), "{} of them: {wrong:#?}", wrong.len());
+        for wanted in ["again", "changed", "4 bytes shorter", "3 bytes shorter"] {
+            let refused = count.iter().filter(|((what, fate, _), _)| *what == wanted && *fate == Fate::Refused);
+            assert!(refused.map(|(_, count)| count).sum::<usize>() > 200, "{wanted}: {count:#?}");
+        }
     }
+    wireshark_agrees(&watchers[0]);
+}
+
+/// Wireshark with the keys that were written beside the recording.
+fn wireshark_agrees(watcher: &Watcher) {
+    let sighted = watcher.sighted();
+    let theirs = opinions(watcher.recording(), &watcher.table());
+    assert_eq!(sighted.len(), theirs.len());
+    let table = std::fs::read_to_string(watcher.table()).unwrap();
+    let (mut good, mut bad, mut unread) = (0, 0, 0);
+    for (Sighted { line, .. }, theirs) in sighted.iter().zip(theirs) {
+        let layers: Vec<&str> = line["layers"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+        if Marks::is_mark(line) || layers.last() != Some(&"ESP") || layers.contains(&"AH") {
+            continue;
+        }
+        let row = table.lines().find(|row| row.contains(line["spi"].as_str().unwrap())).unwrap();
+        let verdict = verdict(line);
+        match (ability(row, verdict), verdict) {
+            (Ability::Checks, "BAD ICV") => {
+                assert!(!theirs.is_good, "{row} {line:#}");
+                bad += usize::from(theirs.is_bad);
+            }
+            (Ability::Checks, _) => {
+                // It knows no replays.
+                assert!(theirs.is_good, "{row} {line:#}");
+                let is_same = line["inner"]["payload_hex"] == theirs.data.as_str();
+                assert!(theirs.is_compressed || is_same, "{row} {line:#} {theirs:?}");
+                good += 1;
+            }
+            _ => unread += 1,
+        }
+    }
+    assert!(good > 200 && bad > 200, "{good} are good, {bad} are bad, {unread} it cannot read");
 }
