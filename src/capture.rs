@@ -31,7 +31,7 @@ mod ring;
 pub use ahead::ReadAhead;
 pub use file::FileCapture;
 pub use live::LiveCapture;
-pub use probe::{PROBE_TEXT, Probe, Prober};
+pub use probe::{PROBE_TEXT, Probe, ProbeEnds, Prober};
 pub use recorder::{KeyTable, Recorder};
 pub use ring::RingCapture;
 

@@ -163,12 +163,14 @@ fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let only_lists =
         matches!(arguments.command, None | Some(Command::Sa(_) | Command::Policy(_) | Command::Packets(_)));
+    let is_check = matches!(arguments.command, Some(Command::Check(_)));
     match execute(arguments) {
         Ok(status) => status,
         Err(error) if only_lists && is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(io::stderr(), "espial: {error:#}");
-            ExitCode::FAILURE
+            // 1 means in clear.
+            if is_check { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }

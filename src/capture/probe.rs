@@ -4,7 +4,9 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::OwnedFd;
 
-use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, connect, ipproto, send, socket_with};
+use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, bind, connect, ipproto, send, socket_with};
+
+use crate::model::Prefix;
 
 /// What is sent where no text was given.
 pub const PROBE_TEXT: &str = "espial probe: if you can read this on the wire, it is not encrypted";
@@ -32,6 +34,33 @@ impl Probe {
     }
 }
 
+/// Where a probe is sent, and from which address of this host; the kernel chooses where `None`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProbeEnds {
+    /// From.
+    pub from: Option<IpAddr>,
+    /// To.
+    pub to: IpAddr,
+}
+
+impl ProbeEnds {
+    /// The ends of a probe to this host; if the traffic with one's own network is looked at, it is sent from an address
+    /// there, of those that this host has.
+    ///
+    /// # Errors
+    /// When it has none.
+    pub fn choose(
+        to: IpAddr,
+        own: Option<Prefix>,
+        addresses: impl IntoIterator<Item = IpAddr>,
+    ) -> Result<Self, String> {
+        let Some(own) = own else { return Ok(Self { from: None, to }) };
+        let from = addresses.into_iter().filter(|address| own.contains(*address)).min();
+        let none = || format!("this host has no address in {own}: let a host there send something");
+        from.map(|from| Self { from: Some(from), to }).ok_or_else(none)
+    }
+}
+
 /// Sends probes to one peer.
 pub struct Prober(Socket);
 
@@ -45,17 +74,19 @@ impl Prober {
     ///
     /// # Errors
     /// When there is no way to it, or for ICMP without `CAP_NET_RAW`.
-    pub fn open(peer: IpAddr, probe: Probe) -> io::Result<Self> {
+    pub fn open(ends: ProbeEnds, probe: Probe) -> io::Result<Self> {
+        let peer = ends.to;
+        let any: IpAddr = if peer.is_ipv4() { [0; 4].into() } else { [0u16; 8].into() };
+        let from = ends.from.unwrap_or(any);
         Ok(Self(match probe {
             Probe::Udp(port) => {
-                let any: IpAddr = if peer.is_ipv4() { [0; 4].into() } else { [0u16; 8].into() };
-                let socket = UdpSocket::bind((any, 0))?;
+                let socket = UdpSocket::bind((from, 0))?;
                 match socket.connect(SocketAddr::new(peer, port)) {
                     Err(error) if !is_missing_sa(&error) => return Err(error),
                     _ => Socket::Udp(socket),
                 }
             }
-            Probe::Icmp => Socket::Icmp(PingSocket::open(peer)?),
+            Probe::Icmp => Socket::Icmp(PingSocket::open(from, peer)?),
         }))
     }
 
@@ -91,10 +122,11 @@ struct PingSocket {
 
 impl PingSocket {
     /// Opens it; needs `CAP_NET_RAW`.
-    fn open(peer: IpAddr) -> io::Result<Self> {
+    fn open(from: IpAddr, peer: IpAddr) -> io::Result<Self> {
         let (family, protocol) =
             if peer.is_ipv4() { (AddressFamily::INET, ipproto::ICMP) } else { (AddressFamily::INET6, ipproto::ICMPV6) };
         let socket = socket_with(family, SocketType::RAW, SocketFlags::CLOEXEC, Some(protocol))?;
+        bind(&socket, &SocketAddr::new(from, 0))?;
         connect(&socket, &SocketAddr::new(peer, 0))?;
         Ok(Self { socket, is_ipv4: peer.is_ipv4() })
     }
@@ -133,6 +165,18 @@ mod tests {
         assert_eq!(Probe::parse("icmp"), Ok(Probe::Icmp));
         assert_eq!(Probe::parse("udp:70000"), Err("\"70000\" is not a port".to_owned()));
         assert!(Probe::parse("tcp:1").is_err() && Probe::parse("icmp:1").is_err());
+    }
+
+    #[test]
+    fn a_probe_between_networks_comes_from_an_address_of_ones_own_network() {
+        let address = |last: u8| IpAddr::from([10, last, 0, 1]);
+        let own: Prefix = "10.1.0.0/24".parse().unwrap();
+        let choose =
+            |own, addresses: &[u8]| ProbeEnds::choose(address(2), own, addresses.iter().map(|last| address(*last)));
+        assert_eq!(choose(None, &[9]), Ok(ProbeEnds { from: None, to: address(2) }));
+        assert_eq!(choose(Some(own), &[9, 1]), Ok(ProbeEnds { from: Some(address(1)), to: address(2) }));
+        let refusal = choose(Some(own), &[9]).unwrap_err();
+        assert_eq!(refusal, "this host has no address in 10.1.0.0/24: let a host there send something");
     }
 
     #[test]

@@ -3,25 +3,35 @@
 use std::io::{self, Write};
 use std::net::IpAddr;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use clap::Args;
 
 use super::observer::{Observer, Place};
-use crate::capture::{PROBE_TEXT, Probe, Prober};
+use crate::capture::{self, PROBE_TEXT, Probe, ProbeEnds, Prober};
 use crate::console::clock::Clock;
-use crate::evidence::check::{Answer, Check};
+use crate::console::form::check::network;
+use crate::evidence::check::{Answer, Check, Traffic};
 use crate::model::Prefix;
 use crate::packet::filter::{End, Filter, Test};
 
-/// Watch the traffic with a peer and say whether it is encrypted
+/// Watch the traffic with a host or a network and say whether it is encrypted
 ///
-/// Ends in one line: ENCRYPTED (status 0), IN CLEAR or MIXED (status 1), or UNDECIDED (status 2) with what to do next.
+/// Ends in one line: ENCRYPTED (status 0), IN CLEAR or MIXED (status 1), or UNDECIDED (status 2) with what to do next. What
+/// could not even be begun has status 2 as well.
+///
+/// Of a network, as `espial check 10.2.0.0/24`, what counts is the traffic of its hosts on the wire to the gateway before
+/// it: packets of them in clear, and ESP that has them inside. What the gateways themselves say in clear is no business of
+/// the network's, nor is what is seen in clear on a gateway's inner side, on its way into the tunnel or out of it.
 #[derive(Clone, Debug, Args)]
 pub struct Arguments {
-    /// The peer's address; also one behind a tunnel
-    peer: IpAddr,
+    /// The host's address or the network; also one behind a tunnel
+    #[arg(value_parser = network)]
+    peer: Prefix,
+    /// Only its traffic with this host or network on our side, as 10.1.0.0/24
+    #[arg(long, value_name = "NET", value_parser = network)]
+    own: Option<Prefix>,
     /// A text that must be nowhere on the wire and must be found after decryption
     #[arg(long, value_name = "TEXT")]
     text: Option<String>,
@@ -31,28 +41,67 @@ pub struct Arguments {
     /// Send the text (or a line of our own) to the peer every second: udp:PORT or icmp
     #[arg(long, value_name = "PROBE", value_parser = Probe::parse)]
     probe: Option<Probe>,
+    /// Which host of the network the probe goes to
+    #[arg(long, value_name = "HOST", requires = "probe")]
+    to: Option<IpAddr>,
 }
+
+impl Arguments {
+    fn traffic(&self) -> anyhow::Result<Traffic> {
+        if self.own.is_some_and(|own| own.address.is_ipv4() != self.peer.address.is_ipv4()) {
+            anyhow::bail!("--own is of the other address family");
+        }
+        if self.peer.is_any() && self.own.is_none_or(|own| own.is_any()) {
+            anyhow::bail!("of all that there is, whose traffic? Name a network, with --own");
+        }
+        Ok(Traffic { far: self.peer, own: self.own })
+    }
+
+    /// Who is sent something.
+    fn probed(&self) -> anyhow::Result<IpAddr> {
+        match self.to {
+            None if self.peer.is_host() => Ok(self.peer.address),
+            None => anyhow::bail!("a network cannot be sent anything: name one of its hosts with --to"),
+            Some(host) if self.peer.contains(host) => Ok(host),
+            Some(host) => anyhow::bail!("--to {host} is no host of {}", self.peer),
+        }
+    }
+
+    fn prober(&self, probe: Probe) -> anyhow::Result<Prober> {
+        let host = self.probed()?;
+        let addresses = capture::interfaces().into_iter().flat_map(|interface| interface.addresses);
+        let ends = ProbeEnds::choose(host, self.own, addresses).map_err(anyhow::Error::msg)?;
+        Prober::open(ends, probe).with_context(|| format!("opening a socket to {host}"))
+    }
+}
+
+/// How long the other parts of a packet are waited for at the end.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Watches and answers.
 ///
 /// # Errors
 /// When nothing can be captured, or the probe cannot be sent.
 pub fn run(arguments: &Arguments, place: &Place) -> anyhow::Result<ExitCode> {
-    let with_peer = Filter::Is(Test::Net(End::Either, Prefix::host(arguments.peer)));
+    let traffic = arguments.traffic()?;
+    let prober = arguments.probe.map(|probe| arguments.prober(probe)).transpose()?;
+    // The kernel cannot drop what is of the one end alone when the other one is everybody.
+    let watched = arguments.own.filter(|_| arguments.peer.is_any()).unwrap_or(arguments.peer);
+    let with_peer = Filter::Is(Test::Net(End::Either, watched));
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let (mut observer, complaint) = Observer::open(place, Some(&with_peer))?;
     let mut err = io::stderr().lock();
     if let Some(complaint) = complaint {
         writeln!(err, "espial: {complaint}")?;
     }
     let text = arguments.text.as_deref().or_else(|| arguments.probe.map(|_| PROBE_TEXT));
-    let mut check = Check::new(arguments.peer, text);
-    let prober = arguments.probe.map(|probe| Prober::open(arguments.peer, probe)).transpose();
-    let prober = prober.with_context(|| format!("opening a socket to {}", arguments.peer))?;
+    let mut check = Check::new(traffic, text).since(u64::try_from(since.as_nanos()).unwrap_or(0));
     let end = Instant::now() + Duration::from_secs(arguments.seconds);
     let mut next_probe = Instant::now();
-    while Instant::now() < end {
+    while Instant::now() < end || check.waits_for_parts() && Instant::now() < end + GRACE {
         if let Some(prober) = &prober
             && Instant::now() >= next_probe
+            && next_probe < end
         {
             prober.send(text.unwrap_or(PROBE_TEXT)).context("sending the probe")?;
             next_probe += Duration::from_secs(1);
@@ -65,6 +114,7 @@ pub fn run(arguments: &Arguments, place: &Place) -> anyhow::Result<ExitCode> {
             writeln!(err, "espial: {words}")?;
         }
     }
+    check.end();
     let clock = Clock::local();
     let (sentence, next) = check.sentence(|at_ns| clock.time_of_day_ms(at_ns / 1_000_000));
     let mut out = io::stdout().lock();

@@ -1,10 +1,9 @@
 //! What the console asks of the world, and the world's answers.
 
 use std::fmt;
-use std::net::IpAddr;
 
 use super::columns::ChosenColumns;
-use crate::capture::{Frame, Probe};
+use crate::capture::{Frame, Probe, ProbeEnds};
 use crate::kernel::together::{self, Answer, Refusal, Reversal, Step};
 use crate::kernel::{Kernel, KernelError, Operation};
 use crate::model::pair::Half;
@@ -36,8 +35,8 @@ pub enum Command {
     Record(Record),
     /// Send this to a peer, once.
     Probe {
-        /// The peer.
-        peer: IpAddr,
+        /// From where to where.
+        ends: ProbeEnds,
         /// How.
         probe: Probe,
         /// What.

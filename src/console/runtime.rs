@@ -21,7 +21,6 @@
 //! A thread that ends by itself becomes [`Event::ThreadLost`]: the console lives on and says so.
 
 use std::io;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -48,7 +47,7 @@ use super::state::{Setting, State};
 use super::terminal::TakenTerminal;
 use super::theme::Theme;
 use super::view;
-use crate::capture::{self, Method, Probe, Prober};
+use crate::capture::{self, Method, Probe, ProbeEnds, Prober};
 use crate::kernel::follow::{Follower, Resync};
 use crate::kernel::{Kernel, KernelError, Support, XfrmKernel};
 use crate::model::Secret;
@@ -281,7 +280,7 @@ impl World {
             }
             Command::Capture { interface, filter, generation } => self.capture(interface, filter.as_ref(), generation),
             Command::Record(record) => self.record(record),
-            Command::Probe { peer, probe, text } => self.probe(peer, probe, text),
+            Command::Probe { ends, probe, text } => self.probe(ends, probe, text),
             Command::Remember(columns) => {
                 let _ = self.memory.as_ref().map(|memory| memory.send(columns));
             }
@@ -303,9 +302,9 @@ impl World {
     }
 
     /// Nobody knows how long the kernel takes over a packet for which it has no SA.
-    fn probe(&self, peer: IpAddr, probe: Probe, text: String) {
+    fn probe(&self, ends: ProbeEnds, probe: Probe, text: String) {
         let body = move |sender: &mpsc::Sender<Event>| {
-            if let Err(error) = Prober::open(peer, probe).and_then(|prober| prober.send(&text)) {
+            if let Err(error) = Prober::open(ends, probe).and_then(|prober| prober.send(&text)) {
                 let _ = sender.blocking_send(Event::ProbeFailed(error.to_string()));
             }
         };

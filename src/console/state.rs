@@ -500,6 +500,7 @@ impl State {
         }
         self.tell_of_packets();
         self.send_probe(commands);
+        self.end_check();
         self.go_on_recording(commands);
         self.watch_trial(commands);
         commands.push(Command::Poll(self.wanted()));

@@ -1,17 +1,90 @@
 //! The question that administrators really ask: is the traffic with this peer encrypted?
 
+use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 
+use super::fragments::{Key, Part};
 use super::{Evidence, Finding, Judge, Looked, Reason, Sight, Verdict};
+use crate::model::Prefix;
 use crate::packet::filter::contains;
-use crate::packet::{Dissection, Endpoint, Header, Summary};
+use crate::packet::{Direction, Dissection, Endpoint, Header, Summary};
 
-/// Frames with a peer, summed up.
+/// How many packets are waited for of which only parts have come.
+const MOST_PARTED: usize = 1024;
+/// Longer than any receiver waits for the other parts of a packet.
+const PATIENCE_NS: u64 = 60_000_000_000;
+/// Longer than it takes to send all parts of a packet.
+const BURST_NS: u64 = 100_000_000;
+
+/// Whose traffic is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Traffic {
+    /// The host or the network at the other end.
+    pub far: Prefix,
+    /// The host or the network on this side; no matter whose where `None`.
+    pub own: Option<Prefix>,
+}
+
+impl Traffic {
+    /// The traffic with a host, whoever speaks with it.
+    pub fn with(host: IpAddr) -> Self {
+        Self { far: Prefix::host(host), own: None }
+    }
+
+    /// Whether it is that of networks, which gateways protect: on their other side it is in clear, and may be.
+    fn is_passed_on(&self) -> bool {
+        self.own.is_some() || !self.far.is_host()
+    }
+
+    /// Whether a packet between these ends belongs to it; and whether it goes to the other end, and may come from there.
+    fn course(&self, (source, destination): (IpAddr, IpAddr)) -> Option<Course> {
+        let is_own = |address| self.own.is_none_or(|own| own.contains(address));
+        let towards = self.far.contains(destination) && is_own(source);
+        let back = self.far.contains(source) && is_own(destination);
+        (towards || back).then_some(Course { towards, back })
+    }
+}
+
+impl fmt::Display for Traffic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.own {
+            None => write!(f, "with {}", short(&self.far)),
+            Some(own) => write!(f, "between {} and {}", short(own), short(&self.far)),
+        }
+    }
+}
+
+/// A host is its address.
+fn short(prefix: &Prefix) -> String {
+    if prefix.is_host() { prefix.address.to_string() } else { prefix.to_string() }
+}
+
+/// Which way a packet of the traffic goes; between networks that overlap it may be both.
+#[derive(Clone, Copy)]
+struct Course {
+    towards: bool,
+    back: bool,
+}
+
+impl Course {
+    /// Whether it is on the side of a gateway where it is not encrypted yet, or not any more: what goes to the other end
+    /// arrives there, and what comes from it leaves.
+    fn is_inside(self, direction: Option<Direction>) -> bool {
+        match direction {
+            Some(Direction::In) => self.towards && !self.back,
+            Some(Direction::Out) => self.back && !self.towards,
+            None => false,
+        }
+    }
+}
+
+/// Frames of somebody's traffic, summed up.
 #[derive(Clone, Debug)]
 pub struct Check {
-    peer: IpAddr,
+    traffic: Traffic,
     text: Vec<u8>,
+    since_ns: u64,
     /// Encrypted and authentic.
     encrypted: u64,
     /// Authentic, but anybody can read them.
@@ -25,6 +98,14 @@ pub struct Check {
     /// How many frames carry the text in clear, and how many carry it encrypted.
     text_on_wire: u64,
     text_inside: u64,
+    /// Packets of which only parts have come, that may be anything.
+    parted: HashMap<Key, First>,
+    /// How many never became whole; they are undecided.
+    lost: u64,
+    /// Protected frames that cannot be opened here, so that nobody knows whose they are.
+    hidden: u64,
+    /// Frames in clear on the side of a gateway where they may be.
+    inside: u64,
     /// Whether the kernel's SAs would have told more.
     needs_rights: bool,
 }
@@ -78,11 +159,12 @@ impl fmt::Display for Answer {
 }
 
 impl Check {
-    /// Of the traffic with `peer`. A text that is looked for must be found nowhere but inside of encrypted packets.
-    pub fn new(peer: IpAddr, text: Option<&str>) -> Self {
+    /// Of somebody's traffic. A text that is looked for must be found nowhere but inside of encrypted packets.
+    pub fn new(traffic: Traffic, text: Option<&str>) -> Self {
         Self {
-            peer,
+            traffic,
             text: text.unwrap_or_default().as_bytes().to_vec(),
+            since_ns: 0,
             encrypted: 0,
             readable: 0,
             clear: 0,
@@ -91,13 +173,25 @@ impl Check {
             first_undecided: None,
             text_on_wire: 0,
             text_inside: 0,
+            parted: HashMap::new(),
+            lost: 0,
+            hidden: 0,
+            inside: 0,
             needs_rights: false,
         }
     }
 
-    /// Takes a judged frame in. Those that are not with the peer are passed over, also neighbour discovery, what is no IP
-    /// and key exchange: they carry nobody's data. Key exchange with the text in it is none. A packet that came in parts
-    /// is taken with the frame that completes it. What the others show is returned.
+    /// The same where the capture began at this time: of a packet that was on its way just then parts may be missing.
+    #[must_use]
+    pub fn since(self, at_ns: u64) -> Self {
+        Self { since_ns: at_ns, ..self }
+    }
+
+    /// Takes a judged frame in. Those of other traffic are passed over, also neighbour discovery, what is no IP and key
+    /// exchange: they carry nobody's data. Key exchange with the text in it is none. A packet that came in parts is taken
+    /// with the frame that completes it; one that is never whole is undecided, and in clear if a part of it shows the
+    /// text. Of networks behind gateways only what is on the wire between the gateways counts. What the others show is
+    /// returned.
     pub fn take(
         &mut self,
         judge: &Judge,
@@ -106,6 +200,13 @@ impl Check {
         evidence: &Evidence,
     ) -> Option<Proof> {
         let verdict = evidence.verdict;
+        let part = Part::of(sight.bytes, dissection, 0).filter(|_| !sight.is_cut);
+        if verdict == Verdict::Part {
+            return self.take_part(&part?, sight, dissection, evidence);
+        }
+        if let Some(part) = part {
+            self.parted.remove(&part.key());
+        }
         let bytes = evidence.whole.as_deref().unwrap_or(sight.bytes);
         let is_data = match verdict {
             Verdict::Other | Verdict::Copy | Verdict::Part => false,
@@ -116,10 +217,23 @@ impl Check {
             return None;
         }
         let looked = judge.look_into(sight, dissection, evidence);
-        if !is_with(self.peer, dissection)
-            && !looked.insides.iter().any(|inside| is_with(self.peer, &inside.dissection))
-        {
-            return None;
+        let is_plain = matches!(verdict, Verdict::Clear | Verdict::ClearForbidden | Verdict::Ike);
+        let whole = judge.whole(dissection, evidence);
+        let needs_rights = |reason: &Reason| matches!(reason, Reason::Header { finding: Finding::SasUnreadable, .. });
+        match self.course(&whole) {
+            Some(course) if self.traffic.is_passed_on() && !has_ipsec(&whole) && course.is_inside(sight.direction) => {
+                self.inside += 1;
+                return None;
+            }
+            Some(_) => {}
+            None if looked.insides.iter().any(|inside| self.course(&inside.dissection).is_some()) => {}
+            None => {
+                if !is_plain && has_ipsec(&whole) && looked.insides.is_empty() {
+                    self.hidden += 1;
+                    self.needs_rights |= evidence.reasons.iter().any(needs_rights);
+                }
+                return None;
+            }
         }
         let first = || First { at_ns: sight.at_ns, words: first_words(dissection, evidence) };
         let mut proof = Proof::Readable;
@@ -129,18 +243,80 @@ impl Check {
         } else if verdict.is_authentic() {
             self.readable += 1;
             self.first_readable.get_or_insert_with(first);
-        } else if matches!(verdict, Verdict::Clear | Verdict::ClearForbidden | Verdict::Ike) {
+        } else if is_plain {
             self.clear += 1;
             self.first_readable.get_or_insert_with(first);
         } else {
             self.undecided += 1;
-            let needs_rights =
-                |reason: &Reason| matches!(reason, Reason::Header { finding: Finding::SasUnreadable, .. });
             self.needs_rights |= evidence.reasons.iter().any(needs_rights);
             proof = Proof::Undecided;
             self.first_undecided.get_or_insert_with(first);
         }
         Some(self.look_for_text(bytes, &looked, first).map_or(proof, |found| found.max(proof)))
+    }
+
+    /// A part of a packet, of which nothing is known yet.
+    fn take_part(
+        &mut self,
+        part: &Part<'_>,
+        sight: Sight<'_>,
+        dissection: &Dissection,
+        evidence: &Evidence,
+    ) -> Option<Proof> {
+        let course = self.course(dissection)?;
+        if self.traffic.is_passed_on() && course.is_inside(sight.direction) {
+            self.inside += 1;
+            return None;
+        }
+        let first = First { at_ns: sight.at_ns, words: first_words(dissection, evidence) };
+        if !self.text.is_empty() && contains(sight.bytes, &self.text) {
+            // Whatever the whole may be, this can be read.
+            self.clear += 1;
+            self.text_on_wire += 1;
+            self.first_readable.get_or_insert(first);
+            return Some(Proof::TextOnWire);
+        }
+        let known = self.parted.get(&part.key());
+        if known.is_none() && !part.is_first() && sight.at_ns < self.since_ns.saturating_add(BURST_NS) {
+            return None;
+        }
+        // Numbers of packets come round again.
+        if known.is_some_and(|known| known.at_ns.saturating_add(PATIENCE_NS) < sight.at_ns) {
+            self.lose(&part.key());
+        }
+        if self.parted.len() == MOST_PARTED
+            && let Some(oldest) = self.parted.iter().min_by_key(|(_, first)| first.at_ns).map(|(key, _)| *key)
+        {
+            self.lose(&oldest);
+        }
+        self.parted.entry(part.key()).or_insert(first);
+        Some(Proof::Undecided)
+    }
+
+    /// A packet that will never be whole.
+    fn lose(&mut self, key: &Key) {
+        let Some(first) = self.parted.remove(key) else { return };
+        (self.undecided, self.lost) = (self.undecided + 1, self.lost + 1);
+        if self.first_undecided.as_ref().is_none_or(|known| known.at_ns > first.at_ns) {
+            self.first_undecided = Some(first);
+        }
+    }
+
+    /// Whether parts of packets have come, and others have not.
+    pub fn waits_for_parts(&self) -> bool {
+        !self.parted.is_empty()
+    }
+
+    /// Nothing more will come: what is not whole now is undecided.
+    pub fn end(&mut self) {
+        let keys: Vec<Key> = self.parted.keys().copied().collect();
+        keys.iter().for_each(|key| self.lose(key));
+    }
+
+    /// Whether a packet, or what is in it and can be read, is of the traffic.
+    fn course(&self, dissection: &Dissection) -> Option<Course> {
+        let ends = dissection.layers().iter().filter_map(|layer| layer.header.ip_addresses());
+        ends.filter_map(|ends| self.traffic.course(ends)).next()
     }
 
     fn look_for_text(&mut self, bytes: &[u8], looked: &Looked, first: impl Fn() -> First) -> Option<Proof> {
@@ -157,7 +333,7 @@ impl Check {
         is_inside.then_some(Proof::TextInside)
     }
 
-    /// How many frames with the peer were seen.
+    /// How many frames of the traffic were seen.
     pub fn seen(&self) -> u64 {
         self.encrypted + self.readable + self.clear + self.undecided
     }
@@ -178,7 +354,7 @@ impl Check {
     /// The answer in a sentence, and what to do next if there is something; `time` words a frame's nanoseconds since
     /// the epoch.
     pub fn sentence(&self, time: impl Fn(u64) -> String) -> (String, Option<&'static str>) {
-        let (peer, text) = (self.peer, String::from_utf8_lossy(&self.text));
+        let (traffic, text) = (self.traffic, String::from_utf8_lossy(&self.text));
         let frames = |count: u64| if count == 1 { "1 frame".to_owned() } else { format!("{count} frames") };
         let first = |first: &Option<First>| {
             let words = |first: &First| format!("; the first: {} {}", time(first.at_ns), first.words);
@@ -195,44 +371,61 @@ impl Check {
                         frames(self.text_inside)
                     )
                 };
-                (format!("{} with {peer} encrypted and authentic, none in clear{found}", frames(self.encrypted)), None)
+                (format!("{} {traffic} encrypted and authentic, none in clear{found}", frames(self.encrypted)), None)
             }
             Answer::InClear => {
                 let count = frames(self.readable + self.clear);
-                (format!("{count} with {peer} can be read{}", first(&self.first_readable)), None)
+                (format!("{count} {traffic} can be read{}", first(&self.first_readable)), None)
             }
             Answer::Mixed => {
                 let (readable, encrypted) = (frames(self.readable + self.clear), frames(self.encrypted));
-                (format!("{readable} with {peer} can be read, {encrypted} cannot{}", first(&self.first_readable)), None)
+                (format!("{readable} {traffic} can be read, {encrypted} cannot{}", first(&self.first_readable)), None)
             }
-            Answer::Undecided if self.encrypted + self.undecided == 0 => (
-                format!("nothing was seen of {peer}"),
-                Some("let it speak, or send it something (espial check --probe), and watch again"),
-            ),
+            Answer::Undecided if self.encrypted + self.undecided == 0 => {
+                let (words, next) = self.nothing_seen();
+                (words, Some(next))
+            }
             Answer::Undecided if self.undecided > 0 => (
-                format!(
-                    "of {} with {peer} nothing can be said{}",
-                    frames(self.undecided),
-                    first(&self.first_undecided)
-                ),
+                format!("of {} {traffic} nothing can be said{}", frames(self.undecided), first(&self.first_undecided)),
                 Some(if self.needs_rights {
-                    "run it as root, or with CAP_NET_ADMIN: only so can the kernel's keys be read"
+                    NEEDS_RIGHTS
+                } else if self.lost == self.undecided {
+                    "parts of packets are missing: watch again, and if they go on missing, look for what drops them"
                 } else {
                     "look at the reasons among the packets"
                 }),
             ),
             Answer::Undecided => (
-                format!("{} with {peer} are encrypted, but \"{text}\" was in none of them", frames(self.encrypted)),
+                format!("{} {traffic} are encrypted, but \"{text}\" was in none of them", frames(self.encrypted)),
                 Some("watch while the text is sent (espial check --probe sends it)"),
             ),
         };
         (format!("{answer}: {words}"), next)
     }
+
+    /// What to say where nothing was seen, and what to do next.
+    fn nothing_seen(&self) -> (String, &'static str) {
+        let whose = match &self.traffic.own {
+            None => short(&self.traffic.far),
+            Some(_) => format!("the traffic {}", self.traffic),
+        };
+        let words = format!("nothing was seen of {whose}");
+        if self.inside > 0 {
+            let words = format!("{words} but {} on the gateway's inner side", self.inside);
+            return (words, "watch the interface that leads to the other gateway (-i): here it may be in clear");
+        }
+        if self.hidden > 0 {
+            let words = format!("{words}, but {} protected frames that cannot be opened here", self.hidden);
+            return (words, if self.needs_rights { NEEDS_RIGHTS } else { "look at the reasons among the packets" });
+        }
+        (words, "let it speak, or send it something (espial check --probe), and watch again")
+    }
 }
 
-fn is_with(peer: IpAddr, dissection: &Dissection) -> bool {
-    let ends = dissection.layers().iter().find_map(|layer| layer.header.ip_addresses());
-    ends.is_some_and(|(source, destination)| source == peer || destination == peer)
+const NEEDS_RIGHTS: &str = "run it as root, or with CAP_NET_ADMIN: only so can the kernel's keys be read";
+
+fn has_ipsec(dissection: &Dissection) -> bool {
+    dissection.layers().iter().any(|layer| matches!(layer.header, Header::Esp(_) | Header::Ah(_)))
 }
 
 fn is_neighbour_discovery(dissection: &Dissection) -> bool {

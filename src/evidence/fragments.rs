@@ -25,7 +25,7 @@ const IPV6_HEADER: usize = 40;
 
 /// Which packet a part is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Key {
+pub(super) struct Key {
     interface: u32,
     source: IpAddr,
     destination: IpAddr,
@@ -78,6 +78,10 @@ struct Assembly {
     end: Option<usize>,
     head: Option<Box<[u8]>>,
     first: Option<First>,
+    /// Whether it may be protected, by its protocol.
+    may_hide: bool,
+    /// Of which peer it is.
+    peer: Option<IpAddr>,
     /// Tells it from others of the same key.
     number: u64,
 }
@@ -90,6 +94,8 @@ pub struct Fragments {
     order: VecDeque<(Key, u64, u64)>,
     bytes: usize,
     begun: u64,
+    /// The peers of packets that never became whole, and of which nothing was said.
+    lost: Vec<Option<IpAddr>>,
 }
 
 impl<'a> Part<'a> {
@@ -152,14 +158,19 @@ impl<'a> Part<'a> {
         }
     }
 
+    /// Which packet it is of.
+    pub(super) fn key(&self) -> Key {
+        self.key
+    }
+
     /// Whether it is the first.
     pub(super) fn is_first(&self) -> bool {
         self.range.start == 0
     }
 
-    /// The protocol of the packet, as this part says it.
-    pub(super) fn protocol(&self) -> u8 {
-        self.next
+    /// Whether behind the protocol that it names there may be ESP, AH or IKE: they themselves, UDP and TCP.
+    pub(super) fn may_carry_ipsec(&self) -> bool {
+        matches!(self.next, 6 | 17 | 50 | 51)
     }
 
     /// Whether it can be a part at all: all but the last are cut at units of eight bytes, and the whole is not too long.
@@ -180,9 +191,8 @@ impl<'a> Part<'a> {
 }
 
 impl Fragments {
-    /// Takes a part in; `first` says what it is if it is the first.
-    pub(super) fn take(&mut self, part: &Part<'_>, first: Option<First>, at_ns: u64) -> Taken {
-        self.forget_old(at_ns);
+    /// Takes a part of a packet with `peer` in; `first` says what it is if it is the first.
+    pub(super) fn take(&mut self, part: &Part<'_>, first: Option<First>, peer: Option<IpAddr>, at_ns: u64) -> Taken {
         if !part.is_possible() {
             self.drop_packet(part.key);
             return Taken::Dropped;
@@ -192,7 +202,7 @@ impl Fragments {
         let assembly = self.waiting.entry(part.key).or_insert_with(|| {
             *begun += 1;
             order.push_back((part.key, *begun, at_ns));
-            Assembly { number: *begun, ..Assembly::default() }
+            Assembly { number: *begun, may_hide: part.may_carry_ipsec(), peer, ..Assembly::default() }
         });
         let is_fine = assembly.add(part, first);
         self.bytes = self.bytes + assembly.cost() - before;
@@ -215,10 +225,13 @@ impl Fragments {
         }
     }
 
-    fn forget_old(&mut self, at_ns: u64) {
+    /// Forgets those that were waited for long enough; the peers of all that never became whole since the last time, and
+    /// of which nothing was said.
+    pub(super) fn forget_old(&mut self, at_ns: u64) -> Vec<Option<IpAddr>> {
         while self.order.front().is_some_and(|(_, _, then)| then.saturating_add(PATIENCE_NS) < at_ns) {
             self.drop_oldest();
         }
+        std::mem::take(&mut self.lost)
     }
 
     fn make_room(&mut self) {
@@ -234,14 +247,22 @@ impl Fragments {
 
     fn drop_oldest(&mut self) {
         if let Some((key, number, _)) = self.order.pop_front()
-            && self.waiting.get(&key).is_some_and(|assembly| assembly.number == number)
+            && let Some(assembly) = self.waiting.get(&key).filter(|assembly| assembly.number == number)
         {
+            if assembly.is_unsaid() {
+                self.lost.push(assembly.peer);
+            }
             self.drop_packet(key);
         }
     }
 }
 
 impl Assembly {
+    /// Whether nothing was said of its parts.
+    fn is_unsaid(&self) -> bool {
+        self.first.map_or(self.may_hide, |first| first == First::Protected)
+    }
+
     fn cost(&self) -> usize {
         self.held + self.head.as_ref().map_or(0, |head| head.len()) + COST * (self.parts.len() + 1)
     }

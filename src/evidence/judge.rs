@@ -68,6 +68,10 @@ impl Judge {
 
     /// Judges a frame. `interface` tells the interfaces apart on which the same packet may be seen.
     pub fn judge(&mut self, sight: Sight<'_>, dissection: &Dissection, interface: u32) -> Evidence {
+        for peer in self.fragments.forget_old(sight.at_ns) {
+            // Nobody will ever know what it was.
+            self.totals.count(Verdict::Unproven, peer);
+        }
         let direction = sight.direction.or_else(|| self.direction_of(dissection));
         let evidence = match Part::of(sight.bytes, dissection, interface).filter(|_| !sight.is_cut) {
             Some(part) => self.weigh_part(&part, sight, direction, dissection, interface),
@@ -397,7 +401,7 @@ fn first_ip(dissection: &Dissection) -> Option<std::ops::Range<usize>> {
     Some(start..end)
 }
 
-fn peer(direction: Option<Direction>, dissection: &Dissection) -> Option<IpAddr> {
+pub(super) fn peer(direction: Option<Direction>, dissection: &Dissection) -> Option<IpAddr> {
     let (source, destination) = ends(dissection)?;
     Some(match direction? {
         Direction::In => source,

@@ -1,7 +1,7 @@
 //! Parts of packets, and the packets that they make together.
 
 use super::fragments::{First, Part, Taken};
-use super::judge::flow;
+use super::judge::{flow, peer};
 use super::{Evidence, Judge, Reason, Sight, Verdict};
 use crate::packet::{Direction, Dissection, Header, Layer, LinkType};
 
@@ -19,7 +19,7 @@ impl Judge {
             return Evidence::plain(Verdict::Copy, vec![Reason::Decrypted]);
         }
         let first = part.is_first().then(|| first_of(dissection, interface)).flatten();
-        let taken = self.fragments.take(part, first, sight.at_ns);
+        let taken = self.fragments.take(part, first, peer(direction, dissection), sight.at_ns);
         let first = match taken {
             Taken::Whole(packet, parts) => {
                 return self.weigh_whole(packet, Some(Reason::PutTogether(parts)), sight, direction, interface);
@@ -33,7 +33,7 @@ impl Judge {
             Some(First::Clear(flow)) => self.weigh_clear(sight, direction, dissection, Some(flow)),
             Some(First::KeyExchange) => Evidence::plain(Verdict::Ike, Vec::new()),
             Some(First::Protected) => Evidence::plain(verdict, vec![reason]),
-            None if may_carry_ipsec(part.protocol()) => Evidence::plain(verdict, vec![reason]),
+            None if part.may_carry_ipsec() => Evidence::plain(verdict, vec![reason]),
             None => self.weigh_clear(sight, direction, dissection, flow(dissection, interface)),
         }
     }
@@ -69,9 +69,4 @@ fn first_of(dissection: &Dissection, interface: u32) -> Option<First> {
         return Some(First::KeyExchange);
     }
     flow(dissection, interface).map(First::Clear)
-}
-
-/// Whether behind this protocol there may be ESP, AH or IKE: they themselves, UDP and TCP.
-fn may_carry_ipsec(protocol: u8) -> bool {
-    matches!(protocol, 6 | 17 | 50 | 51)
 }

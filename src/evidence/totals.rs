@@ -8,7 +8,8 @@ use super::Verdict;
 /// How many peers are counted apart; others are counted together.
 const MOST_PEERS: usize = 4096;
 
-/// Frames by what they prove. Key exchange, copies, parts of packets and what is no IP count nowhere.
+/// Frames by what they prove. Key exchange, copies and what is no IP count nowhere; parts of packets count once: with the
+/// frame that completes them, or as undecided when that has not come for half a minute.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sums {
     /// Authentic ESP or AH, as much as the policies demand.

@@ -2,7 +2,6 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 
@@ -148,9 +147,8 @@ fn configure(host: &HostPlan, peer: &HostPlan) -> Result<(), KernelError> {
         links.set_up("lan-end")?;
         links.add_address(index_of("lan"), "lan", lan)?;
         links.set_up("lan")?;
-        let network = Prefix { address: network_of(far_lan), length: far_lan.length };
         if let Some(gateway) = peer.addresses.iter().find(|prefix| prefix.address.is_ipv4() == lan.address.is_ipv4()) {
-            links.add_route(network, gateway.address, lan.address)?;
+            links.add_route(far_lan.network(), gateway.address, lan.address)?;
         }
     }
     Ok(())
@@ -160,33 +158,4 @@ fn configure(host: &HostPlan, peer: &HostPlan) -> Result<(), KernelError> {
 fn index_of(link: &str) -> u32 {
     let all = pnet::datalink::interfaces();
     all.into_iter().find(|interface| interface.name == link).map_or(0, |interface| interface.index)
-}
-
-fn network_of(prefix: Prefix) -> IpAddr {
-    match prefix.address {
-        IpAddr::V4(address) => {
-            let host_bits = 32 - u32::from(prefix.length.min(32));
-            let mask = u32::MAX.checked_shl(host_bits).unwrap_or(0);
-            IpAddr::V4((address.to_bits() & mask).into())
-        }
-        IpAddr::V6(address) => {
-            let host_bits = 128 - u32::from(prefix.length.min(128));
-            let mask = u128::MAX.checked_shl(host_bits).unwrap_or(0);
-            IpAddr::V6((address.to_bits() & mask).into())
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_network_of_an_address() {
-        let network = |text: &str| network_of(text.parse().unwrap()).to_string();
-        assert_eq!(network("10.1.0.1/24"), "10.1.0.0");
-        assert_eq!(network("10.1.0.1/0"), "0.0.0.0");
-        assert_eq!(network("10.1.0.1/32"), "10.1.0.1");
-        assert_eq!(network("fd00:9::2/64"), "fd00:9::");
-    }
 }

@@ -46,12 +46,29 @@ impl Prefix {
         }
     }
 
+    /// The same without host bits.
+    pub fn network(&self) -> Self {
+        let address = match self.address {
+            IpAddr::V4(address) => {
+                let ignored = 32_u32.saturating_sub(self.length.into());
+                IpAddr::V4((address.to_bits() & u32::MAX.checked_shl(ignored).unwrap_or(0)).into())
+            }
+            IpAddr::V6(address) => {
+                let ignored = 128_u32.saturating_sub(self.length.into());
+                IpAddr::V6((address.to_bits() & u128::MAX.checked_shl(ignored).unwrap_or(0)).into())
+            }
+        };
+        Self { address, ..*self }
+    }
+
+    /// Whether it holds every address of its family.
+    pub fn is_any(&self) -> bool {
+        self.length == 0
+    }
+
     /// Whether bits are set behind the length, which selects no less but is most often a slip.
     pub fn has_host_bits(&self) -> bool {
-        match self.address {
-            IpAddr::V4(a) => self.length < 32 && a.to_bits() << self.length != 0,
-            IpAddr::V6(a) => self.length < 128 && a.to_bits() << self.length != 0,
-        }
+        self.network() != *self
     }
 }
 
@@ -121,6 +138,17 @@ mod tests {
         assert!("10.9.0.1/+3".parse::<Prefix>().is_err());
         assert!("10.9.0.256".parse::<Prefix>().is_err());
         assert!("10.9.0.1/".parse::<Prefix>().is_err());
+    }
+
+    #[test]
+    fn the_network_of_an_address() {
+        let network = |text: &str| prefix(text).network().to_string();
+        assert_eq!(network("10.1.0.1/24"), "10.1.0.0/24");
+        assert_eq!(network("10.1.0.1/0"), "0.0.0.0/0");
+        assert_eq!(network("10.1.0.1/32"), "10.1.0.1/32");
+        assert_eq!(network("fd00:9::2/64"), "fd00:9::/64");
+        assert_eq!(network("fd00:9::2/0"), "::/0");
+        assert!(prefix("10.1.0.1/24").has_host_bits() && !prefix("10.1.0.0/24").has_host_bits());
     }
 
     #[test]

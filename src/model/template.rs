@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{IpsecProtocol, Mode, ReqId, Spi};
+use super::{IpsecProtocol, Mode, ReqId, Sa, Spi};
 
 /// Whether a packet may go without the transform.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -59,6 +59,17 @@ impl Template {
     /// Whether it makes a tunnel from one host to the other.
     pub fn joins(&self, here: IpAddr, there: IpAddr) -> bool {
         self.mode == Mode::Tunnel && (self.source, self.destination) == (here, there)
+    }
+
+    /// Whether an SA answers it (`xfrm_state_look_at` on the way out, `xfrm_state_ok` on the way in).
+    pub fn is_answered_by(&self, sa: &Sa) -> bool {
+        let fits = |wanted: IpAddr, has| wanted.is_unspecified() || wanted == has;
+        self.protocol == sa.protocol
+            && self.mode == sa.mode
+            && (self.spi.0 == 0 || self.spi == sa.spi)
+            && (self.reqid.0 == 0 || self.reqid == sa.reqid)
+            && fits(self.source, sa.source)
+            && fits(self.destination, sa.destination)
     }
 
     /// A required template for any SA of this protocol and mode between these tunnel ends (unspecified addresses for

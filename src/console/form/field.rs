@@ -91,6 +91,7 @@ pub enum FieldId {
     What,
     Text,
     Probe,
+    ProbedHost,
     Seconds,
 }
 

@@ -34,7 +34,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme, che
         lines.extend(bytes::draw(&row.frame.bytes, &looked, &marks, theme, cells).lines);
     }
     let height = u16::try_from(lines.len() + 2).unwrap_or(u16::MAX).max(6);
-    let title = format!("Is the traffic with {} encrypted?", checking.plan.peer);
+    let title = format!("Is the traffic {} encrypted?", checking.plan.traffic);
     let inside = draw_popup(frame, area, theme, &title, width, height);
     let height = draw_lines(frame, inside, &lines, checking.scroll);
     Reading { top: checking.scroll, height, length: lines.len() }
@@ -42,6 +42,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme, che
 
 fn words(state: &State, theme: &Theme, checking: &Checking, cells: usize) -> Vec<Line<'static>> {
     let left = checking.until_ms.saturating_sub(state.facts.now.uptime_ms).div_ceil(1000);
+    let left = if checking.is_over { 0 } else { left.max(1) };
     let mut lines = Vec::new();
     let mut say =
         |text: &str, role| lines.extend(wrap(text, cells).into_iter().map(|l| Line::styled(l, theme.style(role))));
@@ -52,8 +53,8 @@ fn words(state: &State, theme: &Theme, checking: &Checking, cells: usize) -> Vec
     if let CaptureState::Failed(reason) = &state.packets.capture {
         say(&format!("no packets: {reason}"), Role::Caution);
     }
-    if let Some(reason) = &checking.trouble {
-        say(&format!("nothing can be sent to {}: {reason}", checking.plan.peer), Role::Caution);
+    if let (Some(reason), Some((_, host))) = (&checking.trouble, checking.plan.probe) {
+        say(&format!("nothing can be sent to {host}: {reason}"), Role::Caution);
     }
     let (sentence, next) = checking.check.sentence(|at_ns| state.clock.time_of_day_ms(at_ns / 1_000_000));
     let role = match checking.check.answer() {

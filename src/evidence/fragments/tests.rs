@@ -54,7 +54,8 @@ fn part(packet: &[u8], bytes: Range<usize>, is_last: bool) -> Vec<u8> {
 fn take(fragments: &mut Fragments, packet: &[u8], at_ns: u64) -> Taken {
     let dissection = dissect(LinkType::RawIp, packet);
     let part = Part::of(packet, &dissection, 1).expect("it is a part");
-    fragments.take(&part, None, at_ns)
+    fragments.forget_old(at_ns);
+    fragments.take(&part, None, None, at_ns)
 }
 
 /// All parts of a packet, cut every so many units of eight bytes.
@@ -126,7 +127,7 @@ proptest! {
             at_ns += seconds * 1_000_000_000;
             let dissection = dissect(LinkType::RawIp, &part);
             let Some(part) = Part::of(&part, &dissection, 1) else { continue };
-            if let Taken::Whole(packet, _) = fragments.take(&part, None, at_ns) {
+            if let Taken::Whole(packet, _) = fragments.take(&part, None, None, at_ns) {
                 let head = if is_ipv4 { 20 } else { 48 };
                 // Every part has the bytes that belong at its place, so the whole has no others.
                 prop_assert_eq!(&packet[head..], payload(packet.len() - head));
@@ -144,7 +145,7 @@ proptest! {
         }
         let dissection = dissect(LinkType::RawIp, &bytes);
         if let Some(part) = Part::of(&bytes, &dissection, 1) {
-            Fragments::default().take(&part, None, AT);
+            Fragments::default().take(&part, None, None, AT);
         }
     }
 }

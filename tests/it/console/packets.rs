@@ -1,6 +1,6 @@
 //! The screen of packets: frames in, rows and words out.
 
-use espial::capture::{Batch, Frame, LinkState, Probe};
+use espial::capture::{Batch, Frame, LinkState, Probe, ProbeEnds};
 use espial::console::command::{Command, Record};
 use espial::console::event::{CaptureNews, Event, RecorderNews};
 use espial::kernel::Kernel;
@@ -387,7 +387,7 @@ fn a_check_sends_something_every_second_if_it_is_asked_to() {
     let mut bench = Bench::with(busy_kernel, |setting| setting.read_only = true).sized(80, 24);
     bench.keys("gc<tab><tab><tab><left><tab>7777<tab>2<tab>").sees("[ Watch ]").keys("<enter>").seconds(3);
     let probe = Command::Probe {
-        peer: "10.9.0.2".parse().unwrap(),
+        ends: ProbeEnds { from: None, to: "10.9.0.2".parse().unwrap() },
         probe: Probe::Udp(7777),
         text: espial::capture::PROBE_TEXT.to_owned(),
     };
@@ -422,6 +422,50 @@ fn a_check_can_begin_where_a_row_names_no_single_peer_and_among_the_peers() {
         .keys("<enter>")
         .sees("Is the traffic with 10.9.0.2 encrypted?");
     bench.keys("<esc>").sees("Frames with each peer");
+}
+
+#[test]
+fn a_check_on_a_tunnel_is_about_the_networks_behind_it() {
+    let mut bench = busy();
+    let question = "Is the traffic between 10.1.0.0/24 and 10.2.0.0/24 encrypted?";
+    // The policy says it, and of the SA the policy that it answers.
+    for keys in ["2/10.2.0.0<enter>gc", "1/c0ffee01<enter>gc"] {
+        bench.keys(keys).sees("Peer               10.2.0.0/24").sees("Own side           10.1.0.0/24");
+        bench.keys("<enter>").sees(question).keys("<esc>");
+    }
+    // A second policy of the same tunnel.
+    let networks = Selector::between("10.1.0.0/24".parse().unwrap(), "10.3.0.0/24".parse().unwrap());
+    let (here, there) = ("fd00:9::1".parse().unwrap(), "fd00:9::2".parse().unwrap());
+    let mut spec = PolicySpec::new(PolicyDirection::Out, networks);
+    (spec.priority, spec.templates) = (9, vec![Template::new(IpsecProtocol::Esp, Mode::Tunnel, here, there)]);
+    bench.kernel.add_policy(&spec).unwrap();
+    bench.settle();
+    bench.keys("c").sees("Peer               10.2.0.0/24").sees("several policies use this SA").keys("<esc>");
+    // What is sent goes to a host there, from an address of one's own network.
+    bench.keys("c<backtab><backtab><left>").sees("To host").keys("<tab>10.2.0.7<ctrl-s>").sees(question).seconds(1);
+    bench.sees("nothing can be sent to 10.2.0.7: this host has no address in 10.1.0.0/24");
+    assert!(!bench.asked.iter().any(|asked| matches!(asked, Command::Probe { .. })), "{:?}", bench.asked);
+    // An SA in transport mode is between hosts, and the host of another check is forgotten.
+    bench.keys("<esc>/<ctrl-u>0x000003e9<enter>gc").sees("Peer               10.9.0.2").misses("Own side");
+}
+
+#[test]
+fn a_check_waits_a_second_for_the_rest_of_a_packet_and_calls_it_undecided_then() {
+    let part = |offset: u16, bytes: &[u8]| {
+        let mut packet = ipv4(50, bytes);
+        packet[6..8].copy_from_slice(&(0x2000 | offset).to_be_bytes());
+        frame(Direction::Out, 0x0800, &packet)
+    };
+    let mut bench = with_gcm();
+    bench.keys("x1gc<enter>").sees("Is the traffic with 10.9.0.2 encrypted?");
+    bench.captured(vec![sealed(1, b"whole"), part(0, &esp(0x5000, 2, 40))]);
+    bench.sees("ENCRYPTED: 1 frame with 10.9.0.2").seconds(10);
+    bench.sees("watching for 1 more seconds").seconds(1);
+    bench.misses("watching");
+    bench.sees(
+        "UNDECIDED: of 1 frame with 10.9.0.2 nothing can be said; the first: 16:21:42.123 10.9.0.1 > 10.9.0.2 PART",
+    );
+    bench.sees("Next: parts of packets are missing");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use espial::console::theme::{Role, Theme};
 use espial::model::KernelEvent;
 
 /// What is on each picture: its name, the keys that lead there.
-const PICTURES: [(&str, &str); 28] = [
+const PICTURES: [(&str, &str); 30] = [
     ("sas", ""),
     ("sas_whole", "<enter>"),
     ("sas_filtered", "/esp<enter>"),
@@ -32,6 +32,8 @@ const PICTURES: [(&str, &str); 28] = [
     ("peers", "3P"),
     ("check_form", "3kc"),
     ("check", "3kc<enter>"),
+    ("check_form_tunnel", "/c0ffee01<enter>gc<backtab><backtab><left>"),
+    ("check_tunnel", "2/10.2.0.0<enter>gc<enter>"),
     ("events", "4"),
     ("help", "?"),
     ("command_refused", ":nonsense<enter>"),

@@ -1,7 +1,7 @@
 //! What is key exchange, and what only uses its ports.
 
 use super::*;
-use espial::evidence::check::{Answer, Check};
+use espial::evidence::check::{Answer, Check, Traffic};
 
 /// A message of a version, with the first payload's kind and all payloads.
 pub fn message(version: u8, exchange: u8, first: u8, payloads: &[u8]) -> Vec<u8> {
@@ -75,7 +75,7 @@ fn a_text_inside_of_key_exchange_is_in_clear() {
         let mut judge = Judge::default();
         let evidence = judged(&mut judge, sight(&frame));
         assert_eq!(evidence.verdict, Verdict::Ike);
-        let mut check = Check::new(REBLOCHON.into(), text);
+        let mut check = Check::new(Traffic::with(REBLOCHON.into()), text);
         check.take(&judge, sight(&frame), &dissect(LinkType::Ethernet, &frame), &evidence);
         (check.answer(), check.sentence(|at_ns| at_ns.to_string()).0)
     };

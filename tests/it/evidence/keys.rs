@@ -2,6 +2,7 @@
 
 use super::made::{KEY, OTHER_KEY, esp, frame, sa, sa_with};
 use super::*;
+use espial::evidence::check::{Check, Traffic};
 
 fn verdict(judge: &mut Judge, frame: &[u8]) -> Verdict {
     judged(judge, sight(frame)).verdict
@@ -104,7 +105,7 @@ fn where_the_kernels_sas_may_not_be_read_that_is_the_reason() {
     let first = frame(0x1001, 1, &KEY);
     let evidence = judged(&mut judge, sight(&first));
     assert_eq!(words(&evidence), "NO KEY: ESP 0x00001001: espial may not read the kernel's SAs");
-    let mut check = espial::evidence::check::Check::new(GOUDA.into(), None);
+    let mut check = Check::new(Traffic::with(GOUDA.into()), None);
     check.take(&judge, sight(&first), &dissect(LinkType::Ethernet, &first), &evidence);
     let (sentence, next) = check.sentence(|at_ns| at_ns.to_string());
     assert!(sentence.starts_with("UNDECIDED: ") && sentence.contains("may not read the kernel's SAs"), "{sentence}");

@@ -1,12 +1,12 @@
 //! Packets that come in parts: the frame that completes one has the verdict over it.
 
-use espial::evidence::check::{Answer, Check};
+use espial::evidence::check::{Answer, Check, Traffic};
 
 use super::made::{KEY, esp, sa, sa_with};
 use super::*;
 
 /// A frame's packet in parts of so many bytes, as a router cuts it.
-fn cut(frame: &[u8], bytes: usize) -> Vec<Vec<u8>> {
+pub fn cut(frame: &[u8], bytes: usize) -> Vec<Vec<u8>> {
     assert!(bytes.is_multiple_of(8));
     let payload = &frame[34..];
     let count = payload.len().div_ceil(bytes);
@@ -144,7 +144,7 @@ fn a_tunnels_packet_that_came_in_parts_is_expected_to_be_shown_again() {
 fn a_check_over_large_datagrams_is_decided() {
     let answer = |frame: &[u8], text: &str| {
         let mut judge = judge();
-        let mut check = Check::new(REBLOCHON.into(), Some(text));
+        let mut check = Check::new(Traffic::with(REBLOCHON.into()), Some(text));
         for part in cut(frame, 1480) {
             let dissection = dissect(LinkType::Ethernet, &part);
             let sight = Sight { direction: Some(Direction::In), ..sight(&part) };
@@ -161,7 +161,7 @@ fn a_check_over_large_datagrams_is_decided() {
     let is_its = |frame: &&[u8]| dissect(LinkType::Ethernet, frame).ipsec().next().is_some_and(|h| h.spi == gcm.spi);
     let frame = wire::frames(LINUX).into_iter().find(is_its).unwrap();
     let mut judge = judge_with(&linux);
-    let mut check = Check::new(gcm.destination, Some("hello world"));
+    let mut check = Check::new(Traffic::with(gcm.destination), Some("hello world"));
     for part in cut(frame, 24) {
         let dissection = dissect(LinkType::Ethernet, &part);
         let evidence = judge.judge(sight(&part), &dissection, 1);
