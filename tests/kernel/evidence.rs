@@ -22,6 +22,7 @@ pub const TESTS: &[Test] = &[
     ("another_key_is_a_bad_icv", another_key),
     ("one_packet_on_a_vlan_and_on_its_trunk_is_no_replay", vlan_and_trunk),
     ("a_tunnels_copies_are_no_leaks", tunnel_copies),
+    ("a_check_is_about_the_networks_behind_a_tunnel", tunnel_checked),
     ("what_the_kernel_refuses_is_not_called_ok", refused_by_the_kernel),
     ("frames_around_a_rekeying_are_read", rekeyed_in_mid_stream),
     ("a_policy_that_is_gone_on_one_side_is_found", one_side_forgets),
@@ -220,6 +221,55 @@ fn tunnel_copies() {
     assert!(packets.iter().filter(|packet| packet["verdict"] == "COPY").all(|packet| packet["direction"] == "in"));
 }
 
+/// The networks behind the hosts talk, and so does a host in the one behind gouda, whose packets are in clear there.
+fn tunnel_checked() {
+    // A host in gouda's network, which sends to the other network ten times in a second.
+    const SCRIPT: &str = r#"
+        set -e
+        ip netns add client
+        trap 'kill $talker; ip netns del client' EXIT
+        ip link add c0 type veth peer name c1 netns client
+        ip link set c0 up
+        ip route add 10.1.0.7 dev c0 src 10.1.0.1
+        echo 1 >/proc/sys/net/ipv4/ip_forward
+        ip -n client addr add 10.1.0.7/32 dev c1
+        ip -n client link set c1 up
+        ip -n client route add 10.1.0.1 dev c1
+        ip -n client route add default via 10.1.0.1
+        ip netns exec client bash -c 'while sleep 0.1; do echo out >/dev/udp/10.2.0.1/99; done' 2>/dev/null &
+        talker=$!
+        set +e
+        check() { "$ESPIAL" check 10.2.0.0/24 --seconds "$@" 2>&1; echo "status $?"; }
+        check 2 --own 10.1.0.0/24 --text "hello world"
+        check 1 --own 10.1.0.7 -i any
+        check 1 -i c0
+        check 2 --own 10.1.0.0/24 --probe udp:9 --to 10.2.0.1 --text "nobody else says this"
+        ip xfrm policy delete src 10.1.0.0/24 dst 10.2.0.0/24 dir out
+        check 1 --own 10.1.0.0/24
+        ip -n reblochon xfrm policy flush; ip xfrm policy flush
+        check 2 --own 10.1.0.0/24 --text "hello world"
+    "#;
+    let mut lab = Command::new(ESPIAL);
+    lab.args(["lab", "--kernel", "host", "--profile", "tunnel", "--", "sh", "-c", SCRIPT]).env("ESPIAL", ESPIAL);
+    let output = lab.stdin(Stdio::null()).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let mut lines = text.lines();
+    let mut ended = |begin: &str, part: &str, status: u8| {
+        let answer: Vec<&str> = lines.by_ref().take_while(|line| *line != format!("status {status}")).collect();
+        assert!(answer[0].starts_with(begin) && answer.join(" ").contains(part), "{begin} {part}: {text}");
+    };
+    let encrypted =
+        "frames between 10.1.0.0/24 and 10.2.0.0/24 encrypted and authentic, none in clear; \"hello world\" was";
+    ended("ENCRYPTED: ", encrypted, 0);
+    // On all interfaces the inner one is among them, and alone it shows nothing that counts.
+    ended("ENCRYPTED: ", "between 10.1.0.7 and 10.2.0.0/24 encrypted", 0);
+    ended("UNDECIDED: ", "on the gateway's inner side", 2);
+    ended("ENCRYPTED: ", "\"nobody else says this\" was nowhere on the wire, and after decryption in 2 frames", 0);
+    // What comes from the other side still goes through the tunnel.
+    ended("MIXED: ", " > 10.2.0.1 CLEAR ", 1);
+    ended("IN CLEAR: ", "between 10.1.0.0/24 and 10.2.0.0/24 can be read; the first: ", 1);
+}
+
 /// Packets that fit, as JSON: the first one, what comes while something happens, and on until there are enough.
 pub fn packets_during(filter: &str, deed: impl FnOnce(), is_enough: impl Fn(&[Value]) -> bool) -> Vec<Value> {
     let mut command = Command::new(ESPIAL);
@@ -269,7 +319,7 @@ fn out_policy_of_reblochon() {
 }
 
 /// Puts a frame onto the wire at reblochon.
-fn inject(frame: &[u8]) {
+pub fn inject(frame: &[u8]) {
     on_reblochon(|| Wire::at(REBLOCHON).put(frame));
 }
 

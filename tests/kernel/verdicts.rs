@@ -15,6 +15,7 @@ pub const TESTS: &[Test] = &[
     ("main_policies_are_asked_behind_sub_policies", sub_and_main),
     ("esp_in_udp_is_read_on_the_ports_that_its_sa_names", other_ports),
     ("large_datagrams_are_encrypted_and_a_check_says_so", large_datagrams),
+    ("parts_that_are_never_whole_leave_a_check_undecided", parts_alone),
     ("a_broadcast_is_judged_as_the_kernel_does", broadcast),
     ("on_a_tun_interface_packets_begin_with_ip", tun_interface),
     ("without_rights_the_reason_is_said", without_rights),
@@ -122,6 +123,35 @@ fn large_datagrams() {
             assert_eq!(whole["inner"]["destination_port"], 99, "{whole:#}");
         });
     }
+}
+
+fn parts_alone() {
+    add_sas("transport", "");
+    protect_all();
+    let mac = crate::watcher::mac_of(GOUDA);
+    // The first parts of packets: more is to come, and does not.
+    let part = |identification: u8| {
+        let mut frame =
+            [&mac[..], &[2, 0, 0, 0, 0, 1, 8, 0, 0x45, 0, 0, 60, 7, identification, 0x20, 0, 64, 50, 0, 0]].concat();
+        frame.extend([10, 9, 0, 2, 10, 9, 0, 1]);
+        frame.extend([0, 0, 0x60, 2, 0, 1, 0, 0]);
+        frame.extend([0xa7; 32]);
+        crate::matrix::sum(&mut frame[14..34]);
+        frame
+    };
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for identification in 0..10 {
+                thread::sleep(Duration::from_millis(150));
+                crate::evidence::inject(&part(identification));
+            }
+        });
+        let output = run(ESPIAL, ["check", REBLOCHON, "--seconds", "1"]);
+        let line = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{line}");
+        let first = "nothing can be said; the first: ";
+        assert!(line.starts_with("UNDECIDED: of ") && line.contains(first) && line.contains(" PART ESP"), "{line}");
+    });
 }
 
 fn broadcast() {

@@ -104,7 +104,7 @@ pub struct Marks {
 
 impl Marks {
     pub fn new() -> Self {
-        let mac = on_reblochon(|| mac(&link(REBLOCHON)));
+        let mac = on_reblochon(|| mac_of(REBLOCHON));
         let mut frame = [&mac[..], &[2, 0, 0, 0, 0, 1], &[8, 0, 0x45, 0, 0, 60, 0, 0, 0, 0, 64, 50, 0, 0]].concat();
         frame.extend([10, 9, 0, 1, 10, 9, 0, 2]);
         frame.extend([0; 40]);
@@ -159,8 +159,9 @@ fn link(address: &str) -> String {
     interfaces().into_iter().find(|interface| interface.addresses.contains(&address)).unwrap().name
 }
 
-fn mac(link: &str) -> Vec<u8> {
-    let facts = ip(&format!("-o link show dev {link}"));
+/// The hardware address of the interface with this address.
+pub fn mac_of(address: &str) -> Vec<u8> {
+    let facts = ip(&format!("-o link show dev {}", link(address)));
     let mac = facts.split(' ').skip_while(|word| *word != "link/ether").nth(1).unwrap();
     mac.split(':').map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect()
 }
