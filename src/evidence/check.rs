@@ -310,13 +310,15 @@ impl Check {
     /// Nothing more will come: what is not whole now is undecided.
     pub fn end(&mut self) {
         let keys: Vec<Key> = self.parted.keys().copied().collect();
-        keys.iter().for_each(|key| self.lose(key));
+        for key in &keys {
+            self.lose(key);
+        }
     }
 
     /// Whether a packet, or what is in it and can be read, is of the traffic.
     fn course(&self, dissection: &Dissection) -> Option<Course> {
-        let ends = dissection.layers().iter().filter_map(|layer| layer.header.ip_addresses());
-        ends.filter_map(|ends| self.traffic.course(ends)).next()
+        let mut ends = dissection.layers().iter().filter_map(|layer| layer.header.ip_addresses());
+        ends.find_map(|ends| self.traffic.course(ends))
     }
 
     fn look_for_text(&mut self, bytes: &[u8], looked: &Looked, first: impl Fn() -> First) -> Option<Proof> {

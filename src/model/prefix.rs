@@ -47,6 +47,7 @@ impl Prefix {
     }
 
     /// The same without host bits.
+    #[must_use]
     pub fn network(&self) -> Self {
         let address = match self.address {
             IpAddr::V4(address) => {

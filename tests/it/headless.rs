@@ -387,3 +387,18 @@ fn a_reader_that_has_gone_is_success_to_lists_alone() {
     assert!(status(&["--print-keys"]));
     assert!(!status(&["apply", "--dry-run", "-"]));
 }
+
+#[test]
+fn a_check_that_cannot_be_begun_says_why_and_is_not_taken_for_one_that_found_clear_packets() {
+    let refused = |arguments: &[&str], words: &str| {
+        let mut espial = Command::new(env!("CARGO_BIN_EXE_espial"));
+        let output = espial.arg("check").args(arguments).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(2) && said.contains(words), "{arguments:?}: {said}");
+    };
+    refused(&["10.2.0.1/24"], "10.2.0.1/24 is a host in a network: say 10.2.0.0/24 or 10.2.0.1");
+    refused(&["10.2.0.0/24", "--probe", "icmp"], "a network cannot be sent anything: name one of its hosts with --to");
+    refused(&["10.2.0.0/24", "--probe", "icmp", "--to", "10.3.0.1"], "--to 10.3.0.1 is no host of 10.2.0.0/24");
+    refused(&["10.2.0.0/24", "--own", "fd00::/64"], "--own is of the other address family");
+    refused(&["0.0.0.0/0"], "of all that there is, whose traffic?");
+}

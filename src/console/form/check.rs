@@ -170,6 +170,9 @@ fn read_plan(form: &Form, complaints: &mut Vec<Complaint>) -> Option<CheckPlan> 
 }
 
 /// A host or a network.
+///
+/// # Errors
+/// What is wrong with it, in a sentence.
 pub fn network(text: &str) -> Result<Prefix, String> {
     let prefix: Prefix = text.parse().map_err(|error: PrefixError| error.to_string())?;
     if prefix.has_host_bits() {

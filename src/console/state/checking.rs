@@ -203,9 +203,9 @@ fn carried(sa: &Sa, spd: &Spd) -> Vec<Traffic> {
     let uses = |policy: &&Policy| {
         !policy.is_of_socket() && policy.templates.iter().any(|template| template.is_answered_by(sa))
     };
-    let mut users: Vec<&Policy> = spd.iter().map(|(_, policy)| policy).filter(uses).collect();
-    users.sort_by(|a, b| matching_order(a, b));
-    users.iter().filter_map(|policy| between(&policy.selector, policy.direction == PolicyDirection::Out)).collect()
+    let mut asked: Vec<&Policy> = spd.iter().map(|(_, policy)| policy).filter(uses).collect();
+    asked.sort_by(|a, b| matching_order(a, b));
+    asked.iter().filter_map(|policy| between(&policy.selector, policy.direction == PolicyDirection::Out)).collect()
 }
 
 /// The traffic of a selector; none if it is about anybody with anybody.
