@@ -15,18 +15,18 @@ use bytes::Bytes;
 use pnet::ipnetwork::IpNetwork;
 use serde::Deserialize;
 
-use crate::model::IfId;
+use crate::model::TunnelInterface;
 use crate::model::text::harmless;
 use crate::packet::filter::Instruction;
 use crate::packet::{Direction, LinkType};
 
 mod ahead;
 pub mod file;
-mod if_ids;
 mod live;
 mod probe;
 pub mod recorder;
 mod ring;
+mod tunnels;
 
 pub use ahead::ReadAhead;
 pub use file::FileCapture;
@@ -179,8 +179,8 @@ pub struct Interface {
     pub addresses: Vec<IpAddr>,
     /// The addresses that it shares with all hosts of its networks.
     pub broadcasts: Vec<IpAddr>,
-    /// The number that ties an xfrm interface to its SAs and policies.
-    pub if_id: Option<IfId>,
+    /// What it is if packets are encrypted behind it.
+    pub tunnel: Option<TunnelInterface>,
 }
 
 impl Interface {
@@ -193,10 +193,10 @@ impl Interface {
 /// The interfaces of the calling thread's namespace.
 pub fn interfaces() -> Vec<Interface> {
     let all = pnet::datalink::interfaces().into_iter();
-    let if_ids = if_ids::all();
+    let tunnels = tunnels::all();
     all.map(|interface| Interface {
         broadcasts: interface.ips.iter().filter_map(broadcast).collect(),
-        if_id: if_ids.get(&interface.index).copied(),
+        tunnel: tunnels.get(&interface.index).copied(),
         is_up: interface.is_up(),
         is_loopback: interface.is_loopback(),
         addresses: interface.ips.iter().map(IpNetwork::ip).collect(),
@@ -316,8 +316,8 @@ mod tests {
 
     fn interface(name: &str, is_up: bool, is_loopback: bool, addresses: &[[u8; 4]]) -> Interface {
         let addresses = addresses.iter().map(|address| IpAddr::from(*address)).collect();
-        let (broadcasts, if_id) = (Vec::new(), None);
-        Interface { name: name.to_owned(), index: 1, is_up, is_loopback, addresses, broadcasts, if_id }
+        let (broadcasts, tunnel) = (Vec::new(), None);
+        Interface { name: name.to_owned(), index: 1, is_up, is_loopback, addresses, broadcasts, tunnel }
     }
 
     #[test]

@@ -80,7 +80,7 @@ pub enum Verdict {
     ClearForbidden,
     /// In clear, and that is allowed.
     Clear,
-    /// A packet out of an inbound tunnel that the kernel shows again after decryption, or one on an xfrm interface, which
+    /// A packet out of an inbound tunnel that the kernel shows again after decryption, or one on an xfrm interface or a VTI, which
     /// shows packets before encryption too; not on the wire.
     Copy,
     /// Key exchange, which protects itself.
@@ -190,8 +190,8 @@ pub enum Reason {
     Compressed,
     /// A frame that arrived shortly before contains it, encrypted.
     Decrypted,
-    /// It is on an xfrm interface, behind which it is encrypted, or was; by this policy, if it is known.
-    XfrmInterface(Option<Box<PolicyId>>),
+    /// It is on an interface behind which it is encrypted, or was; by this policy, if it is known.
+    TunnelInterface(Option<Box<PolicyId>>),
     /// A tunnel's packet that could not be opened arrived shortly before; it may be this one.
     MaybeDecrypted,
     /// Loopback is exempt from policies.
@@ -311,8 +311,8 @@ impl fmt::Display for Reason {
             Self::Decrypted => {
                 f.write_str("the kernel shows again what it decrypted; it was not on the wire like this")
             }
-            Self::XfrmInterface(policy) => {
-                f.write_str("on an xfrm interface, behind which it is encrypted; it is not on the wire like this")?;
+            Self::TunnelInterface(policy) => {
+                f.write_str("on an interface behind which it is encrypted; it is not on the wire like this")?;
                 policy.as_ref().map_or(Ok(()), |policy| write!(f, ": {policy}"))
             }
             Self::MaybeDecrypted => f.write_str(
@@ -364,7 +364,7 @@ impl Evidence {
             | Reason::Blocked(id)
             | Reason::Optional(id)
             | Reason::Satisfied(id)
-            | Reason::XfrmInterface(Some(id))
+            | Reason::TunnelInterface(Some(id))
             | Reason::Allowed(id) => Some(&**id),
             _ => None,
         })

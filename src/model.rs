@@ -31,7 +31,7 @@ pub use algorithm::{Algorithm, AlgorithmKind, AlgorithmName};
 pub use event::KernelEvent;
 pub use extras::Extras;
 pub use lifetime::{LifetimeLimits, LifetimeUsed, Limit};
-pub use number::{IfId, Mark, ReqId, Spi};
+pub use number::{IfId, Mark, ReqId, Spi, TunnelInterface};
 pub use policy::{Policy, PolicyAction, PolicyDefaults, PolicyDirection, PolicyId, PolicyKind, PolicySpec};
 pub use prefix::Prefix;
 pub use protocol::{IpsecProtocol, Mode, UpperProtocol};

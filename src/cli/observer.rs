@@ -178,8 +178,8 @@ impl Observer {
         self.looked = Instant::now();
         self.interfaces = capture::interfaces();
         self.judge.addresses = self.interfaces.iter().flat_map(Interface::own).collect();
-        self.judge.xfrm_interfaces =
-            self.interfaces.iter().filter_map(|interface| Some((interface.index, interface.if_id?))).collect();
+        self.judge.tunnel_interfaces =
+            self.interfaces.iter().filter_map(|interface| Some((interface.index, interface.tunnel?))).collect();
     }
 
     /// The name of the interface.

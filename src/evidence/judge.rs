@@ -12,7 +12,7 @@ use super::opinion::{Newest, Opinion};
 use super::policies;
 use super::{Evidence, Finding, Policies, Reason, SaMemory, Sight, Totals, Verdict};
 use crate::crypto::{Malformed, Unready};
-use crate::model::{Flow, IfId, IpsecProtocol, UpperProtocol};
+use crate::model::{Flow, IpsecProtocol, TunnelInterface, UpperProtocol};
 use crate::packet::{Direction, Dissection, Header, IpsecHeader, LinkType, Protocol};
 
 /// Everything that frames are judged by, and what was found so far.
@@ -26,8 +26,8 @@ pub struct Judge {
     pub totals: Totals,
     /// The addresses of this host; empty where they are not known.
     pub addresses: HashSet<IpAddr>,
-    /// The xfrm interfaces by their index.
-    pub xfrm_interfaces: HashMap<u32, IfId>,
+    /// The interfaces behind which packets are encrypted, by their index.
+    pub tunnel_interfaces: HashMap<u32, TunnelInterface>,
     pub(super) copies: Copies,
     pub(super) fragments: Fragments,
     /// The ESP payload that was decrypted last: who looks into the frame at once need not do it again.
@@ -171,7 +171,7 @@ impl Judge {
         } else if direction == Some(Direction::In) && self.is_copy(sight, dissection) {
             reasons.push(Reason::Decrypted);
             Verdict::Copy
-        } else if let Some(reason) = self.on_xfrm_interface(flow, direction) {
+        } else if let Some(reason) = self.on_tunnel_interface(flow, direction) {
             reasons.push(reason);
             Verdict::Copy
         } else {
@@ -202,14 +202,18 @@ impl Judge {
         Evidence { verdict, reasons: reasons.into(), sas: sas.into(), whole: None }
     }
 
-    /// On an xfrm interface packets are shown before they are encrypted and after they were decrypted: not as they are on
-    /// the wire. What no SA takes does not leave by it.
-    fn on_xfrm_interface(&mut self, flow: Option<Flow>, direction: Option<Direction>) -> Option<Reason> {
+    /// On such an interface packets are shown before they are encrypted and after they were decrypted: not as they are on
+    /// the wire. What no SA takes does not leave by it (`xfrmi_xmit2`, `vti_xmit`).
+    fn on_tunnel_interface(&mut self, flow: Option<Flow>, direction: Option<Direction>) -> Option<Reason> {
         let flow = flow?;
-        let if_id = *self.xfrm_interfaces.get(&flow.interface)?;
+        let if_id = match *self.tunnel_interfaces.get(&flow.interface)? {
+            TunnelInterface::Xfrm(if_id) => if_id,
+            // Which policies are for its mark nobody knows here.
+            TunnelInterface::Vti => return Some(Reason::TunnelInterface(None)),
+        };
         let asked = policies::Asked { direction: direction?, for_us: self.is_for_us(flow.destination), if_id };
         let policy = self.policies.demand(&flow, asked).and_then(|demands| demands.first());
-        Some(Reason::XfrmInterface(policy.map(|demand| Box::new(demand.policy))))
+        Some(Reason::TunnelInterface(policy.map(|demand| Box::new(demand.policy))))
     }
 
     pub(super) fn is_copy(&mut self, sight: Sight<'_>, dissection: &Dissection) -> bool {

@@ -68,6 +68,15 @@ impl fmt::Display for IfId {
     }
 }
 
+/// An interface behind which packets are encrypted: it shows them before that, and after they were decrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TunnelInterface {
+    /// An xfrm interface, with the number that ties it to its SAs and policies.
+    Xfrm(IfId),
+    /// A virtual tunnel interface (VTI): a mark ties it to them, which no capture shows.
+    Vti,
+}
+
 /// A firewall mark to compare a packet's with: they match when `packet & mask == value`.
 ///
 /// A marked SA is a different SA from the unmarked one of the same destination, protocol and SPI.

@@ -30,7 +30,7 @@ fn run<P: Planned>(kernel: &mut ScriptedKernel, line: &[&str]) -> (bool, String,
         is_loopback: false,
         addresses: Vec::new(),
         broadcasts: Vec::new(),
-        if_id: None,
+        tunnel: None,
     };
     let status = filled::run(&filled, Ok(kernel), &[interface], &mut out, &mut complaints);
     let mut complaints = String::from_utf8(complaints).unwrap();

@@ -422,7 +422,7 @@ fn what_is_refused(mut watchers: [Watcher; 2], mut marks: Marks) {
         let mut changed = ahead(frame, 100);
         *changed.last_mut().unwrap() ^= 1;
         let trials = [
-            ("again", frame.to_vec()),
+            ("again", frame.clone()),
             ("changed", changed),
             // ICVs of other lengths, and no whole number of blocks.
             ("4 bytes shorter", shortened(&ahead(frame, 200), 4)),
@@ -439,7 +439,7 @@ fn what_is_refused(mut watchers: [Watcher; 2], mut marks: Marks) {
         let (mut wrong, mut count) = (Vec::new(), BTreeMap::<(&str, Fate, String), usize>::new());
         assert_eq!(traffic.len(), sent.len() + injected.len());
         for ((what, fate, id, frame), Sighted { bytes, line }) in injected.iter().zip(&traffic[sent.len()..]) {
-            assert_eq!(**bytes, **frame, "what was captured is what was sent");
+            assert_eq!(bytes, frame, "what was captured is what was sent");
             let verdict = verdict(line);
             let agrees = match fate {
                 // Null authentication proves nothing to anybody; whether it decrypts to something is luck.

@@ -18,6 +18,7 @@ pub const TESTS: &[Test] = &[
     ("parts_that_are_never_whole_leave_a_check_undecided", parts_alone),
     ("a_broadcast_is_judged_as_the_kernel_does", broadcast),
     ("on_a_tun_interface_packets_begin_with_ip", tun_interface),
+    ("what_a_vti_shows_is_encrypted_behind_it", virtual_tunnel),
     ("without_rights_the_reason_is_said", without_rights),
     ("keys_from_a_file_outlive_the_kernels_sas", given_keys),
 ];
@@ -192,6 +193,51 @@ fn tun_interface() {
     let packet = first("esp");
     assert_eq!((&packet["verdict"], &packet["layers"]), (&"ESP ok".into(), &serde_json::json!(["IPv4", "ESP"])));
     assert_eq!(packet["policy"], "out 10.88.0.1/32 10.88.0.2/32", "{packet:#}");
+}
+
+/// Two interfaces that remove themselves.
+struct Tunnels;
+
+impl Tunnels {
+    /// A tunnel for everything that goes through `evti`, with the addresses 10.77.0.1 and 10.77.0.2.
+    fn new() -> Self {
+        assert!(run("modprobe", ["ip_vti"]).status.success());
+        for (host, own, other, number) in [("gouda", GOUDA, REBLOCHON, 1), ("reblochon", REBLOCHON, GOUDA, 2)] {
+            ip(&format!("-n {host} link add evti type vti local {own} remote {other} key 7"));
+            ip(&format!("-n {host} addr add 10.77.0.{number}/30 dev evti"));
+            ip(&format!("-n {host} link set evti up"));
+            for (way, from, to) in [("out", own, other), ("in", other, own)] {
+                ip(&format!(
+                    "-n {host} xfrm policy add dir {way} mark 7 tmpl src {from} dst {to} proto esp mode tunnel"
+                ));
+            }
+        }
+        add_sas("tunnel", "mark 7");
+        Self
+    }
+}
+
+impl Drop for Tunnels {
+    fn drop(&mut self) {
+        for host in ["gouda", "reblochon"] {
+            ip(&format!("-n {host} link del evti"));
+        }
+    }
+}
+
+fn virtual_tunnel() {
+    let _tunnels = Tunnels::new();
+    while_saying(b"through the vti", "gouda", "10.77.0.1", ("10.77.0.2", 99), || {
+        // Out what is said, in that nobody listens.
+        for way in ["out", "in"] {
+            let packet = packets_on(Some("evti"), 1, &format!("{way} and net 10.77.0.0/30")).remove(0);
+            assert_eq!((&packet["verdict"], &packet["layers"][0]), (&"COPY".into(), &"IPv4".into()), "{packet:#}");
+        }
+        // On all interfaces it is seen twice, and in clear on none.
+        let output = run(ESPIAL, ["check", "10.77.0.2", "-i", "any", "--seconds", "1"]);
+        let line = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success() && line.starts_with("ENCRYPTED: "), "{line}");
+    });
 }
 
 fn without_rights() {

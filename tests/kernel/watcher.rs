@@ -21,7 +21,7 @@ const MARK: u32 = 0xffff_0000;
 
 /// A frame with the line that was said of it.
 pub struct Sighted {
-    pub bytes: Box<[u8]>,
+    pub bytes: Vec<u8>,
     pub line: Value,
 }
 
@@ -75,7 +75,7 @@ impl Watcher {
         let mut file = FileCapture::open(&self.recording).unwrap();
         let mut sighted = Vec::new();
         for line in &self.seen {
-            let bytes = file.next_frame().unwrap().expect("what is said is recorded as well").bytes;
+            let bytes = file.next_frame().unwrap().expect("what is said is recorded as well").bytes.to_vec();
             sighted.push(Sighted { bytes, line: line.clone() });
         }
         sighted

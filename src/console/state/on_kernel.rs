@@ -270,8 +270,8 @@ impl State {
         let addresses = polled.interfaces.iter().flat_map(|interface| interface.addresses.iter().copied());
         self.facts.addresses = addresses.collect();
         self.packets.judge.addresses = polled.interfaces.iter().flat_map(Interface::own).collect();
-        self.packets.judge.xfrm_interfaces =
-            polled.interfaces.iter().filter_map(|interface| Some((interface.index, interface.if_id?))).collect();
+        self.packets.judge.tunnel_interfaces =
+            polled.interfaces.iter().filter_map(|interface| Some((interface.index, interface.tunnel?))).collect();
         self.facts.interfaces = polled.interfaces;
         if let Some(statistics) = polled.statistics {
             self.on_statistics(statistics);

@@ -360,7 +360,7 @@ pub fn interfaces() -> Vec<Interface> {
         is_loopback: name == "lo",
         addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
         broadcasts: Vec::new(),
-        if_id: None,
+        tunnel: None,
     };
     vec![
         interface("lo", 1, true, &["127.0.0.1"]),

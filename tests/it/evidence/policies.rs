@@ -1,7 +1,7 @@
 //! Sub policies, marks, xfrm interfaces, and the policy that a protected packet satisfies.
 
 use super::*;
-use espial::model::{IfId, Mark, PolicyKind};
+use espial::model::{IfId, Mark, PolicyKind, TunnelInterface};
 
 const OUT: PolicyDirection = PolicyDirection::Out;
 
@@ -186,7 +186,7 @@ fn policies_of_an_xfrm_interface_are_asked_for_packets_of_its_sas_alone() {
 }
 
 #[test]
-fn what_is_on_an_xfrm_interface_is_not_on_the_wire() {
+fn what_is_on_an_interface_behind_which_it_is_encrypted_is_not_on_the_wire() {
     let frame = ipv4(17, GOUDA, REBLOCHON, &udp(40000, 53));
     let all = policy(OUT, "0.0.0.0/0", 1, protects);
     let of_interface = policy(OUT, "10.9.0.0/24", 9, |spec| {
@@ -197,12 +197,15 @@ fn what_is_on_an_xfrm_interface_is_not_on_the_wire() {
     judge.policies = Policies::new([all, of_interface].iter(), None);
     assert_eq!(judged(&mut judge, sight(&frame)).verdict, Verdict::ClearForbidden);
     // The number of the interface that `judged` sees frames on.
-    judge.xfrm_interfaces = [(1, IfId(42))].into();
+    judge.tunnel_interfaces = [(1, TunnelInterface::Xfrm(IfId(42)))].into();
     let evidence = judged(&mut judge, sight(&frame));
     assert_eq!(evidence.verdict, Verdict::Copy);
     assert_eq!(evidence.policy().unwrap().to_string(), "out 0.0.0.0/0 10.9.0.0/24 if_id 0x2a");
-    judge.xfrm_interfaces = [(1, IfId(41))].into();
-    assert!(words(&judged(&mut judge, sight(&frame))).starts_with("COPY: on an xfrm interface"));
+    for other in [TunnelInterface::Xfrm(IfId(41)), TunnelInterface::Vti] {
+        judge.tunnel_interfaces = [(1, other)].into();
+        let words = words(&judged(&mut judge, sight(&frame)));
+        assert_eq!(words, "COPY: on an interface behind which it is encrypted; it is not on the wire like this");
+    }
 }
 
 #[test]
@@ -215,7 +218,7 @@ fn a_broadcast_is_for_this_host() {
         is_loopback: false,
         addresses: vec![GOUDA.into()],
         broadcasts: vec![[10, 9, 0, 255].into()],
-        if_id: None,
+        tunnel: None,
     };
     let mut judge = Judge::default();
     judge.policies = Policies::new([policy(PolicyDirection::In, "0.0.0.0/0", 1, protects)].iter(), None);

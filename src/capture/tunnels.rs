@@ -1,4 +1,4 @@
-//! Which interfaces are xfrm interfaces, and the numbers that tie them to SAs and policies: only rtnetlink tells.
+//! Behind which interfaces packets are encrypted, and what ties them to SAs and policies: only rtnetlink tells.
 
 use std::collections::HashMap;
 use std::io;
@@ -6,22 +6,22 @@ use std::time::Duration;
 
 use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::{InfoData, InfoXfrm, LinkAttribute, LinkInfo, LinkMessage};
+use netlink_packet_route::link::{InfoData, InfoKind, InfoXfrm, LinkAttribute, LinkInfo, LinkMessage};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
 use rustix::net::sockopt;
 
-use crate::model::IfId;
+use crate::model::{IfId, TunnelInterface};
 
 /// The kernel answers at once.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The xfrm interfaces of the calling thread's namespace by their index; none where the kernel does not answer.
-pub(super) fn all() -> HashMap<u32, IfId> {
+/// Those of the calling thread's namespace by their index; none where the kernel does not answer.
+pub(super) fn all() -> HashMap<u32, TunnelInterface> {
     dump().unwrap_or_default()
 }
 
-fn dump() -> io::Result<HashMap<u32, IfId>> {
+fn dump() -> io::Result<HashMap<u32, TunnelInterface>> {
     let mut socket = Socket::new(NETLINK_ROUTE)?;
     // Whoever asks every second must not wait for ever.
     sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(PATIENCE))?;
@@ -39,7 +39,7 @@ fn dump() -> io::Result<HashMap<u32, IfId>> {
 }
 
 /// Reads the messages of a datagram; whether more will come. An interface that cannot be understood is none of these.
-fn read(mut datagram: &[u8], found: &mut HashMap<u32, IfId>) -> io::Result<bool> {
+fn read(mut datagram: &[u8], found: &mut HashMap<u32, TunnelInterface>) -> io::Result<bool> {
     const HEADER: usize = 16;
     while let Some(length) = datagram.first_chunk::<HEADER>() {
         let [l0, l1, l2, l3, ..] = *length;
@@ -48,7 +48,7 @@ fn read(mut datagram: &[u8], found: &mut HashMap<u32, IfId>) -> io::Result<bool>
         let message = message.ok_or(io::ErrorKind::InvalidData)?;
         match NetlinkMessage::<RouteNetlinkMessage>::deserialize(message).map(|message| message.payload) {
             Ok(NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link))) => {
-                found.extend(if_id(&link).map(|id| (link.header.index, id)));
+                found.extend(kind(&link).map(|kind| (link.header.index, kind)));
             }
             Ok(NetlinkPayload::Done(_) | NetlinkPayload::Error(_)) => return Ok(false),
             Ok(_) | Err(_) => {}
@@ -58,16 +58,17 @@ fn read(mut datagram: &[u8], found: &mut HashMap<u32, IfId>) -> io::Result<bool>
     Ok(true)
 }
 
-fn if_id(link: &LinkMessage) -> Option<IfId> {
+fn kind(link: &LinkMessage) -> Option<TunnelInterface> {
     let infos = link.attributes.iter().filter_map(|attribute| match attribute {
         LinkAttribute::LinkInfo(infos) => Some(infos),
         _ => None,
     });
     infos.flatten().find_map(|info| match info {
         LinkInfo::Data(InfoData::Xfrm(facts)) => facts.iter().find_map(|fact| match fact {
-            InfoXfrm::IfId(number) => Some(IfId(*number)),
+            InfoXfrm::IfId(number) => Some(TunnelInterface::Xfrm(IfId(*number))),
             _ => None,
         }),
+        LinkInfo::Kind(InfoKind::Vti | InfoKind::Vti6) => Some(TunnelInterface::Vti),
         _ => None,
     })
 }
@@ -106,13 +107,15 @@ mod tests {
     }
 
     #[test]
-    fn xfrm_interfaces_are_told_with_their_numbers() {
+    fn xfrm_interfaces_are_told_with_their_numbers_and_vtis() {
         // IFLA_XFRM_LINK and IFLA_XFRM_IF_ID.
         let xfrm = [attribute(1, &2_u32.to_ne_bytes()), attribute(2, &42_u32.to_ne_bytes())].concat();
         let datagram = [link(7, "xfrm", &xfrm), link(8, "dummy", &[]), link(9, "vlan", &xfrm)].concat();
+        let datagram = [datagram, link(10, "vti", &[]), link(11, "vti6", &[])].concat();
         let mut found = HashMap::new();
         assert!(read(&datagram, &mut found).unwrap());
-        assert_eq!(found, [(7, IfId(42))].into());
+        let vti = TunnelInterface::Vti;
+        assert_eq!(found, [(7, TunnelInterface::Xfrm(IfId(42))), (10, vti), (11, vti)].into());
         assert!(!read(&message(3, &[0; 4]), &mut found).unwrap());
         assert!(read(&datagram[..20], &mut found).is_err());
     }
