@@ -245,7 +245,7 @@ fn tunnel_checked() {
         check 1 -i c0
         check 2 --own 10.1.0.0/24 --probe udp:9 --to 10.2.0.1 --text "nobody else says this"
         ip xfrm policy delete src 10.1.0.0/24 dst 10.2.0.0/24 dir out
-        check 1 --own 10.1.0.0/24
+        check 3 --own 10.1.0.0/24
         ip -n reblochon xfrm policy flush; ip xfrm policy flush
         check 2 --own 10.1.0.0/24 --text "hello world"
     "#;

@@ -1,6 +1,7 @@
 //! What the kernel does with packets in clear, in parts, on other ports and on other interfaces, and what espial says.
 
 use std::net::UdpSocket;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -140,14 +141,16 @@ fn parts_alone() {
         crate::matrix::sum(&mut frame[14..34]);
         frame
     };
+    let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
-            for identification in 0..10 {
+            for identification in (0..=u8::MAX).take_while(|_| !stop.load(Ordering::Relaxed)) {
                 thread::sleep(Duration::from_millis(150));
                 crate::evidence::inject(&part(identification));
             }
         });
         let output = run(ESPIAL, ["check", REBLOCHON, "--seconds", "1"]);
+        stop.store(true, Ordering::Relaxed);
         let line = String::from_utf8(output.stdout).unwrap();
         assert_eq!(output.status.code(), Some(2), "{line}");
         let first = "nothing can be said; the first: ";
