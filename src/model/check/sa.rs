@@ -212,15 +212,22 @@ fn keyed(transform: &Transform, name: SaField, key: SaField, findings: &mut Find
     } else if is_text(transform.key.expose()) {
         findings.warning(key, "this key is text that can be guessed; let a random one be made up");
     }
-    let icv_fits = algorithm.icv_bits.iter().any(|bits| u32::from(*bits) == transform.icv_bits);
-    match algorithm.kind {
-        AlgorithmKind::Aead | AlgorithmKind::Authentication if !icv_fits => {
-            let lengths: Vec<String> = algorithm.icv_bits.iter().map(ToString::to_string).collect();
-            let given = transform.icv_bits;
-            let field = if algorithm.kind == AlgorithmKind::Aead { SaField::Icv } else { name };
-            findings.error(field, format!("an ICV of {label} has {} bits, not {given}", lengths.join(" or ")));
+    let (bits, usual) = (transform.icv_bits, algorithm.icv_bits);
+    if !usual.iter().any(|usual| u32::from(*usual) == bits) {
+        let usual = usual.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ");
+        // All of these take a key as long as what they make.
+        let longest = u32::from(algorithm.key_bits.longest());
+        match algorithm.kind {
+            AlgorithmKind::Authentication if bits > 0 && bits <= longest && bits.is_multiple_of(8) => {
+                let words = format!("an ICV of {label} has {usual} bits by its RFC: few peers agree to {bits}");
+                findings.warning(name, words);
+            }
+            AlgorithmKind::Aead | AlgorithmKind::Authentication => {
+                let field = if algorithm.kind == AlgorithmKind::Aead { SaField::Icv } else { name };
+                findings.error(field, format!("an ICV of {label} has {usual} bits, not {bits}"));
+            }
+            AlgorithmKind::Encryption | AlgorithmKind::Compression => {}
         }
-        _ => {}
     }
     if algorithm.kernel == "hmac(sha256)" && transform.icv_bits == 96 {
         findings.warning(name, "96 bits of hmac-sha256 are an old draft; RFC 4868 peers send 128 and will not agree");
@@ -377,6 +384,21 @@ mod tests {
             },
             &[(F::Authentication, Warning, "alter")],
         );
+        for (bits, severity, part) in [
+            (384, Warning, "has 192 bits by its RFC: few peers agree to 384"),
+            (100, Error, "has 192 bits, not 100"),
+            (392, Error, "not 392"),
+            (0, Error, "not 0"),
+        ] {
+            check_sa(
+                |s| {
+                    let authentication = transform("hmac(sha384)", 48, bits);
+                    let encryption = transform("cbc(aes)", 16, 0);
+                    s.algorithms = Algorithms { encryption, authentication, ..Algorithms::default() };
+                },
+                &[(F::Authentication, severity, part)],
+            );
+        }
         check_sa(
             |s| {
                 s.algorithms = Algorithms {
