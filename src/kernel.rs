@@ -46,6 +46,11 @@ pub trait Kernel: Send {
     /// One SA, keys included.
     fn sa(&mut self, id: &SaId) -> Result<Sa>;
 
+    /// Those of these SAs that are there and can be read.
+    fn sas_of(&mut self, ids: &[SaId]) -> Vec<Sa> {
+        ids.iter().filter_map(|id| self.sa(id).ok()).collect()
+    }
+
     /// Makes an SA; one with the same identity must not exist.
     fn add_sa(&mut self, spec: &SaSpec) -> Result<()>;
 

@@ -531,7 +531,7 @@ fn read_counters(kernel: &mut XfrmKernel, wanted: &Wanted) -> Polled {
     // An SA that is gone by now is no error: its event is on the way.
     let sas = match wanted {
         Wanted::All => kernel.sas().unwrap_or_default(),
-        Wanted::These(ids) => ids.iter().filter_map(|id| kernel.sa(id).ok()).collect(),
+        Wanted::These(ids) => kernel.sas_of(ids),
     };
     Polled { sas, counts: kernel.counts(), statistics: kernel.statistics().ok(), interfaces: capture::interfaces() }
 }

@@ -221,8 +221,13 @@ impl Connection {
     }
 
     /// Sends several requests at once and waits until the kernel is through with them; it goes on behind those that it
-    /// refuses. Returns the refusals, each with its request's place. If the socket breaks, that is the refusal of all.
-    pub fn requests(&mut self, requests: &mut [Request]) -> Vec<(usize, Cause)> {
+    /// refuses. What it answers to the others goes to `answer`. Returns the refusals, its own and `answer`'s, each with
+    /// its request's place. If the socket breaks, that is the refusal of all.
+    pub fn requests(
+        &mut self,
+        requests: &mut [Request],
+        mut answer: impl FnMut(Message<'_>) -> Result<(), String>,
+    ) -> Vec<(usize, Cause)> {
         let Some(last) = requests.len().checked_sub(1) else {
             return Vec::new();
         };
@@ -234,12 +239,17 @@ impl Connection {
             let ack = if place == last { NLM_F_ACK } else { 0 };
             all.extend_from_slice(request.finish(NLM_F_REQUEST | ack, self.sequence));
         }
-        let result = self.exchange_many(&all, first_sequence);
+        let result = self.exchange_many(&all, first_sequence, &mut answer);
         self.wipe();
         result.unwrap_or_else(|cause| (0..=last).map(|place| (place, cause.clone())).collect())
     }
 
-    fn exchange_many(&mut self, requests: &[u8], first_sequence: u32) -> Result<Vec<(usize, Cause)>, Cause> {
+    fn exchange_many(
+        &mut self,
+        requests: &[u8],
+        first_sequence: u32,
+        answer: &mut dyn FnMut(Message<'_>) -> Result<(), String>,
+    ) -> Result<Vec<(usize, Cause)>, Cause> {
         self.socket.send(requests, 0).map_err(|error| io_cause(&error))?;
         let mut refusals = Vec::new();
         loop {
@@ -253,13 +263,13 @@ impl Connection {
                 let message = message.map_err(Cause::Unreadable)?;
                 let place = message.sequence.wrapping_sub(first_sequence) as usize;
                 let is_ours = place <= self.sequence.wrapping_sub(first_sequence) as usize;
-                if message.kind != NLMSG_ERROR || !is_ours {
+                if !is_ours {
                     continue;
                 }
-                if let Err(cause) = acknowledgement(&message) {
-                    refusals.push((place, cause));
-                }
-                if message.sequence == self.sequence {
+                let is_end = message.kind == NLMSG_ERROR;
+                let taken = if is_end { acknowledgement(&message) } else { answer(message).map_err(Cause::Unreadable) };
+                refusals.extend(taken.err().map(|cause| (place, cause)));
+                if is_end && message.sequence == self.sequence {
                     return Ok(refusals);
                 }
             }

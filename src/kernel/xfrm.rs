@@ -25,6 +25,10 @@ use crate::model::{
 /// The path of the loss counters of the calling thread's namespace.
 const STATISTICS_PATH: &str = "/proc/thread-self/net/xfrm_stat";
 
+/// How many answers are waited for together: each takes a page of the socket's 208 KiB at most, and what finds no room
+/// there is lost.
+const ANSWERS_AT_ONCE: usize = 32;
+
 /// A connection to XFRM in one namespace.
 pub struct XfrmKernel {
     connection: Connection,
@@ -97,13 +101,27 @@ impl Kernel for XfrmKernel {
         self.one(Operation::ReadSa(*id), request, c::XFRM_MSG_NEWSA, decode::sa)
     }
 
+    fn sas_of(&mut self, ids: &[SaId]) -> Vec<Sa> {
+        let mut found = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(ANSWERS_AT_ONCE) {
+            let mut requests: Vec<Request> = ids.iter().map(|id| encode::sa_id(c::XFRM_MSG_GETSA, id)).collect();
+            self.connection.requests(&mut requests, |message| {
+                if message.kind == c::XFRM_MSG_NEWSA {
+                    found.push(decode::sa(message.payload)?);
+                }
+                Ok(())
+            });
+        }
+        found
+    }
+
     fn add_sa(&mut self, spec: &SaSpec) -> Result<()> {
         self.tell(&Operation::AddSa(spec.id()), encode::sa(c::XFRM_MSG_NEWSA, spec))
     }
 
     fn add_sas(&mut self, specs: &[&SaSpec]) -> Vec<(usize, KernelError)> {
         let mut requests: Vec<Request> = specs.iter().map(|spec| encode::sa(c::XFRM_MSG_NEWSA, spec)).collect();
-        let refusals = self.connection.requests(&mut requests).into_iter();
+        let refusals = self.connection.requests(&mut requests, |_| Ok(())).into_iter();
         let named = |(place, cause): (usize, _)| {
             let operation = Operation::AddSa(specs.get(place)?.id());
             Some((place, KernelError { operation, cause }))

@@ -5,15 +5,17 @@ use std::time::Duration;
 
 use espial::kernel::{Follower, Kernel, Update, Watch};
 use espial::model::{
-    IpsecProtocol, KernelEvent, Mode, PolicyDirection, PolicyKind, PolicySpec, Prefix, Selector, Template,
+    AlgorithmName, IpsecProtocol, KernelEvent, Mode, PolicyDirection, PolicyKind, PolicySpec, Prefix, SaId, SaSpec,
+    Secret, Selector, Spi, Template, Transform,
 };
 use serde_json::{Value, json};
 
 use crate::Test;
-use crate::world::{espial, ip, json as espial_json, kernel, run};
+use crate::world::{GOUDA, REBLOCHON, espial, ip, json as espial_json, kernel, run};
 
 pub const TESTS: &[Test] = &[
     ("sas_with_everything", sas_with_everything),
+    ("many_sas_are_read_together", many_sas),
     ("policies_with_everything", policies_with_everything),
     ("another_namespace", another_namespace),
     ("events", events),
@@ -65,6 +67,29 @@ fn sas_with_everything() {
     }
     let hidden = espial(&["sa", "--json"]);
     assert!(!hidden.contains(&GCM_KEY[2..]) && hidden.contains("rfc4106"), "{hidden}");
+}
+
+fn many_sas() {
+    let mut kernel = kernel();
+    let spec = |n: u32| {
+        let mut spec =
+            SaSpec::new(GOUDA.parse().unwrap(), REBLOCHON.parse().unwrap(), IpsecProtocol::Esp, Spi(0x1000 + n));
+        let name = AlgorithmName::from_kernel("rfc4106(gcm(aes))");
+        spec.algorithms.aead = Some(Transform { name, key: Secret::copy_from(&[1; 20]), icv_bits: 128 });
+        spec
+    };
+    let specs: Vec<SaSpec> = (0..300).map(spec).collect();
+    assert_eq!(kernel.add_sas(&specs.iter().collect::<Vec<_>>()), []);
+    for gone in [0, 31, 32, 100, 299] {
+        kernel.delete_sa(&specs[gone].id()).unwrap();
+    }
+    let ids: Vec<SaId> = specs.iter().map(SaSpec::id).collect();
+    let alone: Vec<_> = ids.iter().filter_map(|id| kernel.sa(id).ok()).collect();
+    assert_eq!(alone.len(), 295);
+    assert_eq!(kernel.sas_of(&ids), alone);
+    assert_eq!(kernel.sas_of(&[]), []);
+    // Nothing is left behind that the next question would take for its answer.
+    assert_eq!(kernel.sas().unwrap().len(), 295);
 }
 
 fn policies_with_everything() {
