@@ -253,7 +253,7 @@ impl Observer {
             match update {
                 Update::Snapshot(snapshot) => {
                     self.judge.memory.replace(snapshot.sas.iter(), now_ns);
-                    self.spd = snapshot.policies.into_iter().collect();
+                    self.spd = snapshot.policies.into();
                     self.defaults = snapshot.defaults.or(self.defaults);
                     policies_changed = true;
                 }

@@ -4,8 +4,12 @@
 use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::Arc;
+
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 use super::keys::{GivenKeys, Trial};
 use super::sequence::{Seen, Step};
@@ -28,6 +32,8 @@ const MOST_PLACES: usize = 8;
 pub struct Known {
     /// Which one; never used twice.
     pub serial: u64,
+    /// The one before it that packets name alike.
+    older: Option<u64>,
     /// Its name.
     pub id: SaId,
     /// Where its packets come from.
@@ -39,18 +45,28 @@ pub struct Known {
     /// The xfrm interface that it belongs to; 0 for none.
     pub if_id: IfId,
     /// Its algorithms.
-    pub algorithms: Algorithms,
-    /// Whether it is there no more.
-    pub is_gone: bool,
+    pub algorithms: Arc<Algorithms>,
     pub(super) extended: bool,
+    /// Whether it was drawn from given keys: the kernel has not told of it.
+    is_drawn: bool,
     /// How many sequence numbers back its receiver takes packets; 0 if it does not look.
     pub(super) window: u32,
     from_ns: u64,
-    until_ns: Option<u64>,
+    /// `u64::MAX` while it is there.
+    until_ns: u64,
     /// The kernel's highest counter, sent or received.
     counter: u64,
-    encapsulated: Option<Flow>,
-    prepared: OnceCell<Preparation>,
+    /// Few have it.
+    encapsulated: Option<Box<Flow>>,
+    /// Of those that packets came of.
+    prepared: OnceCell<Box<Preparation>>,
+    traffic: Option<Box<Traffic>>,
+}
+
+/// What was seen of an SA's packets.
+#[derive(Default)]
+struct Traffic {
+    /// Their numbers, by the interface.
     seen: Vec<(u32, Seen)>,
     /// When it was last of use, in frames; of SAs drawn from given keys alone.
     used: u64,
@@ -91,28 +107,42 @@ impl Known {
     fn of(sa: &Sa, serial: u64) -> Self {
         Self {
             serial,
+            older: None,
             id: sa.id(),
             source: sa.source,
             mode: sa.mode,
             reqid: sa.reqid,
             if_id: sa.if_id.unwrap_or(IfId(0)),
-            algorithms: sa.algorithms.clone(),
-            is_gone: false,
+            algorithms: Arc::clone(&sa.algorithms),
             extended: sa.flags.esn(),
+            is_drawn: false,
             window: sa.replay.window,
             from_ns: sa.used.added_at.saturating_mul(1_000_000_000),
-            until_ns: None,
+            until_ns: u64::MAX,
             counter: sa.replay.sent.max(sa.replay.received),
-            encapsulated: encapsulated(sa),
+            encapsulated: encapsulated(sa).map(Box::new),
             prepared: OnceCell::new(),
-            seen: Vec::new(),
-            used: 0,
+            traffic: None,
         }
+    }
+
+    /// Whether it is there no more.
+    pub fn is_gone(&self) -> bool {
+        self.until_ns < u64::MAX
+    }
+
+    fn used(&self) -> u64 {
+        self.traffic.as_ref().map_or(0, |traffic| traffic.used)
+    }
+
+    /// Whether the kernel has it.
+    fn is_live(&self) -> bool {
+        !self.is_drawn && !self.is_gone()
     }
 
     /// Keys, made ready when they are first asked for.
     pub(super) fn prepared(&self) -> &Preparation {
-        self.prepared.get_or_init(|| prepare(self.id.protocol, &self.algorithms, self.extended))
+        self.prepared.get_or_init(|| Box::new(prepare(self.id.protocol, &self.algorithms, self.extended)))
     }
 
     /// Whether the kernel told of it without its key.
@@ -125,23 +155,29 @@ impl Known {
         if !self.extended {
             return low.into();
         }
-        let seen = self.seen.iter().filter_map(|(_, seen)| seen.highest()).max();
+        let seen = self.traffic.iter().flat_map(|traffic| &traffic.seen).filter_map(|(_, seen)| seen.highest()).max();
         sequence::extended(seen.unwrap_or(0).max(self.counter), low)
     }
 
     fn was_there(&self, at_ns: u64) -> bool {
         let came = self.from_ns.saturating_sub(SLACK_NS) <= at_ns;
         // The news that it is gone comes after it went: later frames never belonged to it.
-        came && self.until_ns.is_none_or(|until| at_ns <= until)
+        came && at_ns <= self.until_ns
+    }
+
+    /// What packets name it by, beside its protocol.
+    fn name(&self) -> (IpAddr, Spi) {
+        (self.id.destination, self.id.spi)
     }
 }
 
 /// The SAs, by the numbers that packets name them by.
 #[derive(Default)]
 pub struct SaMemory {
-    known: HashMap<u64, Known>,
-    by_spi: HashMap<Spi, Vec<u64>>,
-    live: HashMap<SaId, u64>,
+    known: HashMap<u64, Box<Known>>,
+    /// The newest of each name, by the name's hash; older ones are behind it, one behind the other.
+    newest: HashTable<u64>,
+    hasher: RandomState,
     gone: VecDeque<u64>,
     /// Whether there is or was an IPComp SA that makes tunnels.
     compresses_tunnels: bool,
@@ -160,35 +196,62 @@ pub struct SaMemory {
 impl fmt::Debug for SaMemory {
     /// Counts alone: it holds keys.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SaMemory({} live, {} gone, {} drawn)", self.live.len(), self.gone.len(), self.drawn.len())
+        let (gone, drawn) = (self.gone.len(), self.drawn.len());
+        write!(f, "SaMemory({} live, {gone} gone, {drawn} drawn)", self.known.len() - gone - drawn)
     }
 }
 
 impl SaMemory {
     /// Takes an SA in: a new one, or one that has changed. `at_ns` is when that was heard of.
     pub fn learn(&mut self, sa: &Sa, at_ns: u64) {
-        if let Some(known) = self.live.get(&sa.id()).and_then(|serial| self.known.get_mut(serial)) {
+        if let Some(known) = self.live_mut(&sa.id()) {
             let is_same = known.algorithms == sa.algorithms && known.extended == sa.flags.esn();
-            if is_same && known.encapsulated == encapsulated(sa) {
+            if is_same && known.encapsulated.as_deref().copied() == encapsulated(sa) {
+                // One copy of the key is enough.
+                known.algorithms = Arc::clone(&sa.algorithms);
                 known.counter = known.counter.max(sa.replay.sent).max(sa.replay.received);
                 known.window = sa.replay.window;
                 return;
             }
             self.forget(&sa.id(), at_ns);
         }
-        let known = Known::of(sa, self.next_serial);
-        self.live.insert(known.id, known.serial);
-        self.insert(known);
+        self.insert(Known::of(sa, self.next_serial));
     }
 
-    fn insert(&mut self, known: Known) {
+    /// The SA of this name that the kernel has.
+    fn live_mut(&mut self, id: &SaId) -> Option<&mut Known> {
+        let mut named = self.named((id.destination, id.spi));
+        let serial = named.find(|known| known.is_live() && known.id == *id)?.serial;
+        drop(named);
+        self.known.get_mut(&serial).map(|known| &mut **known)
+    }
+
+    /// The SAs that packets name so, the newest first.
+    fn named(&self, name: (IpAddr, Spi)) -> impl Iterator<Item = &Known> {
+        let is_it = |serial: &u64| self.get(*serial).is_some_and(|known| known.name() == name);
+        let newest = self.newest.find(self.hasher.hash_one(name), is_it);
+        std::iter::successors(newest.and_then(|serial| self.get(*serial)), |known| self.get(known.older?))
+    }
+
+    fn live(&self) -> impl Iterator<Item = &Known> {
+        self.known.values().map(|known| &**known).filter(|known| known.is_live())
+    }
+
+    fn insert(&mut self, mut known: Known) {
         self.next_serial = known.serial + 1;
         self.compresses_tunnels |= known.id.protocol == IpsecProtocol::Comp && known.mode == Mode::Tunnel;
-        if let Some(flow) = known.encapsulated {
-            self.encapsulations.add(flow);
+        if let Some(flow) = &known.encapsulated {
+            self.encapsulations.add(**flow);
         }
-        self.by_spi.entry(known.id.spi).or_default().push(known.serial);
-        self.known.insert(known.serial, known);
+        let (serial, name) = (known.serial, known.name());
+        let Self { known: all, newest, hasher, .. } = self;
+        let name_of = |serial: &u64| all.get(serial).map(|known| known.name());
+        let hash_of = |serial: &u64| name_of(serial).map_or(0, |name| hasher.hash_one(name));
+        match newest.entry(hasher.hash_one(name), |other| name_of(other) == Some(name), hash_of) {
+            Entry::Occupied(mut place) => known.older = Some(std::mem::replace(place.get_mut(), serial)),
+            Entry::Vacant(place) => drop(place.insert(serial)),
+        }
+        all.insert(serial, Box::new(known));
     }
 
     /// The kernel's SAs may not be read: until [`Self::replace`] tells of them, a packet without an SA proves nothing.
@@ -245,8 +308,8 @@ impl SaMemory {
             (known.mode, known.reqid, known.if_id, known.window) =
                 (hidden.mode, hidden.reqid, hidden.if_id, hidden.window);
         }
-        (known.extended, known.counter) = (trial.extended, trial.sequence);
-        known.prepared = OnceCell::from(trial.prepared.clone());
+        (known.is_drawn, known.extended, known.counter) = (true, trial.extended, trial.sequence);
+        known.prepared = OnceCell::from(Box::new(trial.prepared.clone()));
         // Its row has counted it.
         (known.from_ns, known.encapsulated) = (0, None);
         let serial = known.serial;
@@ -264,7 +327,7 @@ impl SaMemory {
             return;
         };
         match self.known.get(&serial) {
-            Some(known) if known.used > used => self.drawn.push_back((serial, known.used)),
+            Some(known) if known.used() > used => self.drawn.push_back((serial, known.used())),
             _ => self.remove(serial),
         }
     }
@@ -283,28 +346,27 @@ impl SaMemory {
         let spec = |(known, header): (&Known, IpsecHeader)| {
             let mut spec = SaSpec::new(known.source, known.id.destination, known.id.protocol, known.id.spi);
             spec.mode = known.mode;
-            spec.algorithms = known.algorithms.clone();
+            spec.algorithms = (*known.algorithms).clone();
             let high = || u32::try_from(known.sequence(header.sequence.unwrap_or(0)) >> 32).unwrap_or(u32::MAX);
             (spec, known.extended.then(high))
         };
-        news.filter_map(|(serial, header)| Some((self.known.get(&serial)?, header))).map(spec).collect()
+        news.filter_map(|(serial, header)| Some((self.get(serial)?, header))).map(spec).collect()
     }
 
     /// Renews what the kernel says of an SA's sequence numbers.
     pub fn count(&mut self, id: &SaId, highest: u64) {
-        if let Some(known) = self.live.get(id).and_then(|serial| self.known.get_mut(serial)) {
+        if let Some(known) = self.live_mut(id) {
             known.counter = known.counter.max(highest);
         }
     }
 
     /// An SA is gone; it is remembered for a while.
     pub fn forget(&mut self, id: &SaId, at_ns: u64) {
-        let Some(serial) = self.live.remove(id) else {
+        let Some(known) = self.live_mut(id) else {
             return;
         };
-        if let Some(known) = self.known.get_mut(&serial) {
-            (known.until_ns, known.is_gone) = (Some(at_ns), true);
-        }
+        known.until_ns = at_ns.min(u64::MAX - 1);
+        let serial = known.serial;
         self.gone.push_back(serial);
         while self.gone.len() > MOST_GONE {
             self.drop_oldest();
@@ -313,7 +375,7 @@ impl SaMemory {
 
     /// A flush took all SAs of a protocol.
     pub fn flush(&mut self, protocol: IpsecProtocol, at_ns: u64) {
-        let taken: Vec<SaId> = self.live.keys().filter(|id| protocol.flushes(id.protocol)).copied().collect();
+        let taken: Vec<SaId> = self.live().map(|known| known.id).filter(|id| protocol.flushes(id.protocol)).collect();
         for id in taken {
             self.forget(&id, at_ns);
         }
@@ -322,7 +384,12 @@ impl SaMemory {
     /// These are all SAs that there are; others are gone.
     pub fn replace<'a>(&mut self, sas: impl Iterator<Item = &'a Sa>, at_ns: u64) {
         self.unreadable = false;
-        let mut missing: HashSet<SaId> = self.live.keys().copied().collect();
+        let mut missing: HashSet<SaId> = self.live().map(|known| known.id).collect();
+        // Tables that grow on the way to a hundred thousand would leave as much room behind as they need.
+        let news = sas.size_hint().1.unwrap_or(0).saturating_sub(missing.len());
+        self.known.reserve(news);
+        let Self { known, newest, hasher, .. } = self;
+        newest.reserve(news, |serial| known.get(serial).map_or(0, |known| hasher.hash_one(known.name())));
         for sa in sas {
             missing.remove(&sa.id());
             self.learn(sa, at_ns);
@@ -335,7 +402,7 @@ impl SaMemory {
     /// Forgets the keys of SAs that went before this time.
     pub fn forget_gone_before(&mut self, at_ns: u64) {
         while let Some(oldest) = self.gone.front().and_then(|serial| self.known.get(serial)) {
-            if oldest.until_ns.is_some_and(|until| until >= at_ns) {
+            if oldest.until_ns >= at_ns {
                 break;
             }
             self.drop_oldest();
@@ -350,17 +417,24 @@ impl SaMemory {
     }
 
     fn remove(&mut self, serial: u64) {
+        let Some(name) = self.get(serial).map(Known::name) else {
+            return;
+        };
+        let newer = self.named(name).find(|known| known.older == Some(serial)).map(|known| known.serial);
+        let hash = self.hasher.hash_one(name);
         let Some(known) = self.known.remove(&serial) else {
             return;
         };
-        if let Some(flow) = known.encapsulated {
-            self.encapsulations.remove(flow);
-        }
-        if let Some(serials) = self.by_spi.get_mut(&known.id.spi) {
-            serials.retain(|other| *other != serial);
-            if serials.is_empty() {
-                self.by_spi.remove(&known.id.spi);
+        if let Some(newer) = newer.and_then(|newer| self.known.get_mut(&newer)) {
+            newer.older = known.older;
+        } else if let Ok(mut place) = self.newest.find_entry(hash, |newest| *newest == serial) {
+            match known.older {
+                Some(older) => *place.get_mut() = older,
+                None => drop(place.remove()),
             }
+        }
+        if let Some(flow) = known.encapsulated {
+            self.encapsulations.remove(*flow);
         }
     }
 
@@ -377,7 +451,7 @@ impl SaMemory {
 
     /// The SA of this serial number, while it is remembered.
     pub fn get(&self, serial: u64) -> Option<&Known> {
-        self.known.get(&serial)
+        self.known.get(&serial).map(|known| &**known)
     }
 
     /// The newest SA that a header of a packet of this time can name.
@@ -393,10 +467,7 @@ impl SaMemory {
         spi: Spi,
         at_ns: u64,
     ) -> impl Iterator<Item = &Known> {
-        let serials = self.by_spi.get(&spi).into_iter().flatten().rev();
-        serials.filter_map(|serial| self.known.get(serial)).filter(move |known| {
-            known.id.destination == destination && known.id.protocol == protocol && known.was_there(at_ns)
-        })
+        self.named((destination, spi)).filter(move |known| known.id.protocol == protocol && known.was_there(at_ns))
     }
 
     /// Takes the sequence number of an authentic packet in. `is_received`: whether a receiver with the SA's window will
@@ -404,15 +475,16 @@ impl SaMemory {
     pub(super) fn take(&mut self, serial: u64, place: u32, number: u64, is_received: bool) -> Option<Finding> {
         let known = self.known.get_mut(&serial)?;
         self.used += 1;
-        known.used = self.used;
-        let at = known.seen.iter().position(|(other, _)| *other == place).unwrap_or_else(|| {
-            if known.seen.len() == MOST_PLACES {
-                known.seen.remove(0);
+        let Traffic { seen, used } = &mut **known.traffic.get_or_insert_default();
+        *used = self.used;
+        let at = seen.iter().position(|(other, _)| *other == place).unwrap_or_else(|| {
+            if seen.len() == MOST_PLACES {
+                seen.remove(0);
             }
-            known.seen.push((place, Seen::with_window(known.window)));
-            known.seen.len() - 1
+            seen.push((place, Seen::with_window(known.window)));
+            seen.len() - 1
         });
-        let (_, seen) = known.seen.get_mut(at)?;
+        let (_, seen) = seen.get_mut(at)?;
         let behind = seen.highest().unwrap_or(0).saturating_sub(number);
         let step = seen.take(number);
         // `xfrm_replay_check`: a window of 0 lets everything pass.
@@ -443,4 +515,58 @@ fn encapsulated(sa: &Sa) -> Option<Flow> {
         destination_port: encapsulation.destination_port,
         interface: 0,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{AlgorithmName, Mark, Secret, Transform};
+
+    const THEN: u64 = 1_000_000_000_000;
+
+    fn sa(protocol: IpsecProtocol, mark: Option<Mark>, key: u8) -> Sa {
+        let mut spec = SaSpec::new([10, 0, 0, 1].into(), [10, 0, 0, 2].into(), protocol, Spi(7));
+        let (name, key) = (AlgorithmName::from_kernel("hmac(sha256)"), Secret::copy_from(&[key; 32]));
+        spec.algorithms.authentication = Some(Transform { name, key, icv_bits: 128 });
+        spec.mark = mark;
+        Sa::from_spec(&spec, 1000)
+    }
+
+    fn serials(memory: &SaMemory, protocol: IpsecProtocol, at_ns: u64) -> Vec<u64> {
+        memory.of_packet([10, 0, 0, 2].into(), protocol, Spi(7), at_ns).map(|known| known.serial).collect()
+    }
+
+    #[test]
+    fn sas_that_packets_name_alike_are_told_apart() {
+        use IpsecProtocol::{Ah, Esp};
+        let marked = sa(Esp, Some(Mark { value: 1, mask: 1 }), 1);
+        let mut memory = SaMemory::default();
+        for sa in [&sa(Esp, None, 1), &sa(Ah, None, 1), &marked] {
+            memory.learn(sa, THEN);
+        }
+        assert_eq!((serials(&memory, Esp, THEN), serials(&memory, Ah, THEN)), (vec![2, 0], vec![1]));
+        // Made anew with another key: the old one is for frames of its time alone.
+        memory.learn(&sa(Esp, None, 2), THEN);
+        assert_eq!(format!("{memory:?}"), "SaMemory(3 live, 1 gone, 0 drawn)");
+        assert_eq!((serials(&memory, Esp, THEN), serials(&memory, Esp, THEN + 1)), (vec![3, 2, 0], vec![3, 2]));
+        memory.forget(&marked.id(), THEN);
+        memory.forget_gone_before(THEN + 1);
+        assert_eq!((serials(&memory, Esp, THEN), serials(&memory, Ah, THEN)), (vec![3], vec![1]));
+        memory.replace([&marked].into_iter(), THEN + 1);
+        assert_eq!((serials(&memory, Esp, THEN + 2), serials(&memory, Ah, THEN + 2)), (vec![4], vec![]));
+        memory.forget_gone_before(THEN + 2);
+        assert_eq!((memory.known.len(), memory.newest.len()), (1, 1));
+        memory.flush(Esp, THEN);
+        memory.forget_gone_before(THEN + 1);
+        assert!(memory.known.is_empty() && memory.newest.is_empty());
+    }
+
+    #[test]
+    fn an_sa_that_is_told_of_again_shares_its_newest_copy() {
+        let (first, again) = (sa(IpsecProtocol::Esp, None, 1), sa(IpsecProtocol::Esp, None, 1));
+        let mut memory = SaMemory::default();
+        memory.learn(&first, THEN);
+        memory.learn(&again, THEN);
+        assert!(Arc::ptr_eq(&memory.get(0).unwrap().algorithms, &again.algorithms) && memory.get(1).is_none());
+    }
 }

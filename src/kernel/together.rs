@@ -281,7 +281,7 @@ pub fn replace_sa(kernel: &mut dyn Kernel, id: &SaId, spec: &SaSpec) -> Result<(
 
 /// Whether an SA that is made anew goes on with its numbers: with the keys that it had it must, with others it must not.
 pub fn keeps_numbers(before: &Sa, after: &SaSpec) -> bool {
-    before.algorithms == after.algorithms && before.flags.esn() == after.flags.esn()
+    *before.algorithms == after.algorithms && before.flags.esn() == after.flags.esn()
 }
 
 fn take(kernel: &mut dyn Kernel, step: &Step<'_>, undos: &mut Vec<Undo>) -> Result<Option<Answer>> {
@@ -666,7 +666,7 @@ mod tests {
         spec.algorithms = half.sas[1].algorithms.clone();
         kernel.refuse_after(2, Cause::Refused { errno: libc::EINVAL, text: None });
         assert_eq!(replace_sa(&mut kernel, &used.id(), &spec).unwrap_err().errno(), Some(libc::EINVAL));
-        assert_eq!(kernel.sa(&used.id()).unwrap().algorithms, half.sas[0].algorithms);
+        assert_eq!(*kernel.sa(&used.id()).unwrap().algorithms, half.sas[0].algorithms);
         replace_sa(&mut kernel, &used.id(), &spec).unwrap();
         assert_eq!(kernel.sa(&used.id()).unwrap().replay.sent, 0);
     }

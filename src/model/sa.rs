@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::{
     AlgorithmName, Extras, IfId, IpsecProtocol, LifetimeLimits, LifetimeUsed, Mark, Mode, ReqId, Secret, Selector, Spi,
@@ -167,8 +168,8 @@ pub struct Sa {
     pub mark: Option<Mark>,
     /// The xfrm interface it belongs to.
     pub if_id: Option<IfId>,
-    /// Its algorithms and keys.
-    pub algorithms: Algorithms,
+    /// Its algorithms and keys: who remembers them beside it shares them, so that each key is in memory once.
+    pub algorithms: Arc<Algorithms>,
     /// Its sequence numbers.
     pub replay: Replay,
     /// What went wrong.
@@ -207,7 +208,7 @@ impl Sa {
             direction: self.direction,
             mark: self.mark,
             if_id: self.if_id,
-            algorithms: self.algorithms.clone(),
+            algorithms: (*self.algorithms).clone(),
             replay_window: self.replay.window,
             sent: 0,
             received: 0,
@@ -249,7 +250,7 @@ impl Sa {
             direction: spec.direction,
             mark: spec.mark,
             if_id: spec.if_id,
-            algorithms: spec.algorithms.clone(),
+            algorithms: Arc::new(spec.algorithms.clone()),
             replay,
             errors: SaErrors::default(),
             limits: spec.limits,

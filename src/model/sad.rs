@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::ops::Deref;
 
-use super::slots::{Slot, Slots};
+use super::slots::{Identified, Slot, Slots};
 use super::{IpsecProtocol, Sa, SaId, Spi};
 
 /// SAs by identity, and which numbers are taken.
 #[derive(Clone, Debug, Default)]
 pub struct Sad {
-    sas: Slots<SaId, Sa>,
+    sas: Slots<Sa>,
     /// How many SAs have an SPI: mostly one, more where two peers chose the same number.
     spis: HashMap<Spi, u32>,
 }
@@ -18,7 +18,7 @@ impl Sad {
     /// Adds an SA, or puts it in the place of the one with the same identity.
     pub fn insert(&mut self, sa: Sa) -> Slot {
         let spi = sa.spi;
-        let (slot, before) = self.sas.insert(sa.id(), sa);
+        let (slot, before) = self.sas.insert(sa);
         if before.is_none() {
             *self.spis.entry(spi).or_default() += 1;
         }
@@ -55,21 +55,30 @@ impl Sad {
     }
 }
 
+impl Identified for Sa {
+    type Id = SaId;
+
+    fn id(&self) -> SaId {
+        Sa::id(self)
+    }
+}
+
 impl Deref for Sad {
-    type Target = Slots<SaId, Sa>;
+    type Target = Slots<Sa>;
 
     fn deref(&self) -> &Self::Target {
         &self.sas
     }
 }
 
-impl FromIterator<Sa> for Sad {
-    fn from_iter<T: IntoIterator<Item = Sa>>(sas: T) -> Self {
-        let mut sad = Self::default();
-        for sa in sas {
-            sad.insert(sa);
+impl From<Vec<Sa>> for Sad {
+    fn from(sas: Vec<Sa>) -> Self {
+        let sas = Slots::from(sas);
+        let mut spis = HashMap::with_capacity(sas.len());
+        for (_, sa) in sas.iter() {
+            *spis.entry(sa.spi).or_default() += 1;
         }
-        sad
+        Self { sas, spis }
     }
 }
 
@@ -96,13 +105,11 @@ mod tests {
 
     #[test]
     fn a_flush_takes_its_protocol() {
-        let mut sad: Sad = [
+        let mut sad = Sad::from(vec![
             sa([10, 0, 0, 2], IpsecProtocol::Esp, 1, None),
             sa([10, 0, 0, 2], IpsecProtocol::Ah, 1, None),
             sa([10, 0, 0, 2], IpsecProtocol::Routing, 1, None),
-        ]
-        .into_iter()
-        .collect();
+        ]);
         assert_eq!(sad.flush(IpsecProtocol::Ah).len(), 1);
         assert_eq!(sad.flush(IpsecProtocol::Any).len(), 1);
         assert_eq!(sad.len(), 1);

@@ -3,17 +3,17 @@
 use std::cmp::Ordering;
 use std::ops::Deref;
 
-use super::slots::{Slot, Slots};
+use super::slots::{Identified, Slot, Slots};
 use super::{Policy, PolicyId, PolicyKind};
 
 /// Policies by identity.
 #[derive(Clone, Debug, Default)]
-pub struct Spd(Slots<PolicyId, Policy>);
+pub struct Spd(Slots<Policy>);
 
 impl Spd {
     /// Adds a policy, or puts it in the place of the one with the same identity.
     pub fn insert(&mut self, policy: Policy) -> Slot {
-        self.0.insert(policy.id(), policy).0
+        self.0.insert(policy).0
     }
 
     /// Takes a policy out.
@@ -34,21 +34,25 @@ impl Spd {
     }
 }
 
+impl Identified for Policy {
+    type Id = PolicyId;
+
+    fn id(&self) -> PolicyId {
+        Policy::id(self)
+    }
+}
+
 impl Deref for Spd {
-    type Target = Slots<PolicyId, Policy>;
+    type Target = Slots<Policy>;
 
     fn deref(&self) -> &Self::Target {
         &self.0
     }
 }
 
-impl FromIterator<Policy> for Spd {
-    fn from_iter<T: IntoIterator<Item = Policy>>(policies: T) -> Self {
-        let mut spd = Self::default();
-        for policy in policies {
-            spd.insert(policy);
-        }
-        spd
+impl From<Vec<Policy>> for Spd {
+    fn from(policies: Vec<Policy>) -> Self {
+        Self(policies.into())
     }
 }
 
@@ -101,14 +105,12 @@ mod tests {
 
     #[test]
     fn a_flush_leaves_sockets_and_the_other_kind() {
-        let mut spd: Spd = [
+        let mut spd = Spd::from(vec![
             policy(PolicyDirection::In, 1, 0, PolicyKind::Main, 8),
             policy(PolicyDirection::In, 1, 0, PolicyKind::Sub, 16),
             policy(PolicyDirection::Socket(3), 1, 0, PolicyKind::Main, 3),
             policy(PolicyDirection::Socket(3), 1, 0, PolicyKind::Main, 11),
-        ]
-        .into_iter()
-        .collect();
+        ]);
         assert_eq!(spd.len(), 4, "two sockets may have the same selector");
         assert_eq!(spd.flush(PolicyKind::Main).len(), 1);
         assert_eq!(spd.len(), 3);

@@ -170,7 +170,8 @@ fn the_same_frame_again_is_a_replay_and_a_missing_one_a_gap() {
 fn a_hidden_key_is_no_failure() {
     let mut sa = linux_sas().remove(0);
     let (spi, destination) = (sa.spi, sa.destination);
-    for transform in [&mut sa.algorithms.encryption, &mut sa.algorithms.authentication].into_iter().flatten() {
+    let algorithms = std::sync::Arc::make_mut(&mut sa.algorithms);
+    for transform in [&mut algorithms.encryption, &mut algorithms.authentication].into_iter().flatten() {
         transform.key = Secret::copy_from(&vec![0; transform.key.len()]);
     }
     let mut judge = judge_with(&[sa]);

@@ -76,7 +76,7 @@ fn keys_and_numbers_are_made_up() {
     let (done, _, complaints) = run::<AddSa>(&mut kernel, &with(&["--encryption-key=generate", "--device=veth0"]));
     assert!(done && complaints.contains("espial sa --show-keys"), "{complaints}");
     let sa = kernel.sas().unwrap().remove(0);
-    assert_eq!(sa.algorithms.aead.unwrap().key.bits(), 288);
+    assert_eq!(sa.algorithms.aead.as_ref().unwrap().key.bits(), 288);
     assert_eq!((sa.spi.is_reserved(), sa.selector.interface), (false, 3));
 }
 

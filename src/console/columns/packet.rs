@@ -124,7 +124,7 @@ pub fn protocol_word(protocol: IpsecProtocol) -> &'static str {
 /// What is to be said of the SA that a header names.
 pub fn named_words(named: Named<'_>) -> String {
     match named {
-        Named::Sa(known) if known.is_gone => format!("{} (gone)", algorithms(known)),
+        Named::Sa(known) if known.is_gone() => format!("{} (gone)", algorithms(known)),
         Named::Sa(known) => algorithms(known),
         Named::Forgotten => "SA gone".to_owned(),
         Named::None => "no SA".to_owned(),

@@ -283,7 +283,7 @@ pub(super) fn said(value: Option<impl ToString>) -> Cow<'static, str> {
 
 /// What its label is made of, without making it.
 fn encryption(sa: &Sa) -> (&str, usize) {
-    let Algorithms { aead, encryption, compression, .. } = &sa.algorithms;
+    let Algorithms { aead, encryption, compression, .. } = &*sa.algorithms;
     match (aead.as_ref().or(encryption.as_ref()), compression) {
         (Some(transform), _) => (transform.name.label(), transform.cipher_key_bits()),
         (None, Some(name)) => (name.label(), 0),
@@ -305,6 +305,8 @@ fn urgency(row: &SaRow<'_>) -> (Nearness, u64) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::model::{IpsecProtocol, Limit, SaSpec, Secret, Spi, Transform};
 
@@ -336,7 +338,7 @@ mod tests {
         sa.limits.packets = Limit { soft: None, hard: Some(10) };
         sa.used.packets = 9;
         assert_eq!(row(&sa, 1100).state(), "expiring");
-        sa.algorithms = Algorithms::default();
+        sa.algorithms = Arc::default();
         assert_eq!(row(&sa, 1100).state(), "larval");
     }
 

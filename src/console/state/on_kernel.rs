@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use super::{Command, KernelEvent, Layer, Origin, Outcome, Polled, Sa, SaColumn, SaId, Slot, Snapshot, State, Weight};
+use super::{
+    Command, Facts, KernelEvent, Layer, Origin, Outcome, Polled, Sa, SaColumn, SaId, Slot, Snapshot, State, Weight,
+};
 use crate::capture::Interface;
 use crate::console::columns::Columns;
 use crate::console::columns::policy::templates;
@@ -14,14 +16,14 @@ use crate::model::{Counts, Policy, PolicyDefaults, PolicyId, RowFilter, XfrmStat
 impl State {
     pub(super) fn on_snapshot(&mut self, snapshot: Snapshot) {
         let again = std::mem::replace(&mut self.facts.read_once, true);
-        self.facts.sad = snapshot.sas.into_iter().collect();
-        self.facts.spd = snapshot.policies.into_iter().collect();
+        self.facts.sad = snapshot.sas.into();
+        self.facts.spd = snapshot.policies.into();
         self.facts.defaults = snapshot.defaults.or(self.facts.defaults);
         (self.facts.synced, self.facts.silent) = (true, None);
-        self.facts.rates.clear();
-        let readings: Vec<_> = self.facts.sad.iter().map(|(slot, sa)| (slot, sa.used)).collect();
-        for (slot, used) in readings {
-            self.facts.rates.read(slot, used, self.facts.now.uptime_ms);
+        let Facts { sad, rates, now, .. } = &mut self.facts;
+        rates.begin(sad.end());
+        for (slot, sa) in sad.iter() {
+            rates.read(slot, sa.used, now.uptime_ms);
         }
         let now_ns = self.facts.now.unix_ns();
         self.packets.judge.memory.replace(self.facts.sad.iter().map(|(_, sa)| sa), now_ns);

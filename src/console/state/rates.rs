@@ -14,7 +14,10 @@ pub struct Rate {
 
 #[derive(Clone, Copy, Debug)]
 struct Reading {
-    used: LifetimeUsed,
+    packets: u64,
+    bytes: u64,
+    /// When what was counted was added.
+    added_at: u64,
     at_ms: u64,
     rate: Option<Rate>,
 }
@@ -38,18 +41,17 @@ impl Rates {
         let Some(reading) = self.readings.get_mut(place) else {
             return;
         };
-        let fresh = Reading { used, at_ms: now_ms, rate: None };
+        let LifetimeUsed { packets, bytes, added_at, .. } = used;
+        let fresh = Reading { packets, bytes, added_at, at_ms: now_ms, rate: None };
         *reading = match reading {
             // Made anew since: its counters began again.
-            Some(before) if before.used.added_at != used.added_at || before.used.packets > used.packets => Some(fresh),
+            Some(before) if before.added_at != added_at || before.packets > packets => Some(fresh),
             Some(before) if now_ms.saturating_sub(before.at_ms) < LEAST_MS => return,
             Some(before) => {
                 let ms = now_ms - before.at_ms;
                 let per_second = |now: u64, before: u64| now.saturating_sub(before).saturating_mul(1000).div_ceil(ms);
-                let rate = Rate {
-                    packets: per_second(used.packets, before.used.packets),
-                    bytes: per_second(used.bytes, before.used.bytes),
-                };
+                let rate =
+                    Rate { packets: per_second(packets, before.packets), bytes: per_second(bytes, before.bytes) };
                 Some(Reading { rate: Some(rate), ..fresh })
             }
             None => Some(fresh),
@@ -68,9 +70,9 @@ impl Rates {
         }
     }
 
-    /// Forgets all rows.
-    pub fn clear(&mut self) {
-        self.readings.clear();
+    /// Forgets all rows; there will be so many.
+    pub fn begin(&mut self, slots: Slot) {
+        self.readings = Vec::with_capacity(slots as usize);
     }
 }
 

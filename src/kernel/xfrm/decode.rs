@@ -1,6 +1,7 @@
 //! Netlink messages into the model. Every length is checked before it is used, and no error text holds a key.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use netlink_packet_core::DecodeError;
 use netlink_packet_xfrm as x;
@@ -12,9 +13,9 @@ use crate::model::policy::HashThresholds;
 use crate::model::sa::SaErrors;
 use crate::model::template::AlgorithmMasks;
 use crate::model::{
-    AlgorithmName, Algorithms, Counts, Extras, IfId, IpsecProtocol, Level, LifetimeLimits, LifetimeUsed, Limit, Mark,
-    Mode, Policy, PolicyAction, PolicyDefaults, PolicyDirection, PolicyId, PolicyKind, PortMatch, Prefix, Replay,
-    ReqId, Sa, SaDirection, SaFlags, SaId, Secret, Selector, Spi, Template, Transform, UpperProtocol,
+    AlgorithmName, Counts, Extras, IfId, IpsecProtocol, Level, LifetimeLimits, LifetimeUsed, Limit, Mark, Mode, Policy,
+    PolicyAction, PolicyDefaults, PolicyDirection, PolicyId, PolicyKind, PortMatch, Prefix, Replay, ReqId, Sa,
+    SaDirection, SaFlags, SaId, Secret, Selector, Spi, Template, Transform, UpperProtocol,
 };
 
 mod event;
@@ -216,7 +217,7 @@ fn sa_of(info: &x::UserSaInfo, rest: &[u8]) -> Decoded<Sa> {
         direction: None,
         mark: None,
         if_id: None,
-        algorithms: Algorithms::default(),
+        algorithms: Arc::default(),
         replay: Replay { window: info.replay_window.into(), ..Replay::default() },
         errors: SaErrors {
             before_window: info.stats.replay_window,
@@ -230,16 +231,17 @@ fn sa_of(info: &x::UserSaInfo, rest: &[u8]) -> Decoded<Sa> {
         selector: selector_like(&info.selector, info.family)?,
         extras: Extras::default(),
     };
+    let algorithms = Arc::make_mut(&mut sa.algorithms);
     for attribute in attributes(rest) {
         let (kind, value) = attribute?;
         match kind {
-            c::XFRMA_ALG_AEAD => sa.algorithms.aead = Some(transform(kind, value, true)?),
-            c::XFRMA_ALG_CRYPT => sa.algorithms.encryption = Some(transform(kind, value, false)?),
-            c::XFRMA_ALG_AUTH_TRUNC => sa.algorithms.authentication = Some(transform(kind, value, true)?),
+            c::XFRMA_ALG_AEAD => algorithms.aead = Some(transform(kind, value, true)?),
+            c::XFRMA_ALG_CRYPT => algorithms.encryption = Some(transform(kind, value, false)?),
+            c::XFRMA_ALG_AUTH_TRUNC => algorithms.authentication = Some(transform(kind, value, true)?),
             // Sent beside the one above, which says more.
-            c::XFRMA_ALG_AUTH if sa.algorithms.authentication.is_some() => {}
-            c::XFRMA_ALG_AUTH => sa.algorithms.authentication = Some(with_default_icv(transform(kind, value, false)?)),
-            c::XFRMA_ALG_COMP => sa.algorithms.compression = Some(transform(kind, value, false)?.name),
+            c::XFRMA_ALG_AUTH if algorithms.authentication.is_some() => {}
+            c::XFRMA_ALG_AUTH => algorithms.authentication = Some(with_default_icv(transform(kind, value, false)?)),
+            c::XFRMA_ALG_COMP => algorithms.compression = Some(transform(kind, value, false)?.name),
             c::XFRMA_REPLAY_VAL if !sa.flags.esn() => sa.replay = replay(kind, value, info.replay_window)?,
             c::XFRMA_REPLAY_ESN_VAL => sa.replay = replay_esn(kind, value)?,
             c::XFRMA_MARK => sa.mark = mark(kind, value)?,

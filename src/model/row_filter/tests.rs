@@ -162,7 +162,7 @@ fn sas_are_chosen_by_what_few_have_and_by_how_they_are() {
     check(Object::Sa(&sa, None), Rows::Sas, &fitting, &others);
     sa.limits.since_added_secs = Limit { soft: Some(7000), hard: None };
     check(Object::Sa(&sa, None), Rows::Sas, &["state expiring", "renewal 0", "not left < 9d"], &["left > 0"]);
-    sa.algorithms = crate::model::Algorithms::default();
+    sa.algorithms = std::sync::Arc::default();
     (sa.extras, sa.last_used_at) = (crate::model::Extras::default(), None);
     let nothing = ["encap any", "sport 4500", "output-mark 9", "cpu 2", "label s0", "idle >= 0"];
     check(Object::Sa(&sa, None), Rows::Sas, &["state larval", "encap none"], &nothing);

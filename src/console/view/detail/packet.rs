@@ -134,7 +134,7 @@ fn say_sa(facts: &mut Facts, header: &IpsecHeader, named: Named<'_>) {
     let protocol = protocol_word(header.protocol);
     match named {
         Named::Sa(known) => {
-            let gone = if known.is_gone { "; gone by now" } else { "" };
+            let gone = if known.is_gone() { "; gone by now" } else { "" };
             facts.say("SA", format!("{}: {} {}{gone}", known.id, known.mode, algorithms(known)));
         }
         Named::Forgotten => facts.say_as("SA", format!("that of {protocol} {} is gone", header.spi), Role::Muted),

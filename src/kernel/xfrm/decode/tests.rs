@@ -22,7 +22,7 @@ fn an_aead_with_extended_sequence_numbers() {
     let sa = recorded_sa("esp_gcm_esn");
     assert_eq!(sa.id().to_string(), "esp 0x00001001 to 10.9.0.2");
     assert_eq!((sa.source, sa.reqid, sa.mode), ([10, 9, 0, 1].into(), ReqId(7), Mode::Transport));
-    let aead = sa.algorithms.aead.unwrap();
+    let aead = sa.algorithms.aead.as_ref().unwrap();
     assert_eq!((aead.name.label(), aead.key.bits(), aead.icv_bits), ("aes-gcm", 160, 128));
     assert_eq!(*aead.key.reveal_hex(), "0123456789abcdef0123456789abcdef01234567");
     assert!(sa.flags.esn());
@@ -39,9 +39,9 @@ fn a_tunnel_with_everything_that_ip_can_say() {
     assert_eq!(sa.selector.to_string(), "fd00:1::/64 fd00:2::/64 tcp dport 22");
     assert_eq!((sa.replay.window, &*sa.replay.bitmap), (32, &[0][..]));
     assert_eq!(sa.extras.output_mark, Some(Mark { value: 0x10, mask: 0xf0 }));
-    let authentication = sa.algorithms.authentication.unwrap();
+    let authentication = sa.algorithms.authentication.as_ref().unwrap();
     assert_eq!((authentication.name.label(), authentication.icv_bits), ("hmac-sha256", 128));
-    assert_eq!(sa.algorithms.encryption.unwrap().key.bits(), 128);
+    assert_eq!(sa.algorithms.encryption.as_ref().unwrap().key.bits(), 128);
 }
 
 #[test]
