@@ -80,6 +80,8 @@ pub enum Event {
     ThemeRefused(String),
     /// A second has passed.
     Tick,
+    /// Nothing else waits: what takes long may go on.
+    Spare,
     /// A thread has ended that should not have.
     ThreadLost {
         /// Which.

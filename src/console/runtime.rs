@@ -153,6 +153,8 @@ async fn run_loop(options: Options, terminal: &mut TakenTerminal) -> io::Result<
             _ = tick.tick() => Event::Tick,
             Some(event) = world.events.recv() => event,
             Some(event) = world.frames.recv() => event,
+            // Before the next picture is due; a key that comes is answered first.
+            () = tokio::task::yield_now(), if state.makes_lists() => Event::Spare,
             () = tokio::time::sleep(until_frame), if dirty => continue,
         };
         state.update(event, clocks.now(), &mut commands);

@@ -28,6 +28,7 @@ mod facts;
 pub mod feed;
 pub mod line;
 pub mod log;
+mod making;
 mod on_action;
 mod on_form;
 mod on_kernel;
@@ -332,6 +333,7 @@ impl State {
             Event::Capture { generation, news } => self.on_capture_news(generation, news),
             Event::Recorder(news) => self.on_recorder(news, commands),
             Event::Tick => self.on_tick(commands),
+            Event::Spare => self.go_on_with_lists(),
             Event::ProbeFailed(reason) => self.on_probe_failed(reason),
             Event::NotRemembered(reason) => self.on_not_remembered(&reason),
             Event::ThemeRefused(reason) => self.alarm(reason),
@@ -383,6 +385,11 @@ impl State {
         if !self.drawn.usable && !matches!(action, Some(Action::Quit | Action::Leave)) {
             // Nobody must answer what cannot be seen.
             return;
+        }
+        // Neither what is typed into a line nor another order depends on which rows are listed.
+        let sorts = matches!(action, Some(Action::SortByNext | Action::SortByPrevious | Action::SortBackwards));
+        if !sorts && !matches!(self.layers.last(), Some(Layer::Line(_))) {
+            self.finish_what_was_asked();
         }
         let typing = match self.layers.last_mut() {
             Some(Layer::Form(form)) => {
@@ -453,45 +460,6 @@ impl State {
 
     fn alarm(&mut self, text: String) {
         self.notice = Some(Notice { text, weight: Weight::Alarm, until: None });
-    }
-
-    /// Makes the tables anew after a change of filter or order, or of everything.
-    fn rebuild(&mut self, screen: Screen) {
-        match screen {
-            Screen::Sas => self.rebuild_sas(),
-            Screen::Policies => self.rebuild_policies(),
-            // Its filter makes the list anew by itself.
-            Screen::Packets => {}
-            Screen::Events => {
-                let passing: Vec<u64> = self
-                    .log
-                    .iter()
-                    .filter(|(_, entry)| entry_passes(&self.events, entry))
-                    .map(|(number, _)| number)
-                    .collect();
-                self.events.rebuild(passing.into_iter());
-            }
-        }
-    }
-
-    fn rebuild_sas(&mut self) {
-        let facts = &self.facts;
-        let mut scratch = String::new();
-        let (filter, shown) = (self.sas.filter(), self.sas.shown());
-        let slots = facts.sad.iter().map(|(slot, _)| slot);
-        let passing: Vec<Slot> = slots.filter(|slot| facts.sa_passes(*slot, filter, shown, &mut scratch)).collect();
-        let (column, _) = self.sas.sorting();
-        self.sas.rebuild(passing.into_iter(), |a, b| facts.compare_sas(column, a, b));
-    }
-
-    fn rebuild_policies(&mut self) {
-        let facts = &self.facts;
-        let mut scratch = String::new();
-        let (filter, shown) = (self.policies.filter(), self.policies.shown());
-        let slots = facts.spd.iter().map(|(slot, _)| slot);
-        let passing: Vec<Slot> = slots.filter(|slot| facts.policy_passes(*slot, filter, shown, &mut scratch)).collect();
-        let (column, _) = self.policies.sorting();
-        self.policies.rebuild(passing.into_iter(), |a, b| facts.compare_policies(column, a, b));
     }
 
     fn on_tick(&mut self, commands: &mut Vec<Command>) {

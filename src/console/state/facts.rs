@@ -45,11 +45,16 @@ pub struct Facts {
 impl Facts {
     /// A row of the table of SAs.
     pub fn sa_row(&self, slot: Slot) -> Option<SaRow<'_>> {
+        let row = self.sa_row_without_direction(slot)?;
+        Some(SaRow { direction: self.direction_of(row.sa), ..row })
+    }
+
+    fn sa_row_without_direction(&self, slot: Slot) -> Option<SaRow<'_>> {
         let sa = self.sad.at(slot)?;
         let rate = self.rates.of(slot);
         Some(SaRow {
             sa,
-            direction: self.direction_of(sa),
+            direction: None,
             packet_rate: rate.map(|rate| rate.packets),
             byte_rate: rate.map(|rate| rate.bytes),
             now: self.now.secs(),
@@ -77,7 +82,10 @@ impl Facts {
 
     /// Which of two SAs stands first in a table sorted by `column`.
     pub fn compare_sas(&self, column: SaColumn, a: Slot, b: Slot) -> Ordering {
-        match (self.sa_row(a), self.sa_row(b)) {
+        // The only column that asks for it; finding it out takes longest.
+        let needs_direction = column == SaColumn::Direction;
+        let row = |slot| if needs_direction { self.sa_row(slot) } else { self.sa_row_without_direction(slot) };
+        match (row(a), row(b)) {
             (Some(a), Some(b)) => column.compare(&a, &b),
             (a, b) => a.is_some().cmp(&b.is_some()),
         }

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::table::Reason;
 use super::{
     Command, Facts, KernelEvent, Layer, Origin, Outcome, Polled, Sa, SaColumn, SaId, Slot, Snapshot, State, Weight,
 };
@@ -13,9 +14,18 @@ use crate::kernel::{KernelError, Operation, Support};
 use crate::model::event::Migration;
 use crate::model::{Counts, Policy, PolicyDefaults, PolicyId, RowFilter, XfrmStatistics};
 
+/// How an SA went.
+#[derive(Clone, Copy)]
+enum Went {
+    Deleted,
+    /// It met its hard limit.
+    Expired,
+}
+
 impl State {
     pub(super) fn on_snapshot(&mut self, snapshot: Snapshot) {
         let again = std::mem::replace(&mut self.facts.read_once, true);
+        let selected = (self.selected_sa().map(Sa::id), self.selected_policy().map(Policy::id));
         self.facts.sad = snapshot.sas.into();
         self.facts.spd = snapshot.policies.into();
         self.facts.defaults = snapshot.defaults.or(self.facts.defaults);
@@ -30,8 +40,18 @@ impl State {
         self.packets.policies_changed = true;
         self.sas.retain_marks(|id| self.facts.sad.slot(id).is_some());
         self.policies.retain_marks(|id| self.facts.spd.slot(id).is_some());
-        self.rebuild_sas();
-        self.rebuild_policies();
+        self.sas.forget_rows();
+        self.policies.forget_rows();
+        self.rebuild_sas(Reason::Asked);
+        self.rebuild_policies(Reason::Asked);
+        self.finish_what_was_asked();
+        // Its slot may be another one's now.
+        if let Some(slot) = selected.0.and_then(|id| self.facts.sad.slot(&id)) {
+            self.sas.select(slot);
+        }
+        if let Some(slot) = selected.1.and_then(|id| self.facts.spd.slot(&id)) {
+            self.policies.select(slot);
+        }
         let (sas, policies) = (self.facts.sad.len(), self.facts.spd.len());
         let word = if again { "read again" } else { "read" };
         self.tell(Origin::Kernel, Weight::Note, format!("{word}: {sas} SAs, {policies} policies"));
@@ -49,13 +69,14 @@ impl State {
         }
     }
 
-    /// What the kernel says, in its order. Deletions in a row go as one: each of them alone would look through the whole
+    /// What the kernel says, in its order. SAs that go in a row go as one: each of them alone would look through the whole
     /// table.
     pub(super) fn on_kernel_events(&mut self, events: Vec<KernelEvent>) {
         let mut gone = Vec::new();
         for event in events {
             match event {
-                KernelEvent::SaDeleted(id) => gone.push(id),
+                KernelEvent::SaDeleted(id) => gone.push((id, Went::Deleted)),
+                KernelEvent::SaExpired { sa, hard: true } => gone.push((sa.id(), Went::Expired)),
                 other => {
                     self.take_sas(&std::mem::take(&mut gone));
                     self.on_kernel(other);
@@ -65,9 +86,9 @@ impl State {
         self.take_sas(&gone);
     }
 
-    fn take_sas(&mut self, ids: &[SaId]) {
-        let mut slots = Vec::with_capacity(ids.len());
-        for id in ids {
+    fn take_sas(&mut self, gone: &[(SaId, Went)]) {
+        let mut slots = Vec::with_capacity(gone.len());
+        for (id, how) in gone {
             if let Some((slot, _)) = self.facts.sad.remove(id) {
                 self.forget_sa(slot, id);
                 if self.sas.selected() == Some(slot) {
@@ -76,7 +97,10 @@ impl State {
                 }
                 slots.push(slot);
             }
-            self.tell(Origin::Kernel, Weight::Note, format!("SA deleted: {id}"));
+            match how {
+                Went::Deleted => self.tell(Origin::Kernel, Weight::Note, format!("SA deleted: {id}")),
+                Went::Expired => self.tell(Origin::Kernel, Weight::Warning, format!("SA expired and removed: {id}")),
+            }
         }
         self.sas.remove_all(&slots);
     }
@@ -94,14 +118,8 @@ impl State {
                 self.put_sa(*sa);
                 (Weight::Note, text)
             }
-            E::SaDeleted(id) => return self.take_sas(&[id]),
-            E::SaExpired { sa, hard: true } => {
-                if let Some((slot, _)) = self.facts.sad.remove(&sa.id()) {
-                    self.forget_sa(slot, &sa.id());
-                    self.sas.remove(slot);
-                }
-                (Weight::Warning, format!("SA expired and removed: {}", sa.id()))
-            }
+            E::SaDeleted(id) => return self.take_sas(&[(id, Went::Deleted)]),
+            E::SaExpired { sa, hard: true } => return self.take_sas(&[(sa.id(), Went::Expired)]),
             E::SaExpired { sa, hard: false } => {
                 (Weight::Note, format!("SA at its soft limit, renewal is due: {}", sa.id()))
             }
@@ -110,7 +128,8 @@ impl State {
                 for (slot, sa) in &gone {
                     self.forget_sa(*slot, &sa.id());
                 }
-                self.rebuild_sas();
+                let slots: Vec<Slot> = gone.iter().map(|(slot, _)| *slot).collect();
+                self.sas.remove_all(&slots);
                 (Weight::Warning, format!("SAs flushed ({protocol}): {} went", gone.len()))
             }
             E::PolicyAdded(policy) => {
@@ -137,7 +156,8 @@ impl State {
             E::PoliciesFlushed(kind) => {
                 let gone = self.facts.spd.flush(kind);
                 self.policies.retain_marks(|id| self.facts.spd.slot(id).is_some());
-                self.rebuild_policies();
+                let slots: Vec<Slot> = gone.iter().map(|(slot, _)| *slot).collect();
+                self.policies.remove_all(&slots);
                 self.packets.policies_changed = true;
                 (Weight::Warning, format!("policies flushed ({kind}): {} went", gone.len()))
             }
@@ -285,10 +305,10 @@ impl State {
         let (column, _) = self.sas.sorting();
         let is_live = column.about().is_live || column == SaColumn::Direction;
         if is_live || self.sas.filter().is_some_and(RowFilter::is_live) {
-            self.rebuild_sas();
+            self.rebuild_sas(Reason::Live);
         }
         if self.policies.filter().is_some_and(RowFilter::is_live) {
-            self.rebuild_policies();
+            self.rebuild_policies(Reason::Live);
         }
     }
 

@@ -111,6 +111,7 @@ impl State {
         self.packets.feed.follow(false);
         (self.screen, self.came_from_packet) = (screen, true);
         self.set_filter("");
+        self.finish_what_was_asked();
     }
 
     /// Shows the packets of the selected SA.

@@ -1,11 +1,13 @@
 //! The order, the selection, the marks, the columns and the window of a table, whatever its rows are.
 //!
 //! Rows are slots of a database that do not move, so a table of 100,000 rows is a sorted list of numbers, and one more
-//! row is put into its place without sorting again.
+//! row is put into its place without sorting again. For another filter or another column such a list is made anew, so
+//! many slots at a time that no key waits for it; the one before is shown until it is done.
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::hash::Hash;
+use std::ops::Range;
 
 use crate::console::columns::Columns;
 use crate::model::RowFilter;
@@ -26,6 +28,8 @@ pub enum Move {
 
 /// From so many rows on, all are looked at to take them out.
 const MANY: usize = 8;
+/// How many slots are looked at in one go to make an order anew: a few milliseconds.
+pub const AT_ONCE: Slot = 1024;
 
 impl Move {
     /// The place in a list of this length that it leads to.
@@ -39,11 +43,31 @@ impl Move {
     }
 }
 
+/// Why an order is made anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The user wants another: keys mean rows of that one.
+    Asked,
+    /// Time has passed. The one that is there will do until it is done.
+    Live,
+}
+
+/// An order in the making.
+#[derive(Clone, Debug)]
+struct Making {
+    reason: Reason,
+    /// Those of the slots looked at that pass the filter, in order.
+    order: Vec<Slot>,
+    /// The first slot that is not looked at yet.
+    next: Slot,
+}
+
 /// A table over the slots of a database, sorted by a column. Rows are marked by their identity, so that a mark holds
 /// whatever becomes of slot, order and filter.
 #[derive(Clone, Debug)]
 pub struct Table<C, Id> {
     order: Vec<Slot>,
+    making: Option<Making>,
     /// The place of the selected row in `order`.
     cursor: usize,
     top: usize,
@@ -62,6 +86,7 @@ impl<C: Columns, Id: Copy + Eq + Hash> Table<C, Id> {
     pub fn by(column: C) -> Self {
         Self {
             order: Vec::new(),
+            making: None,
             cursor: 0,
             top: 0,
             column,
@@ -81,6 +106,11 @@ impl<C: Columns, Id: Copy + Eq + Hash> Table<C, Id> {
     /// How many rows pass the filter.
     pub fn len(&self) -> usize {
         self.order.len()
+    }
+
+    /// The same in words: nobody knows while another filter looks for them.
+    pub fn count_words(&self) -> String {
+        if self.in_making() == Some(Reason::Asked) { "…".to_owned() } else { self.len().to_string() }
     }
 
     /// Whether none does.
@@ -171,31 +201,58 @@ impl<C: Columns, Id: Copy + Eq + Hash> Table<C, Id> {
         Ok(())
     }
 
-    /// Makes the table anew of these slots, which have passed the filter. The selected row stays selected while it is
-    /// there; otherwise the cursor keeps its place.
-    pub fn rebuild(&mut self, slots: impl Iterator<Item = Slot>, compare: impl Fn(Slot, Slot) -> Ordering) {
-        let selected = self.selected();
-        self.order.clear();
-        self.order.extend(slots);
-        if self.backwards {
-            self.order.sort_unstable_by(|a, b| compare(*b, *a));
-        } else {
-            self.order.sort_unstable_by(|a, b| compare(*a, *b));
+    /// Forgets the rows but not where the cursor is: slots mean others from now on. The caller must rebuild.
+    pub fn forget_rows(&mut self) {
+        (self.order, self.making) = (Vec::new(), None);
+    }
+
+    /// Begins to make the order anew. What time alone asks for does not begin again before it is done.
+    pub fn begin(&mut self, reason: Reason) {
+        if reason == Reason::Asked || self.making.is_none() {
+            self.making = Some(Making { reason, order: Vec::new(), next: 0 });
         }
-        if let Some(place) = selected.and_then(|slot| self.order.iter().position(|other| *other == slot)) {
-            self.cursor = place;
+    }
+
+    /// Why an order is in the making, while one is.
+    pub fn in_making(&self) -> Option<Reason> {
+        self.making.as_ref().map(|making| making.reason)
+    }
+
+    /// The slots to look at next, of a database whose slots end before `end`.
+    pub fn slots_to_look_at(&self, end: Slot) -> Option<Range<Slot>> {
+        self.making.as_ref().map(|making| making.next..making.next.saturating_add(AT_ONCE).min(end))
+    }
+
+    /// Takes those of the slots looked at that pass the filter into the order in the making. With the last of them it is
+    /// done: the selected row stays selected while it is there; otherwise the cursor keeps its place.
+    pub fn take_in(&mut self, mut passing: Vec<Slot>, next: Slot, end: Slot, compare: impl Fn(Slot, Slot) -> Ordering) {
+        let Some(making) = &mut self.making else {
+            return;
+        };
+        let compare = turned(self.backwards, compare);
+        passing.sort_unstable_by(|a, b| compare(*a, *b));
+        merge(&mut making.order, &passing, compare);
+        making.next = next;
+        if next < end {
+            return;
+        }
+        let selected = self.selected();
+        if let Some(making) = self.making.take() {
+            self.order = making.order;
+        }
+        if let Some(slot) = selected {
+            self.select(slot);
         }
         self.keep_cursor_inside();
     }
 
     /// Puts a slot that has passed the filter into its place.
     pub fn insert(&mut self, slot: Slot, compare: impl Fn(Slot, Slot) -> Ordering) {
-        let before = |other: &Slot| match compare(*other, slot) {
-            Ordering::Less => !self.backwards,
-            Ordering::Greater => self.backwards,
-            Ordering::Equal => true,
-        };
-        let place = self.order.partition_point(before);
+        let compare = turned(self.backwards, compare);
+        if let Some(making) = self.making.as_mut().filter(|making| slot < making.next) {
+            merge(&mut making.order, &[slot], &compare);
+        }
+        let place = place_of(slot, &self.order, compare);
         let had_rows = !self.order.is_empty();
         self.order.insert(place, slot);
         if had_rows && place <= self.cursor {
@@ -206,6 +263,31 @@ impl<C: Columns, Id: Copy + Eq + Hash> Table<C, Id> {
 
     /// Takes a slot out, if it is there.
     pub fn remove(&mut self, slot: Slot) {
+        self.remove_all(&[slot]);
+    }
+
+    /// Takes slots out; many with one look at each row.
+    pub fn remove_all(&mut self, slots: &[Slot]) {
+        if let Some(making) = &mut self.making {
+            let gone = among(slots);
+            making.order.retain(|slot| !gone(*slot));
+        }
+        if slots.len() < MANY {
+            for slot in slots {
+                self.remove_one(*slot);
+            }
+            return;
+        }
+        let gone = among(slots);
+        let count = |rows: Option<&[Slot]>| rows.unwrap_or_default().iter().filter(|slot| gone(**slot)).count();
+        let (above_cursor, above_top) = (count(self.order.get(..self.cursor)), count(self.order.get(..self.top)));
+        self.order.retain(|slot| !gone(*slot));
+        self.cursor -= above_cursor;
+        self.top -= above_top;
+        self.keep_cursor_inside();
+    }
+
+    fn remove_one(&mut self, slot: Slot) {
         if let Some(place) = self.order.iter().position(|other| *other == slot) {
             self.order.remove(place);
             if place < self.cursor {
@@ -214,28 +296,6 @@ impl<C: Columns, Id: Copy + Eq + Hash> Table<C, Id> {
             }
             self.keep_cursor_inside();
         }
-    }
-
-    /// Takes slots out; many with one look at each row.
-    pub fn remove_all(&mut self, slots: &[Slot]) {
-        if slots.len() < MANY {
-            for slot in slots {
-                self.remove(*slot);
-            }
-            return;
-        }
-        // Slots are small numbers: a list of them is looked into faster than any set.
-        let mut is_gone = vec![false; slots.iter().max().map_or(0, |slot| *slot as usize + 1)];
-        for slot in slots {
-            is_gone[*slot as usize] = true;
-        }
-        let gone = |slot: &Slot| is_gone.get(*slot as usize).is_some_and(|is_gone| *is_gone);
-        let among = |rows: Option<&[Slot]>| rows.unwrap_or_default().iter().filter(|slot| gone(slot)).count();
-        let (above_cursor, above_top) = (among(self.order.get(..self.cursor)), among(self.order.get(..self.top)));
-        self.order.retain(|slot| !gone(slot));
-        self.cursor -= above_cursor;
-        self.top -= above_top;
-        self.keep_cursor_inside();
     }
 
     /// Moves the selection in a window of `height` rows.
@@ -276,6 +336,39 @@ impl<C: Columns, Id: Copy + Eq + Hash> Table<C, Id> {
     }
 }
 
+/// An order, or the opposite one.
+fn turned(backwards: bool, compare: impl Fn(Slot, Slot) -> Ordering) -> impl Fn(Slot, Slot) -> Ordering {
+    move |a, b| if backwards { compare(b, a) } else { compare(a, b) }
+}
+
+/// The place of a slot in a sorted list, behind its equals.
+fn place_of(slot: Slot, order: &[Slot], compare: impl Fn(Slot, Slot) -> Ordering) -> usize {
+    order.partition_point(|other| compare(*other, slot).is_le())
+}
+
+/// Puts sorted slots into a sorted list. What is compared may change between two calls: none is lost all the same.
+fn merge(order: &mut Vec<Slot>, more: &[Slot], compare: impl Fn(Slot, Slot) -> Ordering) {
+    let mut merged = Vec::with_capacity(order.len() + more.len());
+    let mut rest = order.as_slice();
+    for slot in more {
+        let (before, behind) = rest.split_at(place_of(*slot, rest, &compare));
+        merged.extend_from_slice(before);
+        merged.push(*slot);
+        rest = behind;
+    }
+    merged.extend_from_slice(rest);
+    *order = merged;
+}
+
+/// Whether a slot is one of these. Slots are small numbers: a list of all of them is looked into faster than any set.
+fn among(slots: &[Slot]) -> impl Fn(Slot) -> bool {
+    let mut is_one = vec![false; slots.iter().max().map_or(0, |slot| *slot as usize + 1)];
+    for slot in slots {
+        is_one[*slot as usize] = true;
+    }
+    move |slot| is_one.get(slot as usize).is_some_and(|is_one| *is_one)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -283,8 +376,13 @@ mod tests {
 
     fn table(slots: &[Slot]) -> Table<PolicyColumn, Slot> {
         let mut table = Table::by(PolicyColumn::Index);
-        table.rebuild(slots.iter().copied(), |a, b| a.cmp(&b));
+        remake(&mut table, slots);
         table
+    }
+
+    fn remake(table: &mut Table<PolicyColumn, Slot>, slots: &[Slot]) {
+        table.begin(Reason::Asked);
+        table.take_in(slots.to_vec(), 1, 1, |a, b| a.cmp(&b));
     }
 
     #[test]
@@ -300,7 +398,7 @@ mod tests {
         table.remove(30);
         assert_eq!(table.selected(), Some(35), "the row behind takes its place");
         table.turn_round();
-        table.rebuild([5, 20, 35, 40].into_iter(), |a, b| a.cmp(&b));
+        remake(&mut table, &[5, 20, 35, 40]);
         assert_eq!((table.selected(), table.order()), (Some(35), &[40, 35, 20, 5][..]));
         table.insert(30, |a, b| a.cmp(&b));
         assert_eq!(table.order(), [40, 35, 30, 20, 5]);

@@ -37,7 +37,7 @@ fn title(state: &State) -> String {
     let marked = marked_words(state.policies.marked().len());
     let count = match state.policies.typed_filter() {
         "" => format!("Policies {all}{marked}"),
-        filter => format!("Policies {} of {all}{marked} with: {filter}", state.policies.len()),
+        filter => format!("Policies {} of {all}{marked} with: {filter}", state.policies.count_words()),
     };
     let order = match state.policies.sorting() {
         (PolicyColumn::Direction, false) => ", in the kernel's order",

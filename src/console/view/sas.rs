@@ -39,7 +39,7 @@ fn title(state: &State) -> String {
     let marked = marked_words(state.sas.marked().len());
     match state.sas.typed_filter() {
         "" => format!("SAs {all}{marked}"),
-        filter => format!("SAs {} of {all}{marked} with: {filter}", state.sas.len()),
+        filter => format!("SAs {} of {all}{marked} with: {filter}", state.sas.count_words()),
     }
 }
 

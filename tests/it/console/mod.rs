@@ -2,6 +2,7 @@
 
 mod forms;
 mod lists;
+mod long_lists;
 mod packets;
 mod screens;
 mod stories;
@@ -91,7 +92,7 @@ impl Bench {
             Command::Poll(wanted) => {
                 let sas = match wanted {
                     Wanted::All => self.kernel.sas().unwrap_or_default(),
-                    Wanted::These(ids) => ids.iter().filter_map(|id| self.kernel.sa(id).ok()).collect(),
+                    Wanted::These(ids) => self.kernel.sas_of(&ids),
                 };
                 let counts = self.kernel.counts();
                 let statistics = self.kernel.statistics().ok();
