@@ -2,14 +2,14 @@
 //! around a rekeying can still be read.
 
 use std::cell::OnceCell;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
 use super::keys::{GivenKeys, Trial};
 use super::sequence::{Seen, Step};
@@ -177,7 +177,8 @@ pub struct SaMemory {
     known: HashMap<u64, Box<Known>>,
     /// The newest of each name, by the name's hash; older ones are behind it, one behind the other.
     newest: HashTable<u64>,
-    hasher: RandomState,
+    /// A fast one: each packet asks four times, and no packet's sender chooses what is in the tables.
+    hasher: DefaultHashBuilder,
     gone: VecDeque<u64>,
     /// Whether there is or was an IPComp SA that makes tunnels.
     compresses_tunnels: bool,
