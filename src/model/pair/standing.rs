@@ -155,9 +155,12 @@ impl PairPlan {
                 if let Some(policy) = standing.policies.iter().find(names_its_sa) {
                     return Err(Unplanned::NamesItsSa(Box::new(policy.id())));
                 }
-                let out = standing.outbound().ok_or(Unplanned::NoPolicy)?;
-                let lacks = |template: &&Template| suite.is_none() && standing.like(template, None).is_none();
-                out.templates.iter().find(lacks).map_or(Ok(()), |lacks| Err(Unplanned::NoAlgorithms(lacks.protocol)))
+                let wanted = self.wanted(standing, PolicyDirection::Out);
+                if wanted.is_empty() {
+                    return Err(Unplanned::NoPolicy);
+                }
+                let lacks = |template: &&&Template| suite.is_none() && standing.like(template, None).is_none();
+                wanted.iter().find(lacks).map_or(Ok(()), |lacks| Err(Unplanned::NoAlgorithms(lacks.protocol)))
             }
             Purpose::Make | Purpose::Remove => Ok(()),
         }
@@ -224,15 +227,21 @@ impl PairPlan {
         standing: &Standing<'_>,
         mut free_spi: impl FnMut(IpsecProtocol) -> Result<Spi, getrandom::Error>,
     ) -> Result<Vec<(Side, Half)>, Unplanned> {
-        let policy = standing.outbound().ok_or(Unplanned::NoPolicy)?;
-        let mut renewed = |source, destination| -> Result<Vec<SaSpec>, Unplanned> {
+        let wanted = self.wanted(standing, PolicyDirection::Out);
+        // Where nothing demands protection on the way in, what comes is what the other host's like demands.
+        let wanted_in = Some(self.wanted(standing, PolicyDirection::In)).filter(|wanted| !wanted.is_empty());
+        let wanted_in = wanted_in.unwrap_or_else(|| wanted.clone());
+        let mut renewed = |wanted: &[&Template], source, destination| -> Result<Vec<SaSpec>, Unplanned> {
             let mut sas = Vec::new();
-            for template in &policy.templates {
+            for template in wanted {
                 let mut sa = match standing.like(template, Some(source)) {
                     Some(like) => SaSpec { acquire_sequence: 0, ..like.to_spec() },
                     None => self.first_for(template),
                 };
                 sa.spi = free_spi(template.protocol)?;
+                if template.reqid.0 != 0 {
+                    sa.reqid = template.reqid;
+                }
                 if sa.source != source {
                     (sa.source, sa.destination, sa.selector) = (source, destination, None);
                     turn(&mut sa);
@@ -245,14 +254,28 @@ impl PairPlan {
             }
             Ok(sas)
         };
-        let (sent, received) = (renewed(self.here, self.there)?, renewed(self.there, self.here)?);
+        let sent = renewed(&wanted, self.here, self.there)?;
+        let received = renewed(&wanted_in, self.there, self.here)?;
+        // What other policies use too goes only if they can use what comes in its place.
+        let kind = |sa: &SaSpec| (sa.source, sa.protocol, sa.mode, sa.reqid);
+        let is_replaced = |sa: &&Sa| {
+            let kind_of_old = (sa.source, sa.protocol, sa.mode, sa.reqid);
+            !standing.shared.contains(sa) || sent.iter().chain(&received).any(|new| kind(new) == kind_of_old)
+        };
         // The oldest first: what was left of a renewal that was broken off is younger, and the other host may not have
         // it; there its script would end.
-        let mut oldest_first = standing.sas.clone();
+        let mut oldest_first: Vec<&Sa> = standing.sas.iter().copied().filter(is_replaced).collect();
         oldest_first.sort_by_key(|sa| sa.used.added_at);
         let old_sas: Vec<OldSa> = oldest_first.into_iter().map(old).collect();
         let old_from = |host| old_sas.iter().map(old_there).filter(|sa| sa.source == host).collect();
-        let both_there = sent.iter().chain(&received).map(as_there).collect();
+        // What this host only sends with may have no window; the other host hears it as this one hears the other.
+        let heard = |sa: &SaSpec| {
+            let windows = received.iter().filter(|heard| heard.protocol == sa.protocol).map(|heard| heard.replay_window);
+            let mut there = as_there(sa);
+            there.replay_window = windows.fold(there.replay_window, u32::max);
+            there
+        };
+        let both_there = sent.iter().map(heard).chain(received.iter().map(as_there)).collect();
         let (old_sent_there, old_received_there) = (old_from(self.there), old_from(self.here));
         Ok(vec![
             (Side::Here, Half { sas: received, ..Half::default() }),
@@ -260,6 +283,25 @@ impl PairPlan {
             (Side::Here, Half { sas: sent, old_sas, ..Half::default() }),
             (Side::There, Half { old_sas: old_received_there, ..Half::default() }),
         ])
+    }
+
+    /// What the policies of a direction demand between the two hosts, each once: policies for different ports may demand
+    /// different SAs.
+    fn wanted<'a>(&self, standing: &Standing<'a>, direction: PolicyDirection) -> Vec<&'a Template> {
+        let policies = standing.policies.iter().copied().filter(|policy| policy.direction == direction);
+        let is_theirs = |template: &&Template| {
+            template.mode != Mode::Tunnel
+                || template.joins(self.here, self.there)
+                || template.joins(self.there, self.here)
+        };
+        let mut wanted: Vec<&Template> = Vec::new();
+        for template in policies.flat_map(|policy| &policy.templates).filter(is_theirs) {
+            let kind = |template: &Template| (template.protocol, template.mode, template.reqid);
+            if !wanted.iter().any(|other| kind(other) == kind(template)) {
+                wanted.push(template);
+            }
+        }
+        wanted
     }
 
     /// An SA that is like no other.
@@ -288,16 +330,11 @@ impl PairPlan {
 }
 
 impl Standing<'_> {
-    /// The policy that says what packets to the other host must go through.
-    fn outbound(&self) -> Option<&Policy> {
-        self.policies.iter().copied().find(|policy| policy.direction == PolicyDirection::Out)
-    }
-
-    /// The newest SA for a template, from one host or, where that has none, from the other.
+    /// The newest SA for a template, from one host or, where that has none, from the other; best one that answers it.
     fn like(&self, template: &Template, source: Option<IpAddr>) -> Option<&Sa> {
         let fits = |sa: &&Sa| sa.protocol == template.protocol && sa.mode == template.mode;
         let fitting = self.sas.iter().copied().filter(fits);
-        fitting.max_by_key(|sa| (source == Some(sa.source), sa.used.added_at))
+        fitting.max_by_key(|sa| (source == Some(sa.source), answers(sa, template), sa.used.added_at))
     }
 }
 
@@ -462,6 +499,78 @@ mod tests {
         let there: Vec<Spi> = steps[1].half.old_sas.iter().map(|old| old.id.spi).collect();
         assert_eq!(there, [here.sas[1].spi, left.sas[0].spi]);
         assert_eq!(steps[2].half.old_sas.len(), 3);
+    }
+
+    #[test]
+    fn policies_for_different_ports_with_sas_of_their_own_all_get_new_keys() {
+        let mut hosts = [Host::default(), Host::default()];
+        carry_out(&stages(&plan(), &hosts[0]).unwrap(), &mut hosts);
+        // A second set, with a number of its own for each direction.
+        let [mut here, mut there] = PairPlan { reqid: ReqId(8), ..plan() }.make(free_spi()).unwrap();
+        for half in [&mut here, &mut there] {
+            for policy in &mut half.policies {
+                policy.selector.protocol = crate::model::UpperProtocol(17);
+            }
+        }
+        for sa in here.sas.iter_mut().chain(&mut there.sas).filter(|sa| sa.source == plan().there) {
+            sa.reqid = ReqId(9);
+        }
+        for policy in &mut here.policies {
+            if policy.direction != PolicyDirection::Out {
+                policy.templates[0].reqid = ReqId(9);
+            }
+        }
+        hosts[0].carry_out(&here);
+        hosts[1].carry_out(&there);
+        let reqids = |host: &Host| -> Vec<(IpAddr, u32)> {
+            let mut reqids: Vec<_> = host.0.iter().map(|sa| (sa.source, sa.reqid.0)).collect();
+            reqids.sort();
+            reqids
+        };
+        let (before, old) = (reqids(&hosts[0]), hosts[0].0.clone());
+        let steps = stages(&PairPlan { purpose: Purpose::NewKeys(None), ..plan() }, &hosts[0]).unwrap();
+        for step in &steps {
+            carry_out(std::slice::from_ref(step), &mut hosts);
+            assert!(is_heard(&plan(), &hosts), "{step:?}");
+        }
+        assert_eq!(before.iter().map(|(_, reqid)| *reqid).collect::<Vec<_>>(), [7, 8, 7, 9]);
+        for host in &hosts {
+            assert_eq!(reqids(host), before);
+            assert!(host.0.iter().all(|sa| old.iter().all(|old| old.spi != sa.spi)));
+        }
+    }
+
+    #[test]
+    fn new_keys_leave_what_others_use_and_could_not_replace() {
+        let mut host = Host::default();
+        let [mut here, _] = PairPlan { reqid: ReqId(0), ..plan() }.make(free_spi()).unwrap();
+        let networks = Some(["10.1.0.0/24", "10.3.0.0/24"].map(|net| net.parse().unwrap()));
+        let [other, _] = PairPlan { networks, reqid: ReqId(8), ..plan() }.make(free_spi()).unwrap();
+        here.sas.iter_mut().for_each(|sa| sa.reqid = ReqId(0));
+        host.carry_out(&other);
+        host.0.iter_mut().for_each(|sa| sa.used.added_at = 0);
+        host.0.extend(here.sas.iter().map(|sa| Sa::from_spec(sa, 7)));
+        host.1.extend(here.policies.iter().map(|policy| Policy::from_spec(policy, 0, 0)));
+        for step in stages(&PairPlan { purpose: Purpose::NewKeys(None), ..plan() }, &host).unwrap() {
+            if step.side == Side::Here {
+                host.carry_out(&step.half);
+            }
+        }
+        let left: Vec<Spi> = host.0.iter().map(|sa| sa.spi).collect();
+        assert!(other.sas.iter().all(|sa| left.contains(&sa.spi)), "the other policies' SAs stay");
+        assert!(here.sas.iter().all(|sa| !left.contains(&sa.spi)));
+    }
+
+    #[test]
+    fn the_other_host_looks_for_replays_as_this_one_does() {
+        let mut hosts = [Host::default(), Host::default()];
+        carry_out(&stages(&plan(), &hosts[0]).unwrap(), &mut hosts);
+        for sa in hosts.iter_mut().flat_map(|host| &mut host.0) {
+            sa.replay.window = if sa.source == plan().here { 0 } else { 64 };
+        }
+        carry_out(&stages(&PairPlan { purpose: Purpose::NewKeys(None), ..plan() }, &hosts[0]).unwrap(), &mut hosts);
+        let heard = |host: &Host, from| host.0.iter().find(|sa| sa.source == from).map(|sa| sa.replay.window);
+        assert_eq!([heard(&hosts[0], plan().there), heard(&hosts[1], plan().here)], [Some(64); 2]);
     }
 
     #[test]
