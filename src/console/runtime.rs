@@ -120,6 +120,14 @@ async fn run_loop(options: Options, terminal: &mut TakenTerminal) -> io::Result<
     watch_for_signals()?;
     let mut state = State::new(options.setting.clone(), Clock::local(), clocks.now());
     let mut world = World::start(options)?;
+    let result = turn(&mut world, &mut state, &clocks, terminal).await;
+    // Also where the terminal broke: what is on trial must not stay because its user was cut off.
+    world.finish(&mut state, &clocks);
+    result
+}
+
+/// Goes round until the user leaves, or the terminal breaks.
+async fn turn(world: &mut World, state: &mut State, clocks: &Clocks, terminal: &mut TakenTerminal) -> io::Result<()> {
     let mut keys = EventStream::new();
     let mut signals =
         [signal(SignalKind::terminate())?, signal(SignalKind::hangup())?, signal(SignalKind::interrupt())?];
@@ -133,7 +141,7 @@ async fn run_loop(options: Options, terminal: &mut TakenTerminal) -> io::Result<
         let until_frame = last_frame.map_or(Duration::ZERO, |last| FRAME.saturating_sub(last.elapsed()));
         if dirty && until_frame.is_zero() {
             let mut drawn = None;
-            terminal.screen.draw(|frame| drawn = Some(view::draw(frame, &state, &world.theme)))?;
+            terminal.screen.draw(|frame| drawn = Some(view::draw(frame, state, &world.theme)))?;
             state.drawn(drawn.unwrap_or_default());
             (last_frame, dirty) = (Some(Instant::now()), false);
         }
@@ -169,10 +177,7 @@ async fn run_loop(options: Options, terminal: &mut TakenTerminal) -> io::Result<
         dirty = true;
         for command in commands.drain(..) {
             match command {
-                Command::Quit => {
-                    world.finish(&mut state, &clocks);
-                    return Ok(());
-                }
+                Command::Quit => return Ok(()),
                 Command::Redraw => terminal.redraw()?,
                 Command::Copy(text) => terminal.copy(&text)?,
                 other => world.carry_out(other),
@@ -329,7 +334,7 @@ impl World {
     /// Waits for the changes that were asked for, for the rest of a recording and for what is to be remembered, but not
     /// for ever: who confirms and leaves means both.
     fn finish(&mut self, state: &mut State, clocks: &Clocks) {
-        (self.changes, self.memory) = (None, None);
+        self.memory = None;
         let end = Instant::now() + LAST_WORDS;
         let mut commands = Vec::new();
         state.end_recording(&mut commands);
@@ -337,10 +342,15 @@ impl World {
             !world.changing.is_finished() || !world.remembering.is_finished() || state.packets.recording.is_some()
         };
         while works(self, state) && Instant::now() < end {
+            // Also one whose answer comes only now.
+            state.end_trial(&mut commands);
             for command in commands.drain(..) {
-                if matches!(command, Command::Record(_)) {
+                if matches!(command, Command::Record(_) | Command::Change(_)) {
                     self.carry_out(command);
                 }
+            }
+            if !state.is_removing() {
+                self.changes = None;
             }
             match self.events.try_recv() {
                 Ok(event) => state.update(event, clocks.now(), &mut commands),

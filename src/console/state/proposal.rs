@@ -22,6 +22,8 @@ use crate::model::{
 
 /// How long a removal is on trial.
 const TRIAL_MS: u64 = 30_000;
+/// How long it is tried at least before it can be kept.
+const TRIED_MS: u64 = 1_000;
 
 /// A plan, step by step.
 #[derive(Clone, Debug)]
@@ -44,8 +46,8 @@ pub struct Proposal {
     done: Vec<usize>,
     /// The step whose script is being saved.
     saving: usize,
-    /// Whether it was said what the next key would do.
-    is_warned: bool,
+    /// What was warned of last; the same key once more does it.
+    warned_of: Option<Action>,
 }
 
 /// A step of a proposal.
@@ -106,7 +108,7 @@ impl Proposal {
             has_lapsed: false,
             done: Vec::new(),
             saving: 0,
-            is_warned: false,
+            warned_of: None,
         }
     }
 
@@ -157,7 +159,7 @@ impl Proposal {
         let mut before = self.steps.iter().take(place).filter(|_| self.is_ordered());
         let earlier = before.find(|step| !step.is_passed())?;
         let whose = if earlier.side == Side::Here { "this host's (y)" } else { "the other host's" };
-        Some(format!("first comes the step before it, which is {whose}: else packets are lost"))
+        Some(format!("first comes the step before it, {whose}: else packets are lost"))
     }
 
     /// The SAs with which this host hears that the other one uses its new keys.
@@ -173,16 +175,20 @@ impl Proposal {
         is_begun && !self.steps.iter().all(Step::is_begun)
     }
 
+    /// Whether the step to be taken back may be one that the other host builds upon, with a script that nobody sees run.
+    fn may_have_run_there(&self) -> bool {
+        let is_out = |step: &Step| step.is_handed_over && step.progress != Progress::Made;
+        !self.done.is_empty() && self.steps.iter().any(is_out)
+    }
+
     fn why_to_stay(&self) -> &'static str {
         let is_made_here = self.steps.iter().any(|step| step.side == Side::Here && step.is_begun());
         match (self.plan.purpose, is_made_here) {
             (Purpose::NewKeys(_), _) => "not all steps are taken: Esc again leaves both hosts as they are now",
-            (Purpose::Make, true) => "c copies or w saves the other host's script first; Esc again throws it away",
-            (Purpose::Make, false) => {
-                "the other host has its half, this one has not: y makes it; Esc again throws it away"
-            }
+            (Purpose::Make, true) => "c copies or w saves the other host's script; Esc again throws it away",
+            (Purpose::Make, false) => "only the other host has its half: y makes this one's; Esc again throws it away",
             (Purpose::Remove, true) => {
-                "the other host still has its half: c copies or w saves its script; Esc again leaves it so"
+                "the other host still has its half: c or w takes its script; Esc again leaves it"
             }
             (Purpose::Remove, false) => "this host still has its half: y removes it; Esc again leaves it so",
         }
@@ -264,16 +270,17 @@ impl State {
     }
 
     pub(super) fn on_proposal_action(&mut self, action: Action, commands: &mut Vec<Command>) {
-        let reading = self.drawn.reading;
+        let (reading, now) = (self.drawn.reading, self.facts.now.uptime_ms);
         let Some(Layer::Proposal(proposal)) = self.layers.last_mut() else {
             return;
         };
+        let is_warned = proposal.warned_of.take() == Some(action);
         match action {
             Action::Back | Action::MakeThere if proposal.trial_until.is_some() => {
                 self.warn("it is on trial: y keeps it, u takes it back".to_owned());
             }
-            Action::Back if proposal.is_half_done() && !proposal.is_warned => {
-                proposal.is_warned = true;
+            Action::Back if proposal.is_half_done() && !is_warned => {
+                proposal.warned_of = Some(action);
                 let why = proposal.why_to_stay().to_owned();
                 self.warn(why);
             }
@@ -284,16 +291,25 @@ impl State {
                     self.layers.pop();
                 }
             }
+            // A key that is held down must not keep what nobody has seen yet.
+            Action::MakeHere if proposal.trial_until.is_some_and(|until| until > now + TRIAL_MS - TRIED_MS) => {
+                self.warn("it is on trial: look whether all goes on as it should, then y keeps it".to_owned());
+            }
             Action::MakeHere if proposal.trial_until.is_some() => {
                 proposal.trial_until = None;
                 self.tell(Origin::Console, Weight::Note, "the removal is kept".to_owned());
                 self.note("kept".to_owned());
             }
-            Action::MakeHere => self.take_step(Side::Here, commands),
+            Action::MakeHere => self.take_step(Side::Here, is_warned, commands),
             Action::MakeThere if self.setting.other_host.is_none() => {
-                self.warn("only the lab's other host can be reached from here: copy its script, or save it".to_owned());
+                self.warn("the other host cannot be reached from here: c copies its script, w saves it".to_owned());
             }
-            Action::MakeThere => self.take_step(Side::There, commands),
+            Action::MakeThere => self.take_step(Side::There, is_warned, commands),
+            Action::TakeBack if proposal.may_have_run_there() && proposal.trial_until.is_none() && !is_warned => {
+                proposal.warned_of = Some(action);
+                let words = "the other host's script may have run: packets would be lost; u again goes on";
+                self.warn(words.to_owned());
+            }
             Action::TakeBack => {
                 self.take_step_back(commands);
             }
@@ -328,7 +344,7 @@ impl State {
     }
 
     /// Carries out the next step of a host, if it is its turn.
-    fn take_step(&mut self, side: Side, commands: &mut Vec<Command>) {
+    fn take_step(&mut self, side: Side, is_warned: bool, commands: &mut Vec<Command>) {
         let is_heard = self.hears_new_keys();
         let Some(proposal) = self.proposal() else {
             return;
@@ -348,16 +364,14 @@ impl State {
         if proposal.is_ordered() {
             let before = proposal.steps.get(..place).and_then(<[Step]>::last);
             let by_script = before.is_some_and(|step| step.progress != Progress::Made);
-            if by_script && !is_heard && !proposal.is_warned {
-                proposal.is_warned = true;
-                let there = proposal.plan.there;
-                self.warn(format!(
-                    "nothing has come with the new keys: has the script run on {there}? y again goes on"
-                ));
+            if by_script && !is_heard && !is_warned {
+                proposal.warned_of = Some(Action::MakeHere);
+                let words = "nothing comes with the new keys: has the script run there? y again goes on";
+                self.warn(words.to_owned());
                 return;
             }
         }
-        (proposal.is_warned, proposal.has_lapsed) = (false, false);
+        proposal.has_lapsed = false;
         if let Some(step) = proposal.steps.get_mut(place) {
             step.progress = Progress::Pending;
             let change = Box::new(Change::Exchange(Box::new(step.half.clone())));
@@ -384,12 +398,12 @@ impl State {
         step.progress = Progress::Pending;
         let change = Box::new(Change::TakeBack { half: Box::new(step.half.clone()), reversal });
         commands.push(if step.side == Side::Here { Command::Change(change) } else { Command::There(change) });
-        (proposal.trial_until, proposal.is_warned) = (None, false);
+        proposal.trial_until = None;
         true
     }
 
     /// Takes a removal back that nobody has kept: its time is over, or the console ends.
-    pub(super) fn end_trial(&mut self, commands: &mut Vec<Command>) {
+    pub fn end_trial(&mut self, commands: &mut Vec<Command>) {
         let is_on = self.proposal().is_some_and(|proposal| proposal.trial_until.is_some());
         if !is_on {
             return;
@@ -401,6 +415,14 @@ impl State {
                 proposal.has_lapsed = true;
             }
         }
+    }
+
+    /// Whether this host's part of a removal, or its end, is on its way to the kernel.
+    pub fn is_removing(&self) -> bool {
+        let of_removal = |proposal: &&Proposal| proposal.plan.purpose == Purpose::Remove;
+        let is_sent = |step: &Step| step.side == Side::Here && step.progress == Progress::Pending;
+        let proposal = self.layers.iter().find_map(of_layer).filter(of_removal);
+        proposal.is_some_and(|proposal| proposal.steps.iter().any(is_sent))
     }
 
     /// A second has passed.
@@ -524,6 +546,7 @@ impl State {
             (result, true) => {
                 // What could not be taken back whole cannot be tried again.
                 step.progress = if result.is_ok() { Progress::Proposed } else { Progress::Made };
+                proposal.has_lapsed &= result.is_ok();
                 proposal.done.retain(|done| *done != place);
             }
         }

@@ -270,7 +270,8 @@ impl PairPlan {
         let old_from = |host| old_sas.iter().map(old_there).filter(|sa| sa.source == host).collect();
         // What this host only sends with may have no window; the other host hears it as this one hears the other.
         let heard = |sa: &SaSpec| {
-            let windows = received.iter().filter(|heard| heard.protocol == sa.protocol).map(|heard| heard.replay_window);
+            let windows =
+                received.iter().filter(|heard| heard.protocol == sa.protocol).map(|heard| heard.replay_window);
             let mut there = as_there(sa);
             there.replay_window = windows.fold(there.replay_window, u32::max);
             there

@@ -447,12 +447,15 @@ fn new_keys_wait_for_the_other_hosts_script() {
     let before = spis(&mut bench.kernel);
     bench
         .keys("A<ctrl-s>c")
-        .sees("first comes the step before it, which is this host's")
+        .sees("first comes the step before it, this host's (y)")
         .keys("y")
         .sees("Now 10.9.0.2 gets the new keys");
-    bench.keys("y").sees("first comes the step before it, which is the other host's").keys("c");
+    bench.keys("y").sees("first comes the step before it, the other host's").keys("c");
     bench.sees("nothing has come with the new keys yet");
-    bench.keys("y").sees("has the script run on 10.9.0.2? y again goes on").sees("SAs 3");
+    bench.keys("y").sees("has the script run there? y again goes on").sees("SAs 3");
+    // What was warned of once is warned of again, if another key came in between.
+    bench.keys("<esc>").sees("not all steps are taken: Esc again").keys("y").sees("y again goes on").sees("SAs 3");
+    bench.keys("u").sees("the other host's script may have run").keys("ju").sees("may have run").sees("SAs 3");
     // Then something comes.
     let mut used = bench.kernel.sas().unwrap().into_iter().find(|sa| !before.contains(&sa.spi)).unwrap();
     used.used.packets = 7;
@@ -475,12 +478,15 @@ fn a_removal_lists_what_goes_and_is_taken_back_unless_it_is_kept() {
     bench.sees("ip xfrm policy delete src 10.1.0.0/24 dst 10.2.0.0/24 dir out").sees("go IN CLEAR").sees("SAs 2");
     bench.keys("y").sees("SAs 0").sees("Policies 0").sees("on trial").sees("in 30 s");
     bench.keys("<esc>").sees("it is on trial: y keeps it").keys("o").sees("it is on trial: y keeps it");
+    // A key that is held down keeps nothing.
+    bench.keys("yyy").sees("look whether all goes on").sees("on trial: y keeps it");
     bench.seconds(29);
     bench.sees("in 1 s").sees("SAs 0");
     bench.seconds(1);
     bench.sees("SAs 2").sees("Policies 3").sees("it was taken back").sees("here: not done yet");
     assert_eq!((spis(&mut bench.kernel), bench.kernel.policies().unwrap().len()), before);
-    bench.keys("yy").seconds(40);
+    bench.keys("y").seconds(2);
+    bench.keys("y").seconds(40);
     bench.sees("SAs 0").sees("reblochon: not done yet").keys("o");
     there(&mut bench, &mut reblochon);
     assert_eq!((reblochon.sas().unwrap().len(), reblochon.policies().unwrap().len()), (0, 0));
@@ -501,6 +507,33 @@ fn who_leaves_before_a_removal_is_kept_gets_it_back() {
     bench.event(Event::Terminated);
     assert_eq!(bench.asked.last(), Some(&Command::Quit));
     assert_eq!((bench.kernel.sas().unwrap().len(), bench.kernel.policies().unwrap().len()), (2, 3));
+}
+
+#[test]
+fn who_leaves_while_a_removal_is_on_its_way_gets_it_back() {
+    let (mut bench, _) = tunnel();
+    bench.keys("A<right><ctrl-s>").sees("This goes from both hosts");
+    bench.hold = true;
+    bench.keys("y").sees("here: waiting for the kernel");
+    assert!(bench.state.is_removing());
+    bench.release();
+    assert!(!bench.state.is_removing());
+    let mut commands = Vec::new();
+    bench.state.end_trial(&mut commands);
+    let [Command::Change(change)] = commands.as_slice() else { panic!("{commands:?}") };
+    assert!(bench.state.is_removing() && change.carry_out(&mut bench.kernel).is_ok());
+    assert_eq!(bench.kernel.sas().unwrap().len(), 2);
+}
+
+#[test]
+fn a_removal_that_could_not_be_taken_back_is_not_said_to_be() {
+    let (mut bench, _) = tunnel();
+    let policy = bench.kernel.policies().unwrap()[0].to_spec();
+    bench.keys("A<right><ctrl-s>y").sees("on trial");
+    // Somebody else makes one of them meanwhile.
+    bench.kernel.add_policy(&policy).unwrap();
+    bench.seconds(30);
+    bench.sees("could not be taken back").sees("Policies 3").misses("it was taken back").misses("here: not done yet");
 }
 
 #[test]
