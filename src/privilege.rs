@@ -1,6 +1,6 @@
 //! What this process may do, what it still needs, and giving up the rest.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -22,8 +22,12 @@ pub fn private_file(path: &Path) -> io::Result<File> {
 /// When it cannot be made or written.
 pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = private_file(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    if written.is_err() {
+        // Half a file would stand in the way of the next try.
+        let _ = fs::remove_file(path);
+    }
+    written
 }
 
 /// What the console uses.

@@ -5,9 +5,12 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand, ValueEnum};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use zeroize::Zeroizing;
 
 use super::filled::{Filled, Judged, Planned, say};
@@ -21,6 +24,7 @@ use crate::dialect::script::{self, script};
 use crate::kernel::{Kernel, KernelError, Operation, XfrmKernel, together};
 use crate::model::check::{self, Severity};
 use crate::model::pair::{Half, PairPlan, Purpose, Side, Stage, Standing, free_reqid};
+use crate::model::text::harmless;
 use crate::model::{Sad, Spd, Spi};
 use crate::privilege::write_private;
 
@@ -173,7 +177,7 @@ pub fn pair<P: Planned>(
     let Some(Stage { half, .. }) = stages.first() else {
         bail!("there is nothing to do");
     };
-    if let Err(refusal) = together::exchange(kernel, half) {
+    if let Err(refusal) = undisturbed(|| together::exchange(kernel, half)) {
         forget(&files);
         // If even that could not be taken back, something has been.
         let is_left = matches!(refusal.operation, Operation::TakeBack(_));
@@ -188,6 +192,19 @@ pub fn pair<P: Planned>(
     // All is done: a reader that has gone changes nothing.
     say(complaints, format_args!("{} here; {}", half.deed(), rest(&plan, &files)));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Does what no interruption may break off half-way; one that comes meanwhile comes too late. Once in a process: a
+/// second time, the first would let it end.
+fn undisturbed<T>(work: impl FnOnce() -> T) -> T {
+    let may_end = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        // Where that is refused, it is no worse than without.
+        let _ = signal_hook::flag::register_conditional_default(signal, Arc::clone(&may_end));
+    }
+    let result = work();
+    may_end.store(true, Ordering::Relaxed);
+    result
 }
 
 /// The steps of a plan; the first is the one that is taken here and now.
@@ -265,10 +282,14 @@ fn write_files(files: &[PathBuf], scripts: &[Zeroizing<String>]) -> anyhow::Resu
     for (written, (path, text)) in files.iter().zip(scripts).enumerate() {
         if let Err(error) = write_private(path, text.as_bytes()) {
             forget(files.get(..written).unwrap_or_default());
-            return Err(error).with_context(|| format!("writing {}", path.display()));
+            return Err(error).with_context(|| format!("writing {}", shown(path)));
         }
     }
     Ok(())
+}
+
+fn shown(path: &Path) -> String {
+    harmless(&path.display().to_string()).into_owned()
 }
 
 fn forget(files: &[PathBuf]) {
@@ -280,7 +301,7 @@ fn forget(files: &[PathBuf]) {
 /// What is left to do, and what holds until then.
 fn rest(plan: &PairPlan, files: &[PathBuf]) -> String {
     let there = plan.there;
-    let names: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
+    let names: Vec<String> = files.iter().map(|path| shown(path)).collect();
     match (plan.purpose, names.as_slice()) {
         (Purpose::NewKeys(_), [first, second]) => {
             format!("no traffic is lost if now {first} runs on {there}, then {second} here")
@@ -290,5 +311,15 @@ fn rest(plan: &PairPlan, files: &[PathBuf]) -> String {
         }
         (_, []) => format!("traffic is lost until the script has run on {there}"),
         (_, names) => format!("traffic is lost until {} has run on {there}", names.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_begun_is_not_interrupted() {
+        undisturbed(|| [SIGINT, SIGTERM, SIGHUP].map(|signal| signal_hook::low_level::raise(signal).unwrap()));
     }
 }

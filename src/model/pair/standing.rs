@@ -6,8 +6,8 @@ use super::{Half, OldSa, PairPlan, Purpose, Side, Stage};
 use crate::model::spd::matching_order;
 use crate::model::text::counted;
 use crate::model::{
-    IpsecProtocol, Mode, Policy, PolicyAction, PolicyDirection, PolicyId, Sa, SaDirection, SaSpec, Secret, Selector,
-    Spi, Template, Transform,
+    IpsecProtocol, Mode, Policy, PolicyAction, PolicyDirection, PolicyId, Prefix, Sa, SaDirection, SaSpec, Secret,
+    Selector, Spi, Template, Transform,
 };
 
 /// What there is of a pair on this host.
@@ -19,17 +19,19 @@ pub struct Standing<'a> {
     pub sas: Vec<&'a Sa>,
     /// Those of the SAs that other policies use as well.
     pub shared: Vec<&'a Sa>,
+    /// The policies for what goes to the other host that protect something else.
+    pub others: Vec<&'a Policy>,
 }
 
 /// Why a plan cannot be carried out beside what there is.
 #[derive(Debug, thiserror::Error)]
 pub enum Unplanned {
     /// There is nothing to remove.
-    #[error("nothing protects the traffic of these two: there is no such policy here, and no SA between them")]
-    NothingThere,
+    #[error("nothing protects the traffic of these two: there is no such policy here, and no SA of its own{}", others(.0))]
+    NothingThere(Vec<PolicyId>),
     /// There is nothing that new keys would be for.
-    #[error("there is no policy here like this that demands SAs: make SAs and policies")]
-    NoPolicy,
+    #[error("there is no policy here like this that demands SAs{}", others(.0))]
+    NoPolicy(Vec<PolicyId>),
     /// Both would stand beside one another.
     #[error("there are policies for this already: make new keys for them, or remove them first")]
     ThereAlready,
@@ -42,6 +44,15 @@ pub enum Unplanned {
     /// No keys can be made.
     #[error("the system gives no random numbers: {0}")]
     NoRandomNumbers(#[from] getrandom::Error),
+}
+
+/// What else the two hosts have: most often that was meant.
+fn others(policies: &[PolicyId]) -> String {
+    match policies {
+        [] => String::new(),
+        [one] => format!("; what they have is {one}"),
+        [first, rest @ ..] => format!("; what they have is {first}, and {} more", rest.len()),
+    }
 }
 
 /// Whether an SA fits a template, as the kernel asks on the way in (`xfrm_state_ok`, `net/xfrm/xfrm_policy.c`).
@@ -94,7 +105,16 @@ impl PairPlan {
             sas.retain(|sa| is_used(sa, &policies));
         }
         let shared = sas.iter().copied().filter(|sa| is_used(sa, &others)).collect();
-        Standing { policies, sas, shared }
+        let mut others = others;
+        others.retain(|policy| policy.direction == PolicyDirection::Out && self.leads_there(policy));
+        Standing { policies, sas, shared, others }
+    }
+
+    /// Whether a policy protects anything between the two hosts.
+    fn leads_there(&self, policy: &Policy) -> bool {
+        let hosts = [self.here, self.there].map(Prefix::host);
+        let is_theirs = [policy.selector.source, policy.selector.destination] == hosts;
+        policy.templates.iter().any(|template| is_theirs || template.joins(self.here, self.there))
     }
 
     /// Whether a policy is for the packets of these two, and protects them between the two hosts.
@@ -150,14 +170,16 @@ impl PairPlan {
         let names_its_sa = |policy: &&&Policy| policy.templates.iter().any(|template| template.spi.0 != 0);
         match self.purpose {
             Purpose::Make if !standing.policies.is_empty() => Err(Unplanned::ThereAlready),
-            Purpose::Remove if standing.policies.is_empty() && standing.sas.is_empty() => Err(Unplanned::NothingThere),
+            Purpose::Remove if standing.policies.is_empty() && standing.sas.is_empty() => {
+                Err(Unplanned::NothingThere(standing.names_of_others()))
+            }
             Purpose::NewKeys(suite) => {
                 if let Some(policy) = standing.policies.iter().find(names_its_sa) {
                     return Err(Unplanned::NamesItsSa(Box::new(policy.id())));
                 }
                 let wanted = self.wanted(standing, PolicyDirection::Out);
                 if wanted.is_empty() {
-                    return Err(Unplanned::NoPolicy);
+                    return Err(Unplanned::NoPolicy(standing.names_of_others()));
                 }
                 let lacks = |template: &&&Template| suite.is_none() && standing.like(template, None).is_none();
                 wanted.iter().find(lacks).map_or(Ok(()), |lacks| Err(Unplanned::NoAlgorithms(lacks.protocol)))
@@ -331,6 +353,10 @@ impl PairPlan {
 }
 
 impl Standing<'_> {
+    fn names_of_others(&self) -> Vec<PolicyId> {
+        self.others.iter().map(|policy| policy.id()).collect()
+    }
+
     /// The newest SA for a template, from one host or, where that has none, from the other; best one that answers it.
     fn like(&self, template: &Template, source: Option<IpAddr>) -> Option<&Sa> {
         let fits = |sa: &&Sa| sa.protocol == template.protocol && sa.mode == template.mode;
@@ -375,7 +401,7 @@ fn turn(sa: &mut SaSpec) {
 mod tests {
     use super::*;
     use crate::model::pair::SUITES;
-    use crate::model::{Mark, PolicySpec, Prefix, ReqId};
+    use crate::model::{Mark, PolicySpec, ReqId};
 
     fn plan() -> PairPlan {
         let mut plan = PairPlan::between([10, 9, 0, 1].into(), [10, 9, 0, 2].into());
@@ -614,6 +640,11 @@ mod tests {
         let [here, _] = plan().make(free_spi()).unwrap();
         host.carry_out(&here);
         assert!(stages(&plan(), &host).unwrap_err().contains("there are policies for this already"));
+        // Who forgets the networks is told of them.
+        for purpose in [Purpose::NewKeys(None), Purpose::Remove] {
+            let words = stages(&PairPlan { networks: None, purpose, ..plan() }, &host).unwrap_err();
+            assert!(words.ends_with("; what they have is out 10.1.0.0/24 10.2.0.0/24"), "{words}");
+        }
         host.1[1].templates[0].spi = host.0[1].spi;
         assert!(stages(&with(Purpose::NewKeys(None)), &host).unwrap_err().contains("wants the one SA"));
     }
