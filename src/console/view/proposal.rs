@@ -153,7 +153,9 @@ fn renewing(proposal: &Proposal, state: &State) -> (String, Role) {
         Side::There if is_last => format!("Last, {other} forgets the old keys: {how}."),
         Side::There => format!("Now {other} gets the new keys and sends with them: {how}."),
         Side::Here => {
-            let heard = if is_lab {
+            // In the lab its script may have been copied instead, and run or not.
+            let before = proposal.steps.get(..place).and_then(<[Step]>::last);
+            let heard = if before.is_some_and(|step| step.progress == Progress::Made) {
                 "Now"
             } else if state.hears_new_keys() {
                 "Packets have come with the new keys. Now"

@@ -471,6 +471,13 @@ fn new_keys_wait_for_the_other_hosts_script() {
 }
 
 #[test]
+fn in_the_lab_a_script_that_was_copied_may_have_run_or_not() {
+    let (mut bench, _) = tunnel();
+    bench.keys("A<ctrl-s>yc").sees("nothing has come with the new keys yet").keys("y").sees("y again goes on");
+    bench.sees("SAs 3").sees("2. reblochon: not done yet");
+}
+
+#[test]
 fn a_removal_lists_what_goes_and_is_taken_back_unless_it_is_kept() {
     let (mut bench, mut reblochon) = tunnel();
     let before = (spis(&mut bench.kernel), bench.kernel.policies().unwrap().len());
