@@ -179,9 +179,13 @@ fn removing(proposal: &Proposal, state: &State) -> (String, Role) {
         return (words, Role::Alarm);
     }
     if proposal.has_lapsed {
-        let words =
-            "Nobody said that the removal shall be kept: it was taken back. y removes it here, y again keeps it.";
-        return (words.to_owned(), Role::Alarm);
+        let mut words =
+            "Nobody said that the removal shall be kept: it was taken back. y removes it here, y again keeps it."
+                .to_owned();
+        if done(proposal)[1] {
+            words.push_str(&format!(" {other} has removed it, so the traffic is lost until then."));
+        }
+        return (words, Role::Alarm);
     }
     let afterwards = &proposal.afterwards;
     let words = match done(proposal) {

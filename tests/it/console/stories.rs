@@ -508,6 +508,15 @@ fn a_removal_lists_what_goes_and_is_taken_back_unless_it_is_kept() {
 }
 
 #[test]
+fn who_keeps_half_a_removal_too_late_is_told_what_that_means() {
+    let (mut bench, mut reblochon) = tunnel();
+    bench.keys("A<right><ctrl-s>o");
+    there(&mut bench, &mut reblochon);
+    bench.sees("Removed on reblochon").keys("y").seconds(30);
+    bench.sees("it was taken back").sees("removed it, so the traffic is lost until then");
+}
+
+#[test]
 fn who_leaves_before_a_removal_is_kept_gets_it_back() {
     let (mut bench, _) = tunnel();
     bench.keys("A<right><ctrl-s>y").sees("SAs 0");
