@@ -6,6 +6,7 @@
 
 pub mod action;
 mod capturing;
+mod changing;
 pub mod clock;
 pub mod columns;
 pub mod command;

@@ -18,6 +18,10 @@ use crate::packet::Filter;
 pub enum Command {
     /// Change the kernel.
     Change(Box<Change>),
+    /// Change the kernel on trial: unless it is kept it is taken back, also when the console cannot ask for that.
+    Try(Box<Change>),
+    /// What is on trial stays.
+    Keep,
     /// Read counters.
     Poll(Wanted),
     /// Read the whole SAD and SPD again.

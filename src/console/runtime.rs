@@ -23,7 +23,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc as blocking;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -37,9 +37,10 @@ use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::capturing;
+use super::changing::{self, Order};
 use super::clock::Clock;
 use super::columns::ChosenColumns;
-use super::command::{Change, Command, Done, Outcome, Record, Wanted};
+use super::command::{Change, Command, Outcome, Record, Wanted};
 use super::event::{CaptureNews, Event, Now, Polled, RecorderNews};
 use super::recording;
 use super::remembered;
@@ -117,11 +118,11 @@ impl Clocks {
 
 async fn run_loop(options: Options, terminal: &mut TakenTerminal) -> io::Result<()> {
     let clocks = Clocks { start: Instant::now() };
-    watch_for_signals()?;
+    let is_ending = Arc::default();
+    watch_for_signals(Arc::clone(&is_ending))?;
     let mut state = State::new(options.setting.clone(), Clock::local(), clocks.now());
-    let mut world = World::start(options)?;
+    let mut world = World::start(options, is_ending)?;
     let result = turn(&mut world, &mut state, &clocks, terminal).await;
-    // Also where the terminal broke: what is on trial must not stay because its user was cut off.
     world.finish(&mut state, &clocks);
     result
 }
@@ -195,7 +196,7 @@ struct World {
     /// The capture that is wanted; all others end.
     generation: Arc<AtomicU64>,
     method: Method,
-    changes: Option<blocking::Sender<Change>>,
+    changes: Option<blocking::Sender<Order>>,
     /// The thread that carries changes out; none is abandoned halfway.
     changing: JoinHandle<()>,
     polls: blocking::SyncSender<Wanted>,
@@ -214,7 +215,7 @@ struct World {
 }
 
 impl World {
-    fn start(options: Options) -> io::Result<Self> {
+    fn start(options: Options, is_ending: Arc<AtomicBool>) -> io::Result<Self> {
         let Options { setting: _, theme, theme_folder, state_folder, capture: method, other_host, support } = options;
         let (sender, events) = mpsc::channel(QUEUE);
         let (frames_sender, frames) = mpsc::channel(FRAMES_QUEUE);
@@ -227,7 +228,9 @@ impl World {
         let (resync_sender, resync) = blocking::channel();
         spawn("kernel-follow", &sender, move |sender| follow(sender, &resync_sender))?;
         let (changes, wanted_changes) = blocking::channel();
-        let changing = spawn("kernel-change", &sender, move |sender| change(sender, &wanted_changes))?;
+        let changing = spawn("kernel-change", &sender, move |sender| {
+            changing::run(XfrmKernel::open, sender, &wanted_changes, &is_ending);
+        })?;
         // One question waits at most: another one behind it would ask for the same.
         let (polls, wanted_polls) = blocking::sync_channel(1);
         spawn("kernel-poll", &sender, move |sender| poll(sender, &wanted_polls))?;
@@ -262,20 +265,9 @@ impl World {
 
     fn carry_out(&mut self, command: Command) {
         match command {
-            Command::Change(change) => {
-                // A lost thread has been reported by itself; its channel is closed then.
-                let sent = match &self.changes {
-                    Some(changes) => changes.send(*change),
-                    None => Err(blocking::SendError(*change)),
-                };
-                if let Err(blocking::SendError(change)) = sent {
-                    let reason = "the thread that changes the kernel has ended".to_owned();
-                    let error =
-                        KernelError { operation: change.operation(), cause: crate::kernel::Cause::Unreadable(reason) };
-                    let outcome = Outcome { change: Box::new(change), result: Err(error) };
-                    let _ = self.sender.try_send(Event::Done(outcome));
-                }
-            }
+            Command::Change(change) => self.order(Order::Change(change)),
+            Command::Try(change) => self.order(Order::Try(change)),
+            Command::Keep => self.order(Order::Keep),
             Command::Poll(wanted) => {
                 let _ = self.polls.try_send(wanted);
             }
@@ -308,6 +300,19 @@ impl World {
         }
     }
 
+    fn order(&self, order: Order) {
+        // A lost thread has been reported by itself; its channel is closed then.
+        let sent = match &self.changes {
+            Some(changes) => changes.send(order),
+            None => Err(blocking::SendError(order)),
+        };
+        if let Err(blocking::SendError(Order::Change(change) | Order::Try(change))) = sent {
+            let reason = "the thread that changes the kernel has ended".to_owned();
+            let error = KernelError { operation: change.operation(), cause: crate::kernel::Cause::Unreadable(reason) };
+            let _ = self.sender.try_send(Event::Done(Outcome { change, result: Err(error) }));
+        }
+    }
+
     /// Nobody knows how long the kernel takes over a packet for which it has no SA.
     fn probe(&self, ends: ProbeEnds, probe: Probe, text: String) {
         let body = move |sender: &mpsc::Sender<Event>| {
@@ -332,9 +337,9 @@ impl World {
     }
 
     /// Waits for the changes that were asked for, for the rest of a recording and for what is to be remembered, but not
-    /// for ever: who confirms and leaves means both.
+    /// for ever: who confirms and leaves means both. What is on trial is taken back.
     fn finish(&mut self, state: &mut State, clocks: &Clocks) {
-        self.memory = None;
+        (self.changes, self.memory) = (None, None);
         let end = Instant::now() + LAST_WORDS;
         let mut commands = Vec::new();
         state.end_recording(&mut commands);
@@ -342,15 +347,10 @@ impl World {
             !world.changing.is_finished() || !world.remembering.is_finished() || state.packets.recording.is_some()
         };
         while works(self, state) && Instant::now() < end {
-            // Also one whose answer comes only now.
-            state.end_trial(&mut commands);
             for command in commands.drain(..) {
-                if matches!(command, Command::Record(_) | Command::Change(_)) {
+                if matches!(command, Command::Record(_)) {
                     self.carry_out(command);
                 }
-            }
-            if !state.is_removing() {
-                self.changes = None;
             }
             match self.events.try_recv() {
                 Ok(event) => state.update(event, clocks.now(), &mut commands),
@@ -392,6 +392,18 @@ impl World {
         if let Err(error) = spawn_mortal("capture", &self.sender, body) {
             let news = CaptureNews::Failed(format!("the capture cannot begin: {error}"));
             let _ = self.sender.try_send(Event::Capture { generation, news });
+        }
+    }
+}
+
+impl Drop for World {
+    /// Also where the loop panics: what is on trial must not stay because nobody is there to keep it.
+    fn drop(&mut self) {
+        self.changes = None;
+        self.events.close();
+        let end = Instant::now() + LAST_WORDS;
+        while !self.changing.is_finished() && Instant::now() < end {
+            thread::sleep(Duration::from_millis(2));
         }
     }
 }
@@ -439,10 +451,11 @@ fn start(farewell: Farewell, body: impl FnOnce(&mpsc::Sender<Event>) + Send + 's
 
 /// Ends the program when a signal asks for it and the loop cannot: it may hang in writing to a terminal that nobody
 /// reads any more, as at the end of a dead connection.
-fn watch_for_signals() -> io::Result<()> {
+fn watch_for_signals(is_ending: Arc<AtomicBool>) -> io::Result<()> {
     let mut signals = Signals::new([SIGTERM, SIGHUP])?;
     thread::Builder::new().name("signals".to_owned()).spawn(move || {
         if signals.forever().next().is_some() {
+            is_ending.store(true, Ordering::Relaxed);
             thread::sleep(STUCK);
             let _ = crossterm::terminal::disable_raw_mode();
             std::process::exit(1);
@@ -480,17 +493,6 @@ fn follow(sender: &mpsc::Sender<Event>, resync: &blocking::Sender<Resync>) {
     }
 }
 
-fn change(sender: &mpsc::Sender<Event>, wanted: &blocking::Receiver<Change>) {
-    let mut kernel: Option<XfrmKernel> = None;
-    while let Ok(change) = wanted.recv() {
-        let result = carry_out(&mut kernel, &change);
-        let outcome = Outcome { change: Box::new(change), result };
-        if sender.blocking_send(Event::Done(outcome)).is_err() {
-            return;
-        }
-    }
-}
-
 /// Writes down what the next start is to know, and says when it cannot.
 fn remember(sender: &mpsc::Sender<Event>, folder: Option<&Path>, wanted: &blocking::Receiver<ChosenColumns>) {
     while let Ok(columns) = wanted.recv() {
@@ -510,14 +512,6 @@ fn change_there(mut kernel: XfrmKernel, sender: &mpsc::Sender<Event>, wanted: &b
             return;
         }
     }
-}
-
-fn carry_out(kernel: &mut Option<XfrmKernel>, change: &Change) -> Result<Done, KernelError> {
-    let kernel = match kernel {
-        Some(kernel) => kernel,
-        None => kernel.insert(XfrmKernel::open()?),
-    };
-    change.carry_out(kernel)
 }
 
 fn poll(sender: &mpsc::Sender<Event>, wanted: &blocking::Receiver<Wanted>) {

@@ -1,6 +1,7 @@
 //! The terminal in the state that the console needs, and back again whatever happens.
 
 use std::io::{self, IsTerminal, Stdout, Write};
+use std::mem::ManuallyDrop;
 use std::panic;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,8 +20,9 @@ static TAKEN: AtomicBool = AtomicBool::new(false);
 
 /// The terminal, taken. It is given back when this goes, also by a panic.
 pub struct TakenTerminal {
-    /// Where to draw.
-    pub screen: Terminal<CrosstermBackend<Stdout>>,
+    /// Where to draw. It is given back here and never dropped: ratatui would then tell a terminal that is gone that it
+    /// cannot be told to show its cursor, and panic over that.
+    pub screen: ManuallyDrop<Terminal<CrosstermBackend<Stdout>>>,
 }
 
 impl TakenTerminal {
@@ -41,7 +43,7 @@ impl TakenTerminal {
             execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste, cursor::Hide)?;
             Terminal::new(CrosstermBackend::new(io::stdout()))
         };
-        taken().map(|screen| Self { screen }).inspect_err(|_| give_back())
+        taken().map(|screen| Self { screen: ManuallyDrop::new(screen) }).inspect_err(|_| give_back())
     }
 
     /// Makes the next picture draw every cell, whatever is on the terminal now.

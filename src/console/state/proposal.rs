@@ -21,7 +21,7 @@ use crate::model::{
 };
 
 /// How long a removal is on trial.
-const TRIAL_MS: u64 = 30_000;
+pub const TRIAL_MS: u64 = 30_000;
 /// How long it is tried at least before it can be kept.
 const TRIED_MS: u64 = 1_000;
 
@@ -295,8 +295,11 @@ impl State {
             Action::MakeHere if proposal.trial_until.is_some_and(|until| until > now + TRIAL_MS - TRIED_MS) => {
                 self.warn("it is on trial: look whether all goes on as it should, then y keeps it".to_owned());
             }
+            // A second goes by before a trial's end is seen.
+            Action::MakeHere if proposal.trial_until.is_some_and(|until| until <= now) => self.end_trial(commands),
             Action::MakeHere if proposal.trial_until.is_some() => {
                 proposal.trial_until = None;
+                commands.push(Command::Keep);
                 self.tell(Origin::Console, Weight::Note, "the removal is kept".to_owned());
                 self.note("kept".to_owned());
             }
@@ -372,10 +375,15 @@ impl State {
             }
         }
         proposal.has_lapsed = false;
+        let is_on_trial = proposal.plan.purpose == Purpose::Remove;
         if let Some(step) = proposal.steps.get_mut(place) {
             step.progress = Progress::Pending;
             let change = Box::new(Change::Exchange(Box::new(step.half.clone())));
-            commands.push(if side == Side::Here { Command::Change(change) } else { Command::There(change) });
+            commands.push(match side {
+                Side::Here if is_on_trial => Command::Try(change),
+                Side::Here => Command::Change(change),
+                Side::There => Command::There(change),
+            });
         }
     }
 
@@ -403,7 +411,7 @@ impl State {
     }
 
     /// Takes a removal back that nobody has kept: its time is over, or the console ends.
-    pub fn end_trial(&mut self, commands: &mut Vec<Command>) {
+    pub(super) fn end_trial(&mut self, commands: &mut Vec<Command>) {
         let is_on = self.proposal().is_some_and(|proposal| proposal.trial_until.is_some());
         if !is_on {
             return;
@@ -415,14 +423,6 @@ impl State {
                 proposal.has_lapsed = true;
             }
         }
-    }
-
-    /// Whether this host's part of a removal, or its end, is on its way to the kernel.
-    pub fn is_removing(&self) -> bool {
-        let of_removal = |proposal: &&Proposal| proposal.plan.purpose == Purpose::Remove;
-        let is_sent = |step: &Step| step.side == Side::Here && step.progress == Progress::Pending;
-        let proposal = self.layers.iter().find_map(of_layer).filter(of_removal);
-        proposal.is_some_and(|proposal| proposal.steps.iter().any(is_sent))
     }
 
     /// A second has passed.
@@ -525,7 +525,9 @@ impl State {
         let Some(proposal) = self.proposal() else {
             return;
         };
-        let waits = |step: &Step| step.progress == Progress::Pending && step.half == **half;
+        // A trial may have been ended for the console while it hung.
+        let is_on = |progress: &Progress| *progress == Progress::Pending || (is_back && *progress == Progress::Made);
+        let waits = |step: &Step| is_on(&step.progress) && step.half == **half;
         let Some(place) = proposal.steps.iter().position(waits) else {
             return;
         };
@@ -545,6 +547,7 @@ impl State {
             (Err(error), false) => step.progress = Progress::Refused(error.to_string()),
             (result, true) => {
                 // What could not be taken back whole cannot be tried again.
+                (step.reversal, proposal.trial_until) = (None, None);
                 step.progress = if result.is_ok() { Progress::Proposed } else { Progress::Made };
                 proposal.has_lapsed &= result.is_ok();
                 proposal.done.retain(|done| *done != place);

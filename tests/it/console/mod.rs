@@ -87,8 +87,8 @@ impl Bench {
 
     fn carry_out(&mut self, command: Command) {
         match command {
-            Command::Change(change) if self.hold => self.held.push(*change),
-            Command::Change(change) => self.change(*change),
+            Command::Change(change) | Command::Try(change) if self.hold => self.held.push(*change),
+            Command::Change(change) | Command::Try(change) => self.change(*change),
             Command::Poll(wanted) => {
                 let sas = match wanted {
                     Wanted::All => self.kernel.sas().unwrap_or_default(),

@@ -1,7 +1,7 @@
 //! What a user does, and what comes of it.
 
 use super::{Bench, KEY_HEX, START, article_policies, article_sas, busy_kernel, no_esp};
-use espial::console::command::{Command, Outcome};
+use espial::console::command::{Change, Command, Outcome};
 use espial::console::event::Event;
 use espial::kernel::{Cause, Kernel, KernelError, Operation, ScriptedKernel};
 use espial::model::{IpsecProtocol, KernelEvent, Sa, SaSpec, Spi, XfrmStatistics};
@@ -526,19 +526,34 @@ fn who_leaves_before_a_removal_is_kept_gets_it_back() {
 }
 
 #[test]
-fn who_leaves_while_a_removal_is_on_its_way_gets_it_back() {
+fn a_trial_that_was_ended_while_the_console_hung_is_over_for_it_too() {
     let (mut bench, _) = tunnel();
-    bench.keys("A<right><ctrl-s>").sees("This goes from both hosts");
     bench.hold = true;
-    bench.keys("y").sees("here: waiting for the kernel");
-    assert!(bench.state.is_removing());
-    bench.release();
-    assert!(!bench.state.is_removing());
-    let mut commands = Vec::new();
-    bench.state.end_trial(&mut commands);
-    let [Command::Change(change)] = commands.as_slice() else { panic!("{commands:?}") };
-    assert!(bench.state.is_removing() && change.carry_out(&mut bench.kernel).is_ok());
-    assert_eq!(bench.kernel.sas().unwrap().len(), 2);
+    bench.keys("A<right><ctrl-s>y");
+    bench.hold = false;
+    let change = bench.held.remove(0);
+    let Change::Exchange(half) = change.clone() else { panic!("{change:?}") };
+    let result = change.carry_out(&mut bench.kernel);
+    let reversal = result.clone().unwrap().reversal.unwrap();
+    bench.event(Event::Done(Outcome { change: Box::new(change), result }));
+    bench.sees("on trial").sees("Policies 0");
+    let back = Box::new(Change::TakeBack { half, reversal });
+    let result = back.carry_out(&mut bench.kernel);
+    bench.event(Event::Done(Outcome { change: back, result }));
+    bench.sees("here: not done yet").sees("Policies 3").seconds(31);
+    bench.misses("could not").keys("y").sees("on trial").sees("Policies 0");
+}
+
+#[test]
+fn whoever_keeps_a_removal_after_its_time_does_not() {
+    let (mut bench, _) = tunnel();
+    bench.keys("A<right><ctrl-s>y").sees("on trial");
+    bench.now.uptime_ms += 30_000;
+    bench.keys("y").sees("it was taken back");
+    assert!(!bench.asked.contains(&Command::Keep));
+    bench.keys("y").seconds(2);
+    bench.keys("y").sees("kept");
+    assert!(bench.asked.contains(&Command::Keep));
 }
 
 #[test]
