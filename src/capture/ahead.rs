@@ -10,6 +10,8 @@ use super::{FileCapture, Frame};
 /// How many frames are handed over at a time, if so many can be read without waiting. Waking the other thread costs as
 /// much as some frames.
 const PORTION: usize = 512;
+/// How many bytes of the file at the most, and one frame: 512 frames of the longest would be gigabytes.
+const MOST_BYTES: u64 = 4 * 1024 * 1024;
 /// How many portions may wait.
 const MOST_WAITING: usize = 4;
 
@@ -42,13 +44,14 @@ impl<T: Send + 'static> ReadAhead<T> {
 fn read<T>(mut file: FileCapture, prepare: impl Fn(Frame) -> T, sender: &SyncSender<Result<Vec<T>, FileError>>) {
     loop {
         let mut portion = Vec::with_capacity(PORTION);
+        let start = file.position();
         let end = loop {
             match file.next_frame() {
                 Ok(Some(frame)) => portion.push(prepare(frame)),
                 Ok(None) => break Some(Ok(Vec::new())),
                 Err(error) => break Some(Err(error)),
             }
-            if portion.len() == PORTION || file.would_wait() {
+            if portion.len() == PORTION || file.position() - start >= MOST_BYTES || file.would_wait() {
                 break None;
             }
         };
@@ -61,5 +64,25 @@ fn read<T>(mut file: FileCapture, prepare: impl Fn(Frame) -> T, sender: &SyncSen
         if is_left {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_large_frames_few_are_read_ahead() {
+        const LENGTH: u32 = 1024 * 1024;
+        let words = |words: &[u32]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>();
+        let frame = [words(&[0, 0, LENGTH, LENGTH]), vec![0; 1024 * 1024]].concat();
+        let pcap = [words(&[0xa1b2_c3d4, 0x0004_0002, 0, 0, 0, 1]), frame.repeat(20)].concat();
+        let file = FileCapture::from_reader("large".to_owned(), Box::new(io::Cursor::new(pcap))).unwrap();
+        let mut ahead = ReadAhead::begin(file, |frame| frame.bytes.len()).unwrap();
+        let mut portions = Vec::new();
+        while let portion @ [_, ..] = &*ahead.next_frames().unwrap() {
+            portions.push(portion.len());
+        }
+        assert!(portions.iter().all(|frames| *frames <= 4) && portions.iter().sum::<usize>() == 20, "{portions:?}");
     }
 }

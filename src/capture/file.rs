@@ -140,6 +140,11 @@ impl FileCapture {
         self.reader.buffer().is_empty()
     }
 
+    /// How many of its bytes have been read.
+    pub(super) fn position(&self) -> u64 {
+        self.byte
+    }
+
     fn error(&self, problem: impl Into<String>) -> FileError {
         FileError { name: self.name.clone(), frame: self.frame, byte: Some(self.start), problem: problem.into() }
     }
