@@ -39,7 +39,10 @@ static LENGTH: AtomicUsize = AtomicUsize::new(0);
 #[unsafe(no_mangle)]
 unsafe extern "C" fn ptrace(request: c_int, process: c_int, address: usize, data: *mut c_void) -> c_long {
     // SAFETY: what the caller of `ptrace` says of the pointers is what the system call asks for.
-    let call = |request: c_int, data: *mut c_void| unsafe { syscall(SYS_PTRACE, request, process, address, data) };
+    // It is given whole registers: of a shorter number the upper half would be anything.
+    let call = |request: c_int, data: *mut c_void| unsafe {
+        syscall(SYS_PTRACE, c_long::from(request), c_long::from(process), address, data)
+    };
     match request {
         // libc returns the word; the system call writes it where `data` points.
         PEEK_FIRST..=PEEK_LAST => {
