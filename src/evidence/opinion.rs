@@ -83,6 +83,10 @@ impl Judge {
             }
         }
         let (finding, trial) = best?;
+        if !matches!(finding, Finding::Authentic { .. }) {
+            // What was opened last may be what another key made of it.
+            newest.serial = None;
+        }
         let is_drawn = matches!(finding, Finding::Authentic { .. } | Finding::NoIcv);
         let serial = is_drawn.then(|| memory.draw(trial, &place.header, at_ns)).flatten();
         Some(Opinion { serial, sequence: trial.sequence, finding })

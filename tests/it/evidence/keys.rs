@@ -49,6 +49,32 @@ fn rows_for_one_sa_are_tried_in_turn() {
 }
 
 #[test]
+fn of_keys_that_prove_nothing_only_the_first_opens() {
+    let unproven = |key: &[u8; 16]| {
+        sa_with(0, &KEY, |spec| {
+            (spec.mode, spec.algorithms.authentication) = (Mode::Tunnel, None);
+            let name = espial::model::AlgorithmName::from_kernel("cbc(aes)");
+            let key = Secret::copy_from(key);
+            spec.algorithms.encryption = Some(espial::model::Transform { name, key, icv_bits: 0 });
+        })
+    };
+    // Long enough for whatever the last byte but one says of a padding.
+    let payload: Vec<u8> = (0..8 + 16 + 320_u32).map(|n| n.to_le_bytes()[0]).collect();
+    let frame = ipv4(50, REBLOCHON, GOUDA, &payload);
+    let sight = Sight { direction: Some(Direction::In), ..sight(&frame) };
+    let opened = |keys: &[&[u8; 16]]| {
+        let mut judge = Judge::default();
+        for key in keys {
+            judge.memory.give_for(unproven(key), None, |_| true);
+        }
+        let evidence = judged(&mut judge, sight);
+        assert_eq!(evidence.verdict, Verdict::Unproven, "{}", words(&evidence));
+        plaintext(&judge, sight, &evidence)
+    };
+    assert_eq!(opened(&[b"the first key...", b"another key....."]), opened(&[b"the first key..."]));
+}
+
+#[test]
 fn a_row_opens_what_the_kernel_hides_and_the_rest_is_as_the_kernel_says() {
     let mut judge = judge_with(&[hidden(0x1001)]);
     let first = frame(0x1001, 1, &KEY);
