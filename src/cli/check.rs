@@ -19,11 +19,12 @@ use crate::packet::filter::{End, Filter, Test};
 /// Watch the traffic with a host or a network and say whether it is encrypted
 ///
 /// Ends in one line: ENCRYPTED (status 0), IN CLEAR or MIXED (status 1), or UNDECIDED (status 2) with what to do next. What
-/// could not even be begun has status 2 as well.
+/// could not even be begun has status 2 as well. Where frames came too fast to be seen, nothing is called encrypted.
 ///
 /// Of a network, as `espial check 10.2.0.0/24`, what counts is the traffic of its hosts on the wire to the gateway before
 /// it: packets of them in clear, and ESP that has them inside. What the gateways themselves say in clear is no business of
-/// the network's, nor is what is seen in clear on a gateway's inner side, on its way into the tunnel or out of it.
+/// the network's, nor is what is seen in clear on a gateway's inner side, on its way into the tunnel or out of it. So the
+/// network to name is the one at the other end, on each of the gateways another one.
 #[derive(Clone, Debug, Args)]
 pub struct Arguments {
     /// The host's address or the network; also one behind a tunnel
@@ -106,7 +107,10 @@ pub fn run(arguments: &Arguments, place: &Place) -> anyhow::Result<ExitCode> {
             prober.send(text.unwrap_or(PROBE_TEXT)).context("sending the probe")?;
             next_probe += Duration::from_secs(1);
         }
-        for dissected in observer.next(Duration::from_millis(100))? {
+        let dropped = observer.dropped;
+        let frames = observer.next(Duration::from_millis(100))?;
+        check.miss(observer.dropped - dropped);
+        for dissected in frames {
             let judged = observer.judge(dissected);
             check.take(&observer.judge, judged.sight(), &judged.dissection, &judged.seen.evidence);
         }

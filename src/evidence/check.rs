@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 
-use super::fragments::{Key, Part};
+use super::fragments::{Key, PATIENCE_NS, Part};
 use super::{Evidence, Finding, Judge, Looked, Reason, Sight, Verdict};
 use crate::model::Prefix;
 use crate::packet::filter::contains;
@@ -12,8 +12,6 @@ use crate::packet::{Direction, Dissection, Endpoint, Header, Summary};
 
 /// How many packets are waited for of which only parts have come.
 const MOST_PARTED: usize = 1024;
-/// Longer than any receiver waits for the other parts of a packet.
-const PATIENCE_NS: u64 = 60_000_000_000;
 /// Longer than it takes to send all parts of a packet.
 const BURST_NS: u64 = 100_000_000;
 
@@ -106,6 +104,10 @@ pub struct Check {
     hidden: u64,
     /// Frames in clear on the side of a gateway where they may be.
     inside: u64,
+    /// Encrypted frames on that side: then it is not known to be that side.
+    turned: u64,
+    /// Frames that came and were not seen.
+    missed: u64,
     /// Whether the kernel's SAs would have told more.
     needs_rights: bool,
 }
@@ -177,6 +179,8 @@ impl Check {
             lost: 0,
             hidden: 0,
             inside: 0,
+            turned: 0,
+            missed: 0,
             needs_rights: false,
         }
     }
@@ -220,25 +224,24 @@ impl Check {
         let is_plain = matches!(verdict, Verdict::Clear | Verdict::ClearForbidden | Verdict::Ike);
         let whole = judge.whole(dissection, evidence);
         let needs_rights = |reason: &Reason| matches!(reason, Reason::Header { finding: Finding::SasUnreadable, .. });
-        match self.course(&whole) {
-            Some(course) if self.traffic.is_passed_on() && !has_ipsec(&whole) && course.is_inside(sight.direction) => {
-                self.inside += 1;
-                return None;
+        let hidden_course = || looked.insides.iter().find_map(|inside| self.course(&inside.dissection));
+        let Some(course) = self.course(&whole).or_else(hidden_course) else {
+            if !is_plain && has_ipsec(&whole) && looked.insides.is_empty() {
+                self.hidden += 1;
+                self.needs_rights |= evidence.reasons.iter().any(needs_rights);
             }
-            Some(_) => {}
-            None if looked.insides.iter().any(|inside| self.course(&inside.dissection).is_some()) => {}
-            None => {
-                if !is_plain && has_ipsec(&whole) && looked.insides.is_empty() {
-                    self.hidden += 1;
-                    self.needs_rights |= evidence.reasons.iter().any(needs_rights);
-                }
-                return None;
-            }
+            return None;
+        };
+        let is_inside = self.traffic.is_passed_on() && course.is_inside(sight.direction);
+        if is_inside && !has_ipsec(&whole) {
+            self.inside += 1;
+            return None;
         }
         let first = || First { at_ns: sight.at_ns, words: first_words(dissection, evidence) };
         let mut proof = Proof::Readable;
         if evidence.is_encrypted() {
             self.encrypted += 1;
+            self.turned += u64::from(is_inside);
             proof = if looked.insides.is_empty() { Proof::Encrypted } else { Proof::Opened };
         } else if verdict.is_authentic() {
             self.readable += 1;
@@ -302,6 +305,23 @@ impl Check {
         }
     }
 
+    /// So many frames came too fast to be seen: whatever they were, nobody knows.
+    pub fn miss(&mut self, frames: u64) {
+        self.missed += frames;
+    }
+
+    /// Whether there may be more in clear than was seen: among frames that were not seen, or on a side of which nobody
+    /// knows which one it is.
+    fn may_miss_clear(&self) -> bool {
+        self.missed > 0 || self.is_turned()
+    }
+
+    /// Whether frames in clear were passed over on the inner side of a gateway, and encrypted ones came there as well. So
+    /// it is where the networks are named the wrong way round, and at a hub.
+    fn is_turned(&self) -> bool {
+        self.inside > 0 && self.turned > 0
+    }
+
     /// Whether parts of packets have come, and others have not.
     pub fn waits_for_parts(&self) -> bool {
         !self.parted.is_empty()
@@ -348,6 +368,7 @@ impl Check {
             _ if self.text_on_wire > 0 => Answer::Mixed,
             (0, 1.., _) => Answer::InClear,
             (1.., 1.., _) => Answer::Mixed,
+            _ if self.may_miss_clear() => Answer::Undecided,
             (1.., 0, 0) if self.text.is_empty() || self.text_inside > 0 => Answer::Encrypted,
             _ => Answer::Undecided,
         }
@@ -373,7 +394,13 @@ impl Check {
                         frames(self.text_inside)
                     )
                 };
-                (format!("{} {traffic} encrypted and authentic, none in clear{found}", frames(self.encrypted)), None)
+                let hidden = if self.hidden == 0 {
+                    String::new()
+                } else {
+                    format!("; of {} that cannot be opened here nobody knows whose they are", frames(self.hidden))
+                };
+                let count = frames(self.encrypted);
+                (format!("{count} {traffic} encrypted and authentic, none in clear{found}{hidden}"), None)
             }
             Answer::InClear => {
                 let count = frames(self.readable + self.clear);
@@ -397,6 +424,22 @@ impl Check {
                     "look at the reasons among the packets"
                 }),
             ),
+            Answer::Undecided if self.is_turned() => (
+                format!(
+                    "{} {traffic} encrypted, but {} in clear on the same side, taken for the gateway's inner one",
+                    frames(self.encrypted),
+                    frames(self.inside)
+                ),
+                Some(OTHER_END),
+            ),
+            Answer::Undecided if self.missed > 0 => (
+                format!(
+                    "{} {traffic} encrypted and none in clear, but {} came too fast to be seen",
+                    frames(self.encrypted),
+                    frames(self.missed)
+                ),
+                Some("watch again, with espial check: it lets the kernel leave out what is not of this traffic"),
+            ),
             Answer::Undecided => (
                 format!("{} {traffic} are encrypted, but \"{text}\" was in none of them", frames(self.encrypted)),
                 Some("watch while the text is sent (espial check --probe sends it)"),
@@ -414,7 +457,7 @@ impl Check {
         let words = format!("nothing was seen of {whose}");
         if self.inside > 0 {
             let words = format!("{words} but {} on the gateway's inner side", self.inside);
-            return (words, "watch the interface that leads to the other gateway (-i): here it may be in clear");
+            return (words, OTHER_END);
         }
         if self.hidden > 0 {
             let words = format!("{words}, but {} protected frames that cannot be opened here", self.hidden);
@@ -424,6 +467,8 @@ impl Check {
     }
 }
 
+const OTHER_END: &str = "watch the interface that leads to the other gateway (-i), and name the network behind that one as \
+                         the peer: on this host's inner side it may be in clear";
 const NEEDS_RIGHTS: &str = "run it as root, or with CAP_NET_ADMIN: only so can the kernel's keys be read";
 
 fn has_ipsec(dissection: &Dissection) -> bool {

@@ -18,7 +18,7 @@ const MOST_BYTES: usize = 4 * 1024 * 1024;
 /// What it costs to keep a part beside its bytes.
 const COST: usize = 64;
 /// `net.ipv4.ipfrag_time`; of IPv6 it is twice as long.
-const PATIENCE_NS: u64 = 30_000_000_000;
+pub(super) const PATIENCE_NS: u64 = 30_000_000_000;
 /// The length of a packet is said in 16 bits.
 const LONGEST: usize = 0xffff;
 const IPV6_HEADER: usize = 40;

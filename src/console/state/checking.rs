@@ -77,7 +77,7 @@ impl State {
         let until_ms = self.facts.now.uptime_ms + plan.seconds.saturating_mul(1000);
         let (traffic, check) = (plan.traffic, Check::new(plan.traffic, None));
         let mut checking = Checking { plan, check, until_ms, is_over: false, sample: None, trouble: None, scroll: 0 };
-        checking.check = Check::new(traffic, checking.text());
+        checking.check = Check::new(traffic, checking.text()).since(self.facts.now.unix_ns());
         self.checked = Some(checking.plan.clone());
         self.layers.push(Layer::Check(Box::new(checking)));
         self.send_probe(commands);
@@ -123,6 +123,14 @@ impl State {
     pub(super) fn on_probe_failed(&mut self, reason: String) {
         if let Some(checking) = self.checking() {
             checking.trouble = Some(reason);
+        }
+    }
+
+    /// Tells a running check of frames that it will not be shown.
+    pub(super) fn miss_in_check(&mut self, frames: u64) {
+        let now_ms = self.facts.now.uptime_ms;
+        if let Some(checking) = self.checking().filter(|checking| checking.is_watching(now_ms)) {
+            checking.check.miss(frames);
         }
     }
 
@@ -214,7 +222,6 @@ fn between(selector: &Selector, is_out: bool) -> Option<Traffic> {
         if is_out { (selector.source, selector.destination) } else { (selector.destination, selector.source) };
     match (own.is_any(), far.is_any()) {
         (true, true) => None,
-        _ if own.is_host() && far.is_host() => Some(Traffic::with(far.address)),
         (true, false) => Some(Traffic { far, own: None }),
         (false, _) => Some(Traffic { far, own: Some(own) }),
     }

@@ -408,6 +408,7 @@ impl State {
             return;
         }
         self.packets.dropped += batch.dropped;
+        self.miss_in_check(batch.dropped);
         if std::mem::take(&mut self.packets.policies_changed) {
             let policies = self.facts.spd.iter().map(|(_, policy)| policy);
             self.packets.judge.policies = Policies::new(policies, self.facts.defaults);

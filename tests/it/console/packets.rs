@@ -445,8 +445,17 @@ fn a_check_on_a_tunnel_is_about_the_networks_behind_it() {
     bench.keys("c<backtab><backtab><left>").sees("To host").keys("<tab>10.2.0.7<ctrl-s>").sees(question).seconds(1);
     bench.sees("nothing can be sent to 10.2.0.7: this host has no address in 10.1.0.0/24");
     assert!(!bench.asked.iter().any(|asked| matches!(asked, Command::Probe { .. })), "{:?}", bench.asked);
+    // Between two hosts behind the gateways the inner side is in clear as well.
+    let hosts = Selector::between("10.1.0.7".parse().unwrap(), "10.4.0.7".parse().unwrap());
+    bench.kernel.add_policy(&PolicySpec { selector: hosts, ..spec }).unwrap();
+    bench.settle();
+    bench
+        .keys("<esc>2/<ctrl-u>10.4.0.7<enter>gc")
+        .sees("Peer               10.4.0.7")
+        .sees("Own side           10.1.0.7");
+    bench.keys("<esc>1");
     // An SA in transport mode is between hosts, and the host of another check is forgotten.
-    bench.keys("<esc>/<ctrl-u>0x000003e9<enter>gc").sees("Peer               10.9.0.2").misses("Own side");
+    bench.keys("/<ctrl-u>0x000003e9<enter>gc").sees("Peer               10.9.0.2").misses("Own side");
 }
 
 #[test]
@@ -466,6 +475,20 @@ fn a_check_waits_a_second_for_the_rest_of_a_packet_and_calls_it_undecided_then()
         "UNDECIDED: of 1 frame with 10.9.0.2 nothing can be said; the first: 16:21:42.123 10.9.0.1 > 10.9.0.2 PART",
     );
     bench.sees("Next: parts of packets are missing");
+    // A packet that was on its way when the check began is not missing.
+    bench.keys("<esc>x1gc<enter>");
+    bench.captured(vec![sealed(3, b"whole"), part(0xb9, &esp(0x5000, 4, 40))]);
+    bench.seconds(11);
+    bench.sees("ENCRYPTED: 1 frame with 10.9.0.2").misses("watching");
+}
+
+#[test]
+fn a_check_that_was_not_shown_every_frame_does_not_call_the_traffic_encrypted() {
+    let mut bench = with_gcm();
+    bench.keys("x1gc<enter>");
+    bench.captured(vec![sealed(1, b"whole")]);
+    bench.sees("ENCRYPTED: 1 frame").capture_says(Batch { dropped: 1234, ..Batch::default() });
+    bench.sees("UNDECIDED: 1 frame with 10.9.0.2 encrypted and none in clear, but 1234 frames came too fast");
 }
 
 #[test]

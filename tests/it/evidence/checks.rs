@@ -101,6 +101,16 @@ fn between_networks_only_what_is_on_the_wire_between_the_gateways_counts() {
 }
 
 #[test]
+fn between_networks_that_overlap_nothing_is_on_an_inner_side() {
+    let traffic = Traffic { far: prefix("10.0.0.0/8"), own: Some(prefix("10.1.0.0/24")) };
+    for direction in [Direction::In, Direction::Out] {
+        for (from, to) in [(OWN, [10, 1, 0, 8]), ([10, 1, 0, 8], OWN)] {
+            assert_eq!(Watch::over(traffic, None).see(direction, &plain(from, to)), Some(Proof::Readable));
+        }
+    }
+}
+
+#[test]
 fn esp_between_the_gateways_counts_by_what_is_inside() {
     use Direction::In;
     let mut watch = Watch::over(networks(), None);
@@ -123,6 +133,39 @@ fn esp_between_the_gateways_counts_by_what_is_inside() {
     assert_eq!(watch.see(Direction::Out, &frame), Some(Proof::TextInside));
     let sentence = watch.sentence();
     assert!(sentence.starts_with("ENCRYPTED: 1 frame between 10.9.0.0/24 and 10.9.0.2 encrypted"), "{sentence}");
+    // What else there is that cannot be opened is said.
+    let other = ipv4(50, [10, 8, 0, 1], [10, 8, 0, 2], &esp(0x7777, 1, false, &KEY, (4, &inner[14..])));
+    watch.see(In, &other);
+    let sentence = watch.sentence();
+    assert!(sentence.starts_with("ENCRYPTED: ") && sentence.contains("; of 1 frame that cannot be"), "{sentence}");
+}
+
+#[test]
+fn where_encrypted_frames_come_on_the_inner_side_too_what_is_in_clear_there_is_not_passed_over() {
+    let (mut watch, frame) = encrypted("");
+    // Asked about the networks the wrong way round.
+    watch.check = Check::new(Traffic { far: prefix("10.9.0.1/32"), own: Some(prefix("10.9.0.2/32")) }, None);
+    assert_eq!(watch.see(Direction::Out, &frame), Some(Proof::Opened));
+    assert_eq!(watch.check.answer(), Answer::Encrypted);
+    assert_eq!(watch.see(Direction::Out, &plain(GOUDA, REBLOCHON)), None);
+    assert_eq!(watch.check.answer(), Answer::Undecided);
+    let (sentence, next) = watch.check.sentence(|at_ns| at_ns.to_string());
+    assert!(
+        sentence.contains("1 frame between 10.9.0.2 and 10.9.0.1 encrypted, but 1 frame in clear on"),
+        "{sentence}"
+    );
+    assert!(next.unwrap().contains("name the network behind that one"), "{next:?}");
+}
+
+#[test]
+fn nothing_is_called_encrypted_where_frames_were_not_seen() {
+    let (mut watch, frame) = encrypted("");
+    watch.see(Direction::Out, &frame);
+    watch.check.miss(7);
+    assert_eq!(watch.check.answer(), Answer::Undecided);
+    assert!(watch.sentence().ends_with("none in clear, but 7 frames came too fast to be seen"), "{}", watch.sentence());
+    watch.see(Direction::Out, &plain([10, 9, 0, 7], REBLOCHON));
+    assert_eq!(watch.check.answer(), Answer::Mixed);
 }
 
 #[test]
@@ -207,6 +250,14 @@ fn parts_are_waited_for_as_long_as_their_receiver_does_and_not_without_bound() {
     watch.see_at(NOW * second, Direction::In, &part(7));
     watch.see_at((NOW + 61) * second, Direction::In, &part(7));
     assert_eq!(watch.check.seen(), 1, "another packet of the same number");
+    // That one becomes whole, and the first one does not with it.
+    let parts = cut(&ipv4(50, REBLOCHON, GOUDA, &esp(0x1001, 1, false, &KEY, (17, &large(b"words ")))), 1480);
+    let mut whole = Watch::over(Traffic::with(REBLOCHON.into()), None);
+    whole.see_at(NOW * second, Direction::In, &parts[1]);
+    for part in &parts {
+        whole.see_at((NOW + 31) * second, Direction::In, part);
+    }
+    assert_eq!((whole.check.seen(), whole.check.waits_for_parts()), (2, false));
     for identification in 1000..3000 {
         watch.see_at((NOW + 62) * second, Direction::In, &part(identification));
     }
