@@ -75,14 +75,17 @@ fn draw_fields(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme, 
     let foot = u16::try_from(help.len() + 1).unwrap_or(2);
     let height = u16::try_from(rows.len()).unwrap_or(u16::MAX).saturating_add(foot + 2);
     let inside = draw_popup(frame, area, theme, form.title(), width, height);
-    let [list, below] = Layout::vertical([Constraint::Min(0), Constraint::Length(foot)]).areas(inside);
+    // Where there is little room the help gives way: nobody must type into a field that cannot be seen.
+    let least = u16::try_from(rows.len()).unwrap_or(u16::MAX).min(3);
+    let [list, below] = Layout::vertical([Constraint::Min(least), Constraint::Length(foot)]).areas(inside);
     let focus = rows.iter().position(|row| match (row, form.focused()) {
         (Row::Field(place), Some(focused)) => is_same(*place, focused),
         (Row::Button, None) => true,
         _ => false,
     });
     // The complaint below the focused field is to be seen too.
-    let scroll = (focus.unwrap_or(0) + 2).min(rows.len()).saturating_sub(usize::from(list.height));
+    let focus = focus.unwrap_or(0);
+    let scroll = (focus + 2).min(rows.len()).saturating_sub(usize::from(list.height)).min(focus);
     for (row, y) in rows.iter().skip(scroll).zip(list.y..list.bottom()) {
         let place = Rect { y, height: 1, ..list };
         match row {

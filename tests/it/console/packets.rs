@@ -369,6 +369,16 @@ fn a_check_watches_the_peer_of_the_row_and_ends_in_a_word() {
 }
 
 #[test]
+fn on_the_smallest_screen_the_field_that_is_typed_into_is_seen() {
+    let mut bench = Bench::with(busy_kernel, |_| ()).sized(40, 10);
+    bench.keys("1gc<tab>");
+    for field in ["> Peer", "> Text", "> Send it", "> Seconds"] {
+        bench.sees(field).keys("<tab>");
+    }
+    bench.sees("[ Watch ]");
+}
+
+#[test]
 fn a_check_with_a_text_shows_the_first_frame_that_has_it_inside_and_marks_it_in_both_columns() {
     let mut bench = with_gcm();
     bench.keys("x1gc<backtab><backtab><backtab>hello world<ctrl-s>").sees("Is the traffic with 10.9.0.2 encrypted?");
