@@ -95,6 +95,10 @@ pub fn run(arguments: &Arguments, place: &Place) -> anyhow::Result<ExitCode> {
     if let Some(complaint) = complaint {
         writeln!(err, "espial: {complaint}")?;
     }
+    if place.interface.is_none() {
+        // What leaves by another one is not seen.
+        writeln!(err, "espial: watching {} (-i names another interface, or any for all)", observer.interface())?;
+    }
     let text = arguments.text.as_deref().or_else(|| arguments.probe.map(|_| PROBE_TEXT));
     let mut check = Check::new(traffic, text).since(u64::try_from(since.as_nanos()).unwrap_or(0));
     let end = Instant::now() + Duration::from_secs(arguments.seconds);
