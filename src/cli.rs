@@ -20,6 +20,7 @@ mod console;
 pub mod filled;
 pub mod forms;
 mod lab;
+mod line;
 mod list;
 mod names;
 mod observer;

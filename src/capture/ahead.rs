@@ -25,7 +25,7 @@ impl<T: Send + 'static> ReadAhead<T> {
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn begin(file: FileCapture, prepare: impl Fn(Frame) -> T + Send + 'static) -> io::Result<Self> {
+    pub fn begin(file: FileCapture, prepare: impl FnMut(Frame) -> T + Send + 'static) -> io::Result<Self> {
         let (sender, portions) = sync_channel(MOST_WAITING);
         thread::Builder::new().name("file".to_owned()).spawn(move || read(file, prepare, &sender))?;
         Ok(Self { portions })
@@ -41,7 +41,7 @@ impl<T: Send + 'static> ReadAhead<T> {
 }
 
 /// Reads until the end, or until nobody listens any more.
-fn read<T>(mut file: FileCapture, prepare: impl Fn(Frame) -> T, sender: &SyncSender<Result<Vec<T>, FileError>>) {
+fn read<T>(mut file: FileCapture, mut prepare: impl FnMut(Frame) -> T, sender: &SyncSender<Result<Vec<T>, FileError>>) {
     loop {
         let mut portion = Vec::with_capacity(PORTION);
         let start = file.position();

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::line::{Line, Lines};
 use crate::capture::{self, ANY, FileCapture, Frame, Interface, LinkState, Method, ReadAhead, Wanted};
 use crate::console::state::packets::{Seen, sight, sight_on};
 use crate::dialect::key_file::KeyRow;
@@ -12,7 +13,7 @@ use crate::evidence::{Judge, Policies, Sight};
 use crate::kernel::{Follower, Update, XfrmKernel};
 use crate::model::{IpsecProtocol, KernelEvent, PolicyDefaults, Sa, SaFlags, SaSpec, Spd, Spi};
 use crate::packet::filter::Instruction;
-use crate::packet::{Dissection, Filter, IpsecHeader, Summary, dissect};
+use crate::packet::{Dissection, Filter, IpsecHeader, dissect};
 
 /// What the kernel may keep of frames that were not fetched yet.
 const BUFFER: usize = 16 * 1024 * 1024;
@@ -24,7 +25,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub(super) struct Observed {
     pub(super) seen: Seen,
     pub(super) dissection: Dissection,
-    pub(super) summary: Summary,
+    /// Its line, if it was made when the packet was read.
+    pub(super) line: Option<Line>,
 }
 
 impl Observed {
@@ -49,19 +51,19 @@ enum Source {
     File(ReadAhead<Dissected>),
 }
 
-/// A frame, taken apart and summed up: all that needs no knowledge of others, so that the thread that reads a file can
-/// do it.
+/// A frame, taken apart, and its line: all that needs no knowledge of others, so that the thread that reads a file can do
+/// it.
 pub(super) struct Dissected {
     frame: Frame,
     dissection: Dissection,
-    summary: Summary,
+    line: Option<Line>,
 }
 
 impl Dissected {
-    fn of(frame: Frame) -> Self {
+    fn of(frame: Frame, lines: Option<&mut Lines>) -> Self {
         let dissection = dissect(frame.link, &frame.bytes);
-        let summary = Summary::of(&dissection);
-        Self { frame, dissection, summary }
+        let line = lines.map(|lines| lines.of(&frame, &dissection));
+        Self { frame, dissection, line }
     }
 }
 
@@ -124,15 +126,16 @@ impl Observer {
         Ok((observer, complaint))
     }
 
-    /// Begins to read a file. Which policies held where it was recorded nobody knows.
-    pub(super) fn read(path: &Path) -> anyhow::Result<Self> {
+    /// Begins to read a file, and to make `lines` of its packets if they are wanted. Which policies held where it was
+    /// recorded nobody knows.
+    pub(super) fn read(path: &Path, mut lines: Option<Lines>) -> anyhow::Result<Self> {
         let file = if path.as_os_str() == "-" {
             FileCapture::from_reader("standard input".to_owned(), Box::new(io::stdin()))?
         } else {
             FileCapture::open(path)?
         };
         Ok(Self {
-            source: Source::File(ReadAhead::begin(file, Dissected::of)?),
+            source: Source::File(ReadAhead::begin(file, move |frame| Dissected::of(frame, lines.as_mut()))?),
             wanted: None,
             ports: Vec::new(),
             follower: None,
@@ -216,19 +219,19 @@ impl Observer {
         let _ = self.listen();
         self.dropped += batch.dropped;
         self.link = batch.link.or(self.link);
-        Ok(batch.frames.into_iter().map(Dissected::of).collect())
+        Ok(batch.frames.into_iter().map(|frame| Dissected::of(frame, None)).collect())
     }
 
     /// What a frame proves.
     pub(super) fn judge(&mut self, dissected: Dissected) -> Observed {
-        let Dissected { frame, mut dissection, mut summary } = dissected;
+        let Dissected { frame, mut dissection, mut line } = dissected;
         if !self.judge.memory.encapsulations().is_empty() {
             dissection = self.judge.dissect(frame.link, &frame.bytes);
-            summary = Summary::of(&dissection);
+            line = None;
         }
         let (sight, index) = sight_on(&frame, &self.interfaces);
         let evidence = self.judge.judge(sight, &dissection, index);
-        Observed { seen: Seen { frame, evidence }, dissection, summary }
+        Observed { seen: Seen { frame, evidence }, dissection, line }
     }
 
     /// Takes in what the kernel has said since the last time.

@@ -1,11 +1,8 @@
 //! `espial packets`: frames without a screen.
 
 use std::collections::HashSet;
-use std::fmt;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::iter;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -15,16 +12,15 @@ use clap::Args;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
+use super::line::Lines;
 use super::observer::{Observed, Observer, Place};
 use crate::capture::{KeyTable, Recorder};
-use crate::console::clock::Clock;
 use crate::console::state::packets::{Seen, fits};
 use crate::dialect::esp_sa;
 use crate::dialect::key_file::{KeyRow, key_file};
 use crate::evidence::{Judge, Known};
 use crate::model::Secret;
-use crate::model::text::harmless;
-use crate::packet::{Endpoint, Filter, Header};
+use crate::packet::{Filter, Header, Summary};
 
 /// Show packets as they come, with what each proves
 #[derive(Clone, Debug, Args)]
@@ -83,7 +79,7 @@ pub fn run(arguments: &Arguments, place: &Place) -> anyhow::Result<ExitCode> {
     let filter = Filter::parse_arguments(&words).with_context(|| format!("the filter {:?}", words.join(" ")))?;
     let keys = arguments.keys.as_deref().map(read_keys).transpose()?;
     let mut observer = if let Some(path) = &arguments.read {
-        Observer::read(path)?
+        Observer::read(path, (!arguments.json).then(|| Lines::new(false)))?
     } else {
         let (observer, complaint) = Observer::open(place, filter.as_ref())?;
         if let Some(complaint) = complaint {
@@ -98,9 +94,8 @@ pub fn run(arguments: &Arguments, place: &Place) -> anyhow::Result<ExitCode> {
     let mut key_table =
         keys_path.map(|path| KeyTable::create_beside(path)).transpose().context("making the table of keys")?;
     let mut keys_written = HashSet::new();
-    let mut times = Clock::local().times_of_day();
+    let mut lines = Lines::new(observer.is_everywhere());
     let mut out = BufWriter::with_capacity(64 * 1024, io::stdout().lock());
-    let mut words = String::new();
     let mut number = 0;
     let mut told = 0;
     loop {
@@ -110,7 +105,7 @@ pub fn run(arguments: &Arguments, place: &Place) -> anyhow::Result<ExitCode> {
         }
         for dissected in batch {
             number += 1;
-            let judged = observer.judge(dissected);
+            let mut judged = observer.judge(dissected);
             if filter.as_ref().is_none_or(|filter| fits(filter, &judged.seen, &judged.dissection, &observer.judge)) {
                 if let Some(recorder) = &mut recorder {
                     recorder.record(&judged.seen.frame, &judged.seen.evidence.verdict.to_string())?;
@@ -124,10 +119,9 @@ pub fn run(arguments: &Arguments, place: &Place) -> anyhow::Result<ExitCode> {
                 if arguments.json {
                     print_json(&mut out, number, &judged, &observer.judge)?;
                 } else {
-                    let time = times.time_of_day_ms(judged.seen.frame.at_ns / 1_000_000);
-                    words.clear();
-                    push_line(&mut words, &judged, time, observer.is_everywhere()).map_err(io::Error::other)?;
-                    out.write_all(words.as_bytes())?;
+                    let Observed { seen, dissection, line } = &mut judged;
+                    let line = line.take().unwrap_or_else(|| lines.of(&seen.frame, dissection));
+                    line.write(seen.evidence.verdict, &mut out)?;
                 }
                 told += 1;
                 if arguments.count.is_some_and(|count| told >= count) {
@@ -169,66 +163,6 @@ fn read_keys(path: &Path) -> anyhow::Result<Vec<KeyRow>> {
 fn print_json(out: &mut impl Write, number: u64, observed: &Observed, judge: &Judge) -> io::Result<()> {
     serde_json::to_writer(&mut *out, &PacketJson::of(number, observed, judge))?;
     writeln!(out)
-}
-
-/// Appends a line; with the interface where there are several. Most of its parts are pushed as they are: a file has
-/// millions of lines, and formatting is a fifth of the work.
-fn push_line(line: &mut String, observed: &Observed, time: &str, is_everywhere: bool) -> fmt::Result {
-    use fmt::Write;
-    let Observed { seen: Seen { frame, evidence }, dissection, summary } = observed;
-    line.push_str(time);
-    match frame.direction {
-        Some(way) => write!(line, " {way:<3} ")?,
-        None => line.push_str(" -   "),
-    }
-    if is_everywhere {
-        write!(line, "{} ", harmless(&frame.interface))?;
-    }
-    push_endpoint(line, summary.source)?;
-    line.push_str(" > ");
-    push_endpoint(line, summary.destination)?;
-    line.push(' ');
-    let verdict = evidence.verdict.word();
-    line.push_str(&verdict);
-    line.extend(iter::repeat_n(' ', 10_usize.saturating_sub(verdict.len()).max(1)));
-    line.push_str(&summary.protocol);
-    if let Some(header) = dissection.ipsec().next() {
-        write!(line, " {}", header.spi)?;
-        if let Some(sequence) = header.sequence {
-            line.push_str(" seq ");
-            push_number(line, sequence);
-        }
-    }
-    line.push(' ');
-    push_number(line, frame.wire_length);
-    line.push_str(" bytes");
-    if !summary.info.is_empty() {
-        line.push_str(": ");
-        line.push_str(&summary.info);
-    }
-    line.push('\n');
-    Ok(())
-}
-
-fn push_endpoint(line: &mut String, end: Option<Endpoint>) -> fmt::Result {
-    use fmt::Write;
-    match end {
-        Some(Endpoint::Ip(IpAddr::V4(address))) => {
-            for (place, octet) in address.octets().into_iter().enumerate() {
-                if place > 0 {
-                    line.push('.');
-                }
-                push_number(line, octet);
-            }
-            Ok(())
-        }
-        Some(end) => write!(line, "{end}"),
-        None => line.write_char('-'),
-    }
-}
-
-fn push_number(line: &mut String, number: impl itoa::Integer) {
-    line.push_str(itoa::Buffer::new().format(number));
 }
 
 #[derive(Serialize)]
@@ -274,7 +208,8 @@ struct InnerJson {
 impl PacketJson {
     #[allow(clippy::cast_precision_loss, reason = "a double of seconds is good for a quarter of a microsecond")]
     fn of(number: u64, observed: &Observed, judge: &Judge) -> Self {
-        let Observed { seen: Seen { frame, evidence }, dissection, summary } = observed;
+        let Observed { seen: Seen { frame, evidence }, dissection, .. } = observed;
+        let summary = Summary::of(dissection);
         let header = judge.whole(dissection, evidence).ipsec().next();
         let known = evidence.sas.iter().flatten().filter_map(|serial| judge.memory.get(*serial));
         Self {
