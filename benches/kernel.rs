@@ -2,7 +2,8 @@
 //!
 //! Policies need no ESP, so this runs on any kernel with XFRM, in a network namespace of its own (root, or
 //! `unshare -r`). Beside both stands a bare walk: the same dump asked for, received, and gone through header by header.
-//! Look at the ratios, not at the times. To reach: at most 0.8 of `ip`'s, and at most 2.5 times the bare walk's.
+//! Look at the ratios, not at the times. To reach: at most 0.8 of `ip`'s, and at most 2.5 times the bare walk's. Seen:
+//! 0.3 of `ip`'s; 2.5 times the walk's with 100,000 policies, 3 with 10,000.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -18,6 +19,10 @@ use espial::kernel::{Kernel, XfrmKernel};
 use espial::model::{IpsecProtocol, Mode, PolicyDirection, PolicySpec, Prefix, Selector, Template};
 use netlink_sys::protocols::NETLINK_XFRM;
 use netlink_sys::{Socket, SocketAddr};
+
+/// The program's own allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn fill(kernel: &mut XfrmKernel, policies: u32) {
     for n in 0..policies {
