@@ -97,9 +97,8 @@ impl XfrmKernel {
 
 impl Kernel for XfrmKernel {
     fn sas(&mut self) -> Result<Vec<Sa>> {
-        let expected = self.counts().map_or(0, |counts| counts.sas);
         // An empty body asks for all; a filter would be an attribute behind it.
-        self.list(&Operation::ListSas, Request::new(c::XFRM_MSG_GETSA), c::XFRM_MSG_NEWSA, decode::sa, expected)
+        self.list(&Operation::ListSas, Request::new(c::XFRM_MSG_GETSA), c::XFRM_MSG_NEWSA, decode::sa, 0)
     }
 
     fn sa(&mut self, id: &SaId) -> Result<Sa> {
@@ -169,7 +168,7 @@ impl Kernel for XfrmKernel {
     }
 
     fn policies(&mut self) -> Result<Vec<Policy>> {
-        let expected = self.counts().map_or(0, |counts| {
+        let expected = self.spd_information(Operation::ListPolicies).map_or(0, |(counts, _)| {
             counts.policies_in.saturating_add(counts.policies_out).saturating_add(counts.policies_forward)
         });
         let request = Request::new(c::XFRM_MSG_GETPOLICY);
