@@ -28,7 +28,7 @@ test: packages target/xfrm_interface.ko
 
 # Where it cannot be built, the test that needs it says so.
 target/xfrm_interface.ko: | packages
-	-tests/kernel/xfrm_interface.sh $@
+	-timeout 600 tests/kernel/xfrm_interface.sh $@
 
 packages:
 	@$(if $(MISSING),command -v apt-get >/dev/null || { echo "$(NO_APT)" >&2; exit 1; },:)
