@@ -314,7 +314,7 @@ pub fn dissect_above_ip(number: u8, payload: &[u8]) -> Dissection {
 }
 
 fn walk(first: Option<Protocol>, frame: &[u8], encapsulations: &Encapsulations) -> Dissection {
-    let mut layers: Vec<Layer> = Vec::with_capacity(8);
+    let mut layers: Vec<Layer> = Vec::with_capacity(4);
     let mut next = first.map(|protocol| (0..frame.len(), protocol));
     while let Some((range, protocol)) = next {
         next = follow(frame, range, protocol, &mut layers, encapsulations);

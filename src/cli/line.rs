@@ -6,6 +6,8 @@ use std::fmt::{self, Write as _};
 use std::io::{self, Write};
 use std::net::IpAddr;
 
+use bytes::{Bytes, BytesMut};
+
 use crate::capture::Frame;
 use crate::console::clock::{Clock, TimesOfDay};
 use crate::evidence::Verdict;
@@ -15,6 +17,8 @@ use crate::packet::{Dissection, Endpoint, Summary};
 
 /// As wide as the column of verdicts.
 const SPACES: &[u8] = b"          ";
+/// How much memory for lines is taken at a time.
+const ARENA: usize = 64 * 1024;
 
 /// Puts packets into lines.
 #[derive(Clone, Debug)]
@@ -22,26 +26,40 @@ pub(super) struct Lines {
     times: TimesOfDay,
     /// Whether the interface is among what is said.
     names_interfaces: bool,
+    /// The line in the making.
+    words: String,
+    /// Memory for the lines to come, side by side as the frames are.
+    arena: BytesMut,
 }
 
 /// A packet's line. What it proves stands in its middle, and is not known yet when a file's packets are read ahead.
 pub(super) struct Line {
-    words: String,
+    words: Bytes,
     verdict_at: usize,
 }
 
 impl Lines {
     /// In this machine's time.
     pub(super) fn new(names_interfaces: bool) -> Self {
-        Self { times: Clock::local().times_of_day(), names_interfaces }
+        Self::of_times(Clock::local().times_of_day(), names_interfaces)
+    }
+
+    fn of_times(times: TimesOfDay, names_interfaces: bool) -> Self {
+        Self { times, names_interfaces, words: String::new(), arena: BytesMut::new() }
     }
 
     /// A packet's line.
     pub(super) fn of(&mut self, frame: &Frame, dissection: &Dissection) -> Line {
-        let mut words = String::with_capacity(128);
+        let mut words = std::mem::take(&mut self.words);
+        words.clear();
         // A string takes all.
         let verdict_at = self.push(&mut words, frame, dissection).unwrap_or(words.len());
-        Line { words, verdict_at }
+        if self.arena.capacity() < words.len() {
+            self.arena = BytesMut::with_capacity(ARENA.max(words.len()));
+        }
+        self.arena.extend_from_slice(words.as_bytes());
+        self.words = words;
+        Line { words: self.arena.split().freeze(), verdict_at }
     }
 
     fn push(&mut self, line: &mut String, frame: &Frame, dissection: &Dissection) -> Result<usize, fmt::Error> {
@@ -85,10 +103,10 @@ impl Line {
     pub(super) fn write(&self, verdict: Verdict, out: &mut impl Write) -> io::Result<()> {
         let (before, behind) = self.words.split_at(self.verdict_at);
         let word = verdict.word();
-        out.write_all(before.as_bytes())?;
+        out.write_all(before)?;
         out.write_all(word.as_bytes())?;
         out.write_all(SPACES.get(word.len()..).filter(|spaces| !spaces.is_empty()).unwrap_or(b" "))?;
-        out.write_all(behind.as_bytes())
+        out.write_all(behind)
     }
 }
 
@@ -143,7 +161,7 @@ mod tests {
             bytes: Vec::new().into(),
         };
         let bytes = [0x45, 0, 0, 28, 0, 0, 0, 0, 64, 50, 0, 0, 10, 9, 0, 1, 10, 9, 0, 2, 0, 0, 0x10, 1, 0, 0, 0, 7];
-        let mut lines = Lines { times: Clock::utc().times_of_day(), names_interfaces: true };
+        let mut lines = Lines::of_times(Clock::utc().times_of_day(), true);
         let line = lines.of(&frame, &dissect(LinkType::RawIp, &bytes));
         for (verdict, middle) in [
             (Verdict::EspOk, "ESP ok    "),
