@@ -418,11 +418,12 @@ impl FileCapture {
         let time = u64::from(self.u32([h0, h1, h2, h3])) << 32 | u64::from(self.u32([l0, l1, l2, l3]));
         let (length, wire_length) = (self.u32([c0, c1, c2, c3]), self.u32([w0, w1, w2, w3]));
         let behind = behind.checked_sub(length).ok_or_else(|| self.too_short())?;
-        let bytes = self.bytes(length)?;
-        let options = self.bytes(behind)?;
-        let padding = bytes.len().next_multiple_of(4) - bytes.len();
-        let told = options.get(padding..).unwrap_or_default();
+        // The frame, padding, and options.
+        let mut bytes = self.bytes(length + behind)?;
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        let told = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
         let flags = self.options(told).find(|(code, _)| *code == 2).and_then(|(_, value)| self.u32_at(value, 0));
+        bytes.truncate(length);
         let direction = match flags.unwrap_or(0) & 3 {
             1 => Some(Direction::In),
             2 => Some(Direction::Out),

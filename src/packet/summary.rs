@@ -134,7 +134,7 @@ fn protocol(layers: &[Layer]) -> Cow<'static, str> {
     if above.iter().any(|layer| matches!(layer.header, Header::Ike(_) | Header::NonEspMarker)) {
         return Protocol::Ike.name();
     }
-    if above.iter().any(|layer| layer.header == Header::NatKeepAlive) {
+    if above.iter().any(|layer| matches!(layer.header, Header::NatKeepAlive)) {
         return "keepalive".into();
     }
     let mut words = Cow::Borrowed("");
