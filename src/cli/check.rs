@@ -21,10 +21,10 @@ use crate::packet::filter::{End, Filter, Test};
 /// Ends in one line: ENCRYPTED (status 0), IN CLEAR or MIXED (status 1), or UNDECIDED (status 2) with what to do next. What
 /// could not even be begun has status 2 as well. Where frames came too fast to be seen, nothing is called encrypted.
 ///
-/// Of a network, as `espial check 10.2.0.0/24`, what counts is the traffic of its hosts on the wire to the gateway before
-/// it: packets of them in clear, and ESP that has them inside. What the gateways themselves say in clear is no business of
-/// the network's, nor is what is seen in clear on a gateway's inner side, on its way into the tunnel or out of it. So the
-/// network to name is the one at the other end, on each of the gateways another one.
+/// Of what this host passes on as a gateway, what counts is the wire to the other gateway: not what is in clear on this
+/// one's inner side, on its way into the tunnel or out of it. So the host or the network to name is the one at the other
+/// end, on each of the gateways another one. Of a network, as `espial check 10.2.0.0/24`, packets of its hosts count that
+/// are in clear, and ESP that has them inside; what the gateways themselves say in clear is no business of the network's.
 #[derive(Clone, Debug, Args)]
 pub struct Arguments {
     /// The host's address or the network; also one behind a tunnel

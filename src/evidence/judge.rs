@@ -6,7 +6,7 @@ use std::fmt;
 use std::iter;
 use std::net::IpAddr;
 
-use super::copies::Copies;
+use super::copies::{Copies, Shown};
 use super::fragments::{Fragments, Part};
 use super::opinion::{Newest, Opinion};
 use super::policies;
@@ -217,8 +217,7 @@ impl Judge {
     }
 
     pub(super) fn is_copy(&mut self, sight: Sight<'_>, dissection: &Dissection) -> bool {
-        let packet = first_ip(dissection).and_then(|range| sight.bytes.get(range));
-        packet.is_some_and(|packet| self.copies.take(packet, sight.at_ns))
+        Shown::of(sight.bytes, dissection).is_some_and(|shown| self.copies.take(shown, sight.at_ns))
     }
 
     /// Of tunnels in each other the kernel shows again what was inside of the outer one. That is a copy, unless something
@@ -399,7 +398,7 @@ fn ends(dissection: &Dissection) -> Option<(IpAddr, IpAddr)> {
 }
 
 /// The first IP packet of a frame, without what fills the frame behind it.
-fn first_ip(dissection: &Dissection) -> Option<std::ops::Range<usize>> {
+pub(super) fn first_ip(dissection: &Dissection) -> Option<std::ops::Range<usize>> {
     let start = dissection.layers().iter().find(|layer| layer.header.ip_addresses().is_some())?.range.start;
     let end = dissection.layers().iter().rev().find(|layer| !matches!(layer.header, Header::Padding))?.range.end;
     Some(start..end)

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::copies::Copies;
-use super::judge::{Place, flow};
+use super::copies::{Copies, Shown};
+use super::judge::Place;
 use super::keys::Trial;
 use super::memory::{Preparation, Prepared, encrypts};
 use super::{Finding, Judge, Known};
@@ -219,14 +219,13 @@ fn expect_payload(copies: &mut Copies, next_header: u8, payload: &[u8], at_ns: u
 
 /// The kernel will show this packet once more.
 fn expect(copies: &mut Copies, packet: &[u8], at_ns: u64) {
-    copies.expect(packet, at_ns);
     let version = packet.first().map_or(0, |byte| byte >> 4);
     let dissection = dissect_above_ip(if version == 6 { 41 } else { 4 }, packet);
+    if let Some(shown) = Shown::of(packet, &dissection) {
+        copies.expect(shown, at_ns);
+    }
     if dissection.ipsec().next().is_some() {
         copies.expect_protected();
-    }
-    if let Some(flow) = flow(&dissection, 0) {
-        copies.expect_flow(flow, at_ns);
     }
 }
 
