@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 
 use super::observer::{Observer, Place};
 use crate::capture::{self, PROBE_TEXT, Probe, ProbeEnds, Prober};
@@ -34,7 +35,7 @@ pub struct Arguments {
     #[arg(long, value_name = "NET", value_parser = network)]
     own: Option<Prefix>,
     /// A text that must be nowhere on the wire and must be found after decryption
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     text: Option<String>,
     /// How long to watch
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]

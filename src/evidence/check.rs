@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use super::fragments::{Key, PATIENCE_NS, Part};
-use super::{Evidence, Finding, Judge, Reason, Sight, Verdict};
+use super::{Evidence, Finding, Judge, Looked, Reason, Sight, Verdict};
 use crate::model::Prefix;
 use crate::packet::filter::contains;
 use crate::packet::{Direction, Dissection, Endpoint, Header, Summary};
@@ -217,9 +217,8 @@ impl Check {
             self.before += u64::from(is_before && self.course(dissection).is_some());
             return None;
         }
-        // Perhaps it was not on the wire at all.
-        let may_be_copy = evidence.reasons.contains(&Reason::MaybeDecrypted);
-        let shows_text = !may_be_copy && self.is_text_in(bytes);
+        let looked = judge.look_into(sight, dissection, evidence);
+        let shows_text = self.is_shown(bytes, &looked, evidence);
         let first = || First { at_ns: sight.at_ns, words: first_words(dissection, evidence) };
         let is_data = match verdict {
             Verdict::Other | Verdict::Ike => shows_text,
@@ -228,7 +227,6 @@ impl Check {
         if !is_data {
             return None;
         }
-        let looked = judge.look_into(sight, dissection, evidence);
         let is_plain = matches!(verdict, Verdict::Clear | Verdict::ClearForbidden | Verdict::Ike);
         let whole = judge.whole(dissection, evidence);
         let needs_rights = |reason: &Reason| matches!(reason, Reason::Header { finding: Finding::SasUnreadable, .. });
@@ -281,6 +279,16 @@ impl Check {
         self.clear += 1;
         self.first_readable.get_or_insert_with(first);
         Proof::TextOnWire
+    }
+
+    /// Whether everybody can read the text in a frame. What was proven to be ciphertext has a short one by chance; and what
+    /// may be a copy was perhaps not on the wire at all.
+    fn is_shown(&self, bytes: &[u8], looked: &Looked, evidence: &Evidence) -> bool {
+        let hidden =
+            looked.insides.first().filter(|_| evidence.is_encrypted()).map_or(0..0, |inside| inside.outer.clone());
+        let (before, behind) = (bytes.get(..hidden.start), bytes.get(hidden.end..));
+        !evidence.reasons.contains(&Reason::MaybeDecrypted)
+            && [before, behind].into_iter().flatten().any(|bytes| self.is_text_in(bytes))
     }
 
     fn is_text_in(&self, bytes: &[u8]) -> bool {

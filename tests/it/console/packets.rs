@@ -355,16 +355,18 @@ fn a_frame_that_came_before_the_news_of_its_sa_is_judged_again() {
 fn a_check_watches_the_peer_of_the_row_and_ends_in_a_word() {
     let mut bench = busy();
     bench.keys("gjjjc").sees("Is the traffic with a peer").sees("[ Watch ]").keys("<enter>");
-    bench.sees("Is the traffic with 10.9.0.2 encrypted?").sees("watching for 10 more seconds; 0 frames");
+    bench.sees("Is the traffic with 10.9.0.2 encrypted?").sees("watching veth0 for 10 more seconds; 0 frames");
     bench.captured(frames());
     bench.sees("IN CLEAR: 1 frame with 10.9.0.2 can be read; the first: 16:21:42.123 10.9.0.1 > 10.9.0.2 CLEAR ! UDP");
     bench.sees("The first that can be read on the wire: 16:21:42.123 out, 53 bytes").sees("world");
-    bench.seconds(10);
-    bench.misses("watching");
+    bench.misses("Watched was").seconds(10);
+    bench.misses("watching").sees("Watched was veth0; what leaves by another interface was not seen");
     bench.captured(frames());
     bench.sees("IN CLEAR: 1 frame").keys("<esc>").misses("Is the traffic");
     bench.keys("1c<enter>").sees("Is the traffic with 10.9.0.2").seconds(10);
-    bench.sees("UNDECIDED: nothing was seen of 10.9.0.2").keys("<esc>");
+    bench.sees("UNDECIDED: nothing was seen of 10.9.0.2");
+    bench.capture_says(Batch { link: Some(LinkState::Down), ..Batch::default() });
+    bench.sees("interface veth0 is down or gone: no packets until it is back").keys("<esc>");
     bench.keys("4c").misses("Is the traffic");
 }
 
@@ -479,7 +481,7 @@ fn a_check_waits_a_second_for_the_rest_of_a_packet_and_calls_it_undecided_then()
     bench.keys("x1gc<enter>").sees("Is the traffic with 10.9.0.2 encrypted?");
     bench.captured(vec![sealed(1, b"whole"), part(0, &esp(0x5000, 2, 40))]);
     bench.sees("ENCRYPTED: 1 frame with 10.9.0.2").seconds(10);
-    bench.sees("watching for 1 more seconds").seconds(1);
+    bench.sees("watching veth0 for 1 more seconds").seconds(1);
     bench.misses("watching");
     bench.sees(
         "UNDECIDED: of 1 frame with 10.9.0.2 nothing can be said; the first: 16:21:42.123 10.9.0.1 > 10.9.0.2 PART",

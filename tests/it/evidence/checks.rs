@@ -224,6 +224,21 @@ fn a_text_that_can_be_read_is_on_the_wire_whatever_the_frame_is() {
 }
 
 #[test]
+fn a_short_text_that_ciphertext_has_by_chance_is_not_on_the_wire_and_beside_it_it_is() {
+    // A byte of the payload data, behind addresses, SPI and number.
+    let (mut watch, frame) = encrypted("");
+    let byte =
+        frame[50..70].iter().find(|byte| byte.is_ascii() && frame[..42].iter().all(|other| other != *byte)).unwrap();
+    let text = char::from(*byte).to_string();
+    watch.check = Check::new(Traffic::with(REBLOCHON.into()), Some(&text));
+    assert!(watch.see(Direction::Out, &frame) < Some(Proof::Readable));
+    // What fills an Ethernet frame is on the wire as it is.
+    let (mut watch, frame) = encrypted("hello world");
+    let filled = [&frame[..], b"hello world"].concat();
+    assert_eq!(watch.see(Direction::Out, &filled), Some(Proof::TextOnWire));
+}
+
+#[test]
 fn a_text_in_what_may_be_a_copy_is_not_known_to_have_been_on_the_wire() {
     let mut watch = Watch::over(Traffic::with([10, 2, 0, 1].into()), Some("hello world"));
     watch.judge = behind_a_tunnel();
