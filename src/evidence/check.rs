@@ -85,6 +85,8 @@ pub struct Check {
     since_ns: u64,
     /// Encrypted and authentic.
     encrypted: u64,
+    /// How many of them arrived, and how many left.
+    ways: [u64; 2],
     /// Authentic, but anybody can read them.
     readable: u64,
     /// Neither.
@@ -169,6 +171,7 @@ impl Check {
             text: text.unwrap_or_default().as_bytes().to_vec(),
             since_ns: 0,
             encrypted: 0,
+            ways: [0, 0],
             readable: 0,
             clear: 0,
             undecided: 0,
@@ -257,6 +260,8 @@ impl Check {
         let mut proof = Proof::Readable;
         if evidence.is_encrypted() {
             self.encrypted += 1;
+            self.ways[0] += u64::from(sight.direction == Some(Direction::In));
+            self.ways[1] += u64::from(sight.direction == Some(Direction::Out));
             self.turned += u64::from(is_inside);
             proof = if looked.insides.is_empty() { Proof::Encrypted } else { Proof::Opened };
         } else if verdict.is_authentic() {
@@ -417,8 +422,13 @@ impl Check {
                 } else {
                     format!("; of {} that cannot be opened here nobody knows whose they are", frames(self.hidden))
                 };
+                let one_way = match self.ways {
+                    [arrived, 0] if arrived == self.encrypted => "; all of them arrived, none was sent",
+                    [0, left] if left == self.encrypted => "; all of them were sent, none arrived",
+                    _ => "",
+                };
                 let count = frames(self.encrypted);
-                (format!("{count} {traffic} encrypted and authentic, none in clear{found}{hidden}"), None)
+                (format!("{count} {traffic} encrypted and authentic, none in clear{found}{one_way}{hidden}"), None)
             }
             Answer::InClear => {
                 let count = frames(self.readable + self.clear);

@@ -512,7 +512,7 @@ fn from_a_packet_to_its_sa_and_its_policy_and_back() {
     bench.keys("3jj").sees("Packet 4").keys("p").sees("Policy out 10.9.0.1/32 10.9.0.2/32");
     bench.keys("3").sees("Packet 4").keys("s").sees("names no SA that is there");
     bench.keys("gp").sees("no policy decided");
-    bench.keys("j=").sees("with: spi 0x3e8").sees("Packets 1 of 7");
+    bench.keys("j=").sees("with: spi 0x3e8 and dst 10.9.0.2").sees("Packets 1 of 7");
 }
 
 #[test]
@@ -551,7 +551,11 @@ fn a_text_is_looked_for_on_the_wire_and_decrypted_and_marked_in_both_columns() {
     bench.keys("]").sees("no newer packet of the list has \"hello\"").keys("[").sees("Packet 4:");
     bench.keys("[").sees("no older packet").keys("<esc>").sees("marking \"hello\"");
     bench.keys("<esc>").misses("marking").keys("]").sees("t does that");
-    bench.keys("t<enter>").misses("marking");
+    bench.keys("t<enter>").misses("marking").misses("no packet");
+    // Who follows the newest finds what came before, and is told where there is nothing.
+    bench.captured(vec![sealed(3, b"the newest")]);
+    bench.keys("f").sees("Packet 10:").keys("thello<enter>").sees("Packet 9:");
+    bench.keys("t<ctrl-u>never said<enter>").sees("no packet of the list has \"never said\"").sees("Packet 9:");
 }
 
 #[test]

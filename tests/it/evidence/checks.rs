@@ -143,6 +143,20 @@ fn esp_between_the_gateways_counts_by_what_is_inside() {
 }
 
 #[test]
+fn where_all_went_one_way_that_is_said() {
+    for (direction, words) in [
+        (Direction::Out, "none in clear; all of them were sent, none arrived"),
+        (Direction::In, "none in clear; all of them arrived, none was sent"),
+    ] {
+        let (mut watch, frame) = encrypted("");
+        watch.check = Check::new(Traffic::with(REBLOCHON.into()), None);
+        watch.see(direction, &frame);
+        let sentence = watch.sentence();
+        assert!(sentence.starts_with("ENCRYPTED: 1 frame") && sentence.ends_with(words), "{sentence}");
+    }
+}
+
+#[test]
 fn where_encrypted_frames_come_on_the_inner_side_too_what_is_in_clear_there_is_not_passed_over() {
     let (mut watch, frame) = encrypted("");
     // Asked about the networks the wrong way round.
