@@ -107,7 +107,7 @@ pub struct Check {
     inside: u64,
     /// Encrypted frames on that side: then it is not known to be that side.
     turned: u64,
-    /// Frames on an interface that shows them before they are encrypted.
+    /// Frames on an interface that shows them before they are encrypted or wrapped.
     before: u64,
     /// Frames that came and were not seen.
     missed: u64,
@@ -215,8 +215,9 @@ impl Check {
             self.parted.remove(&part.key());
         }
         let bytes = evidence.whole.as_deref().unwrap_or(sight.bytes);
-        if verdict == Verdict::Copy {
-            let is_before = evidence.reasons.iter().any(|reason| matches!(reason, Reason::TunnelInterface(_)));
+        let shows_before = |reason: &Reason| matches!(reason, Reason::TunnelInterface(_) | Reason::Wrapped);
+        let is_before = evidence.reasons.iter().any(shows_before);
+        if is_before || verdict == Verdict::Copy {
             self.before += u64::from(is_before && self.course(dissection).is_some());
             return None;
         }
@@ -488,7 +489,7 @@ impl Check {
             return (words, OTHER_END);
         }
         if self.before > 0 {
-            let words = format!("{words} but {} on an interface that shows them before encryption", self.before);
+            let words = format!("{words} but {} on an interface that is not the wire yet", self.before);
             return (words, "watch the interface by which the tunnel's packets leave (-i), or any for all");
         }
         if self.hidden > 0 {

@@ -26,7 +26,7 @@ pub struct Judge {
     pub totals: Totals,
     /// The addresses of this host; empty where they are not known.
     pub addresses: HashSet<IpAddr>,
-    /// The interfaces behind which packets are encrypted, by their index.
+    /// The interfaces behind which packets are encrypted or wrapped, by their index.
     pub tunnel_interfaces: HashMap<u32, TunnelInterface>,
     pub(super) copies: Copies,
     pub(super) fragments: Fragments,
@@ -197,6 +197,10 @@ impl Judge {
                 Verdict::Clear
             };
             reasons.extend(found);
+            let interface = flow.and_then(|flow| self.tunnel_interfaces.get(&flow.interface));
+            if interface == Some(&TunnelInterface::Wrapping) {
+                reasons.push(Reason::Wrapped);
+            }
             verdict
         };
         Evidence { verdict, reasons: reasons.into(), sas: sas.into(), whole: None }
@@ -210,6 +214,7 @@ impl Judge {
             TunnelInterface::Xfrm(if_id) => if_id,
             // Which policies are for its mark nobody knows here.
             TunnelInterface::Vti => return Some(Reason::TunnelInterface(None)),
+            TunnelInterface::Wrapping => return None,
         };
         let asked = policies::Asked { direction: direction?, for_us: self.is_for_us(flow.destination), if_id };
         let policy = self.policies.demand(&flow, asked).and_then(|demands| demands.first());

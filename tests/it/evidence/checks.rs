@@ -263,17 +263,20 @@ fn a_text_in_what_may_be_a_copy_is_not_known_to_have_been_on_the_wire() {
 }
 
 #[test]
-fn what_an_interface_shows_before_encryption_does_not_count_and_that_is_said() {
-    let mut watch = Watch::over(Traffic::with(FAR.into()), None);
-    watch.judge.tunnel_interfaces = [(1, TunnelInterface::Xfrm(IfId(7)))].into();
-    assert_eq!(watch.see(Direction::Out, &plain(OWN, FAR)), None);
-    watch.see(Direction::Out, &plain(OWN, [10, 3, 0, 7]));
-    let (sentence, next) = watch.check.sentence(|at_ns| at_ns.to_string());
-    assert_eq!(
-        sentence,
-        "UNDECIDED: nothing was seen of 10.2.0.7 but 1 on an interface that shows them before encryption"
-    );
-    assert!(next.unwrap().contains("any for all"), "{next:?}");
+fn what_an_interface_shows_before_it_is_encrypted_or_wrapped_does_not_count_and_that_is_said() {
+    for kind in [TunnelInterface::Xfrm(IfId(7)), TunnelInterface::Vti, TunnelInterface::Wrapping] {
+        let mut watch = Watch::over(Traffic::with(FAR.into()), Some("hello world"));
+        watch.judge.tunnel_interfaces = [(1, kind)].into();
+        assert_eq!(watch.see(Direction::Out, &plain(OWN, FAR)), None);
+        watch.see(Direction::Out, &plain(OWN, [10, 3, 0, 7]));
+        let (sentence, next) = watch.check.sentence(|at_ns| at_ns.to_string());
+        assert_eq!(sentence, "UNDECIDED: nothing was seen of 10.2.0.7 but 1 on an interface that is not the wire yet");
+        assert!(next.unwrap().contains("any for all"), "{next:?}");
+        // What it is wrapped into does count, on the interface by which that leaves.
+        watch.judge.tunnel_interfaces.clear();
+        let wrapped = ipv4(4, GOUDA, REBLOCHON, &plain(OWN, FAR)[14..]);
+        assert_eq!(watch.see(Direction::Out, &wrapped), Some(Proof::TextOnWire));
+    }
 }
 
 #[test]
