@@ -179,20 +179,14 @@ impl Judge {
                 || vec![Reason::NoPolicy],
                 |flow| self.policies.judge_clear(&flow, direction, self.is_for_us(flow.destination)),
             );
-            let verdict = if found.iter().any(Reason::forbids) {
-                let at_ns = sight.at_ns;
-                let is_joined = |flow: Flow| {
-                    // What comes out of a tunnel came in no matter where.
-                    let flow = Flow { interface: 0, ..flow };
-                    flow.protocol == UpperProtocol::TCP && self.copies.has_flow(&flow, at_ns)
-                };
-                let joined = flow.is_some_and(is_joined);
-                if direction == Some(Direction::In) && (joined || self.copies.take_unopened(at_ns)) {
-                    reasons.push(Reason::MaybeDecrypted);
-                    Verdict::Unproven
-                } else {
-                    Verdict::ClearForbidden
-                }
+            let is_forbidden = found.iter().any(Reason::forbids);
+            let may_be_forbidden = is_forbidden || found.contains(&Reason::PoliciesUnknown);
+            let verdict = if may_be_forbidden && direction == Some(Direction::In) && self.may_be_copy(flow, sight.at_ns)
+            {
+                reasons.push(Reason::MaybeDecrypted);
+                Verdict::Unproven
+            } else if is_forbidden {
+                Verdict::ClearForbidden
             } else {
                 Verdict::Clear
             };
@@ -204,6 +198,13 @@ impl Judge {
             verdict
         };
         Evidence { verdict, reasons: reasons.into(), sas: sas.into(), whole: None }
+    }
+
+    /// Whether it may have come out of a tunnel of which not all could be opened, or was seen.
+    fn may_be_copy(&mut self, flow: Option<Flow>, at_ns: u64) -> bool {
+        // What comes out of a tunnel came in no matter where.
+        let flow = flow.filter(|flow| flow.protocol == UpperProtocol::TCP).map(|flow| Flow { interface: 0, ..flow });
+        flow.is_some_and(|flow| self.copies.has_flow(&flow, at_ns)) || self.copies.take_unopened(at_ns)
     }
 
     /// On such an interface packets are shown before they are encrypted and after they were decrypted: not as they are on

@@ -50,12 +50,16 @@ impl Judge {
             (Finding::Authentic { .. }, _) | (_, None) | (Finding::NoIcv, Some(Finding::Unready(_))) => true,
             (_, Some(_)) => false,
         };
-        let none = || {
-            let finding =
-                if self.memory.is_unreadable() { Finding::SasUnreadable } else { Finding::NoSa(header.destination) };
-            Opinion { serial: None, sequence: 0, finding }
-        };
-        given.filter(is_better).or(best).unwrap_or_else(none)
+        if let Some(opinion) = given.filter(is_better).or(best) {
+            return opinion;
+        }
+        let is_unreadable = self.memory.is_unreadable();
+        if is_unreadable && is_inbound {
+            // It may be a tunnel's.
+            self.copies.expect_unopened(at_ns);
+        }
+        let finding = if is_unreadable { Finding::SasUnreadable } else { Finding::NoSa(header.destination) };
+        Opinion { serial: None, sequence: 0, finding }
     }
 
     /// What the keys say that were given by hand. An SA is drawn from the first that is right; if none can be wrong, from
