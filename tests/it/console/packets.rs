@@ -1,9 +1,11 @@
 //! The screen of packets: frames in, rows and words out.
 
 use espial::capture::{Batch, Frame, LinkState, Probe, ProbeEnds};
+use espial::console::clock::Clock;
 use espial::console::command::{Command, Record};
 use espial::console::event::{CaptureNews, Event, RecorderNews};
-use espial::kernel::Kernel;
+use espial::console::state::{Setting, State};
+use espial::kernel::{Cause, Kernel, KernelError, Operation};
 use espial::model::{IpsecProtocol, Mode, PolicyDirection, PolicySpec, Sa, SaSpec, Selector, Spi, Template};
 use espial::packet::{Direction, LinkType};
 
@@ -349,6 +351,16 @@ fn a_frame_that_came_before_the_news_of_its_sa_is_judged_again() {
     bench.settle();
     assert!(bench.line("AH/ESP").contains("BAD ICV"), "made up bytes, but of a known SA");
     bench.sees("NO SA").sees("0x0000dead");
+}
+
+#[test]
+fn where_the_kernel_may_not_be_read_nobody_says_that_there_is_no_policy() {
+    let mut bench = Bench::new().sized(200, 50);
+    bench.state = State::new(Setting::default(), Clock::utc(), bench.now);
+    let cause = Cause::Refused { errno: libc::EPERM, text: None };
+    bench.event(Event::KernelSilent(KernelError { operation: Operation::ListSas, cause }));
+    bench.begin_packets();
+    bench.keys("3gjjj").sees("CLEAR").sees("without policies nobody knows whether that is allowed");
 }
 
 #[test]
