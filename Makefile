@@ -20,11 +20,15 @@ lab: packages
 	$(CARGO) build --release --locked
 	target/release/espial lab
 
-test: packages
+test: packages target/xfrm_interface.ko
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --quiet
 	$(CARGO) test --locked --no-fail-fast
+
+# Where it cannot be built, the test that needs it says so.
+target/xfrm_interface.ko: | packages
+	-timeout 600 tests/kernel/xfrm_interface.sh $@
 
 packages:
 	@$(if $(MISSING),command -v apt-get >/dev/null || { echo "$(NO_APT)" >&2; exit 1; },:)

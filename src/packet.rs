@@ -174,6 +174,11 @@ impl Header {
         }
     }
 
+    /// Whether it is an IP header.
+    pub fn is_ip(&self) -> bool {
+        matches!(self, Self::Ipv4(_) | Self::Ipv6(_))
+    }
+
     /// Source and destination, if it is an IP header.
     pub fn ip_addresses(&self) -> Option<(IpAddr, IpAddr)> {
         match self {
@@ -181,6 +186,17 @@ impl Header {
             Self::Ipv6(ip) => Some((ip.source.into(), ip.destination.into())),
             _ => None,
         }
+    }
+
+    /// What finds its SA in a packet between these addresses, if it is an IPsec header.
+    pub(crate) fn ipsec(&self, (source, destination): (IpAddr, IpAddr)) -> Option<IpsecHeader> {
+        let (protocol, spi, sequence) = match self {
+            Self::Esp(esp) => (IpsecProtocol::Esp, esp.spi, Some(esp.sequence)),
+            Self::Ah(ah) => (IpsecProtocol::Ah, ah.spi, Some(ah.sequence)),
+            Self::IpComp(comp) => (IpsecProtocol::Comp, Spi(comp.cpi.into()), None),
+            _ => return None,
+        };
+        Some(IpsecHeader { protocol, spi, sequence, source, destination })
     }
 
     /// Source and destination, if it is a header with ports.
@@ -266,6 +282,11 @@ impl Dissection {
         &self.layers
     }
 
+    /// The outermost IP header.
+    pub fn first_ip(&self) -> Option<&Layer> {
+        self.layers.iter().find(|layer| layer.header.is_ip())
+    }
+
     /// The IPsec headers that can be read, outermost first: in the article's packets AH, then ESP. In a TCP segment with
     /// several messages they stand side by side.
     pub fn ipsec(&self) -> impl Iterator<Item = IpsecHeader> {
@@ -277,14 +298,7 @@ impl Dissection {
         let mut addresses = addresses;
         self.layers.iter().filter_map(move |layer| {
             addresses = layer.header.ip_addresses().or(addresses);
-            let (protocol, spi, sequence) = match &layer.header {
-                Header::Esp(esp) => (IpsecProtocol::Esp, esp.spi, Some(esp.sequence)),
-                Header::Ah(ah) => (IpsecProtocol::Ah, ah.spi, Some(ah.sequence)),
-                Header::IpComp(comp) => (IpsecProtocol::Comp, Spi(comp.cpi.into()), None),
-                _ => return None,
-            };
-            let (source, destination) = addresses?;
-            Some(IpsecHeader { protocol, spi, sequence, source, destination })
+            layer.header.ipsec(addresses?)
         })
     }
 }

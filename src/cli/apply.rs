@@ -14,7 +14,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use zeroize::Zeroizing;
 
 use super::names::SystemNames;
-use crate::dialect::deed::{Deed, Script, Statement};
+use crate::dialect::deed::{Deed, Script};
 use crate::dialect::report::{excerpt, place_of};
 use crate::dialect::setkey::Reading;
 use crate::dialect::{Keys, ip_script, iproute2, setkey};
@@ -89,30 +89,37 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 /// A file's name for messages, and its text, which is wiped when it goes: it may hold keys.
 fn read(path: &Path) -> anyhow::Result<(String, Zeroizing<String>)> {
     let (name, bytes) = if path == Path::new("-") {
-        ("standard input".to_owned(), read_wiping(io::stdin().lock()).context("reading standard input")?)
+        ("standard input".to_owned(), read_wiping(io::stdin().lock(), 0).context("reading standard input")?)
     } else {
         let name = crate::model::text::harmless(&path.display().to_string()).into_owned();
         let file = File::open(path).with_context(|| format!("opening {name}"))?;
-        let bytes = read_wiping(file).with_context(|| format!("reading {name}"))?;
+        let length = file.metadata().map_or(0, |data| data.len());
+        let bytes = read_wiping(file, length).with_context(|| format!("reading {name}"))?;
         (name, bytes)
     };
+    text_of(&name, bytes).map(|text| (name, text))
+}
+
+/// The text that the bytes of a file are, in the same memory.
+fn text_of(name: &str, mut bytes: Zeroizing<Vec<u8>>) -> anyhow::Result<Zeroizing<String>> {
     if bytes.len() > MOST_BYTES {
         bail!("{name} is larger than {} MiB: that is no script", MOST_BYTES / 1024 / 1024);
     }
-    match std::str::from_utf8(&bytes) {
-        Ok(text) => Ok((name, Zeroizing::new(text.to_owned()))),
-        Err(error) => {
-            let good = bytes.get(..error.valid_up_to()).and_then(|good| std::str::from_utf8(good).ok());
-            let (line, column) = place_of(good.unwrap_or_default(), error.valid_up_to());
-            bail!("{name}:{line}:{column}: this is not valid UTF-8")
-        }
-    }
+    String::from_utf8(std::mem::take(&mut bytes)).map(Zeroizing::new).map_err(|error| {
+        let end = error.utf8_error().valid_up_to();
+        let bytes = Zeroizing::new(error.into_bytes());
+        let good = bytes.get(..end).and_then(|good| std::str::from_utf8(good).ok());
+        let (line, column) = place_of(good.unwrap_or_default(), end);
+        anyhow::anyhow!("{name}:{line}:{column}: this is not valid UTF-8")
+    })
 }
 
-/// Everything that a reader gives, up to one byte more than a script may have. A vector that grew by itself would leave
-/// copies behind; here each buffer is wiped when a larger one takes its place.
-pub(super) fn read_wiping(mut reader: impl Read) -> io::Result<Zeroizing<Vec<u8>>> {
-    let mut bytes = Zeroizing::new(vec![0; 64 * 1024]);
+/// Everything that a reader gives, which may be about `expected` bytes, up to one byte more than a script may have. A
+/// vector that grew by itself would leave copies behind; here each buffer is wiped when a larger one takes its place.
+pub(super) fn read_wiping(mut reader: impl Read, expected: u64) -> io::Result<Zeroizing<Vec<u8>>> {
+    // One byte more, to see the end.
+    let expected = usize::try_from(expected).unwrap_or(MOST_BYTES).clamp(64 * 1024, MOST_BYTES) + 1;
+    let mut bytes = Zeroizing::new(vec![0; expected]);
     let mut length = 0;
     while length <= MOST_BYTES {
         if length == bytes.len() {
@@ -156,14 +163,20 @@ pub fn apply(
     let Some(script) = understood(name, source, reading, complaints) else {
         return Ok(ExitCode::FAILURE);
     };
-    // A statement may be several steps: which of them belong to which.
-    let (statements, steps): (Vec<&Statement>, Vec<Step<'_>>) = script
-        .statements
-        .iter()
-        .flat_map(|statement| steps(&statement.deed).into_iter().map(move |step| (statement, step)))
-        .unzip();
+    let mut steps = Vec::with_capacity(script.statements.len());
+    for statement in &script.statements {
+        steps.extend(steps_of(&statement.deed));
+    }
+    // A statement may be several steps.
+    let statement_of = |place: usize| {
+        let mut end = 0;
+        script.statements.iter().find(|statement| {
+            end += steps_of(&statement.deed).len();
+            place < end
+        })
+    };
     let mut refused = |place: usize, error: &KernelError, outcome: &str| {
-        if let Some(statement) = statements.get(place) {
+        if let Some(statement) = statement_of(place) {
             let (line, column) = place_of(source, statement.span.start);
             say(complaints, format_args!("{name}:{line}:{column}: {error}\n{}", excerpt(source, &statement.span)));
         }
@@ -245,7 +258,7 @@ fn tell_all(answers: &[(usize, Answer)], out: &mut dyn Write) -> io::Result<()> 
     answers.iter().try_for_each(|(_, answer)| tell(answer, out))
 }
 
-fn steps(deed: &Deed) -> Vec<Step<'_>> {
+fn steps_of(deed: &Deed) -> Vec<Step<'_>> {
     let one = match deed {
         Deed::AddPolicies(specs) => return specs.iter().map(Step::AddPolicy).collect(),
         Deed::UpdatePolicies(specs) => return specs.iter().map(Step::UpdatePolicy).collect(),

@@ -251,10 +251,10 @@ fn key(field: &Description, value: &str, complaints: &mut dyn Write) -> anyhow::
         return Ok(Zeroizing::new(value.to_owned()));
     }
     let bytes = if value == "-" {
-        read_wiping(io::stdin().lock()).context("reading standard input")?
+        read_wiping(io::stdin().lock(), 0).context("reading standard input")?
     } else {
         // It may be a key whose quotes the shell took: not repeated.
-        let read = File::open(value).and_then(read_wiping);
+        let read = File::open(value).and_then(|file| read_wiping(file, 0));
         read.with_context(|| {
             format!(
                 "--{}: the file of this option cannot be read; text as a key needs quotes of its own inside the \

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use crate::capture::Frame;
 use crate::console::clock::{Clock, TimesOfDay};
 use crate::evidence::Verdict;
+use crate::model::Spi;
 use crate::model::text::harmless;
 use crate::packet::{Dissection, Endpoint, Summary};
 
@@ -60,7 +61,8 @@ impl Lines {
         let verdict_at = line.len();
         line.push_str(&summary.protocol);
         if let Some(header) = dissection.ipsec().next() {
-            write!(line, " {}", header.spi)?;
+            line.push(' ');
+            push_spi(line, header.spi);
             if let Some(sequence) = header.sequence {
                 line.push_str(" seq ");
                 push_number(line, sequence);
@@ -103,6 +105,21 @@ fn push_endpoint(line: &mut String, end: Option<Endpoint>) -> fmt::Result {
         }
         Some(end) => write!(line, "{end}"),
         None => line.write_char('-'),
+    }
+}
+
+/// As it displays.
+fn push_spi(line: &mut String, spi: Spi) {
+    line.push_str("0x");
+    push_hex(line, &spi.0.to_be_bytes());
+}
+
+/// Two digits for each byte.
+pub(super) fn push_hex(line: &mut String, bytes: &[u8]) {
+    let digit = |value: u8| char::from(if value < 10 { b'0' + value } else { b'a' + value - 10 });
+    for byte in bytes {
+        line.push(digit(byte >> 4));
+        line.push(digit(byte & 0xf));
     }
 }
 

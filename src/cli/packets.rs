@@ -12,7 +12,7 @@ use clap::Args;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::line::Lines;
+use super::line::{Lines, push_hex};
 use super::observer::{Observed, Observer, Place};
 use crate::capture::{KeyTable, Recorder};
 use crate::console::state::packets::{Seen, fits};
@@ -254,17 +254,13 @@ impl InnerJson {
         let ports = layers.iter().find_map(|layer| layer.header.ports());
         let payload = layers.iter().rev().find(|layer| layer.header == Header::Data);
         let payload = payload.and_then(|layer| inside.plaintext.get(layer.range.clone())).unwrap_or_default();
-        let ends = layers.iter().find_map(|layer| layer.header.ip_addresses());
+        let ends = inside.dissection.first_ip().and_then(|layer| layer.header.ip_addresses());
         let (source, destination) = ends.unwrap_or((inside.header.source, inside.header.destination));
         let summary = inside.summary();
-        let digit = |value: u8| char::from(if value < 10 { b'0' + value } else { b'a' + value - 10 });
         let mut payload_hex = String::with_capacity(payload.len() * 2);
-        for byte in payload {
-            payload_hex.push(digit(byte >> 4));
-            payload_hex.push(digit(byte & 0xf));
-        }
+        push_hex(&mut payload_hex, payload);
         Some(Self {
-            protocol: summary.protocol,
+            protocol: summary.protocol.into_owned(),
             info: summary.info,
             source: Some(source.to_string()),
             destination: Some(destination.to_string()),

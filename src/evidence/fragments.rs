@@ -102,7 +102,7 @@ impl<'a> Part<'a> {
     /// A frame's packet, if it is a part of one and is all there.
     pub(super) fn of(bytes: &'a [u8], dissection: &Dissection, interface: u32) -> Option<Self> {
         let layers = dissection.layers();
-        let at = layers.iter().position(|layer| layer.header.ip_addresses().is_some())?;
+        let at = layers.iter().position(|layer| layer.header.is_ip())?;
         let (ip, behind) = layers.get(at..)?.split_first()?;
         if ip.flaw.is_some() {
             return None;

@@ -72,7 +72,7 @@ impl Judge {
             // Nobody will ever know what it was.
             self.totals.count(Verdict::Unproven, peer);
         }
-        let direction = sight.direction.or_else(|| self.direction_of(dissection));
+        let direction = self.direction_of(sight, dissection);
         let evidence = match Part::of(sight.bytes, dissection, interface).filter(|_| !sight.is_cut) {
             Some(part) => self.weigh_part(&part, sight, direction, dissection, interface),
             None => self.weigh(sight, direction, dissection, interface),
@@ -89,7 +89,7 @@ impl Judge {
         interface: u32,
         before: &Evidence,
     ) -> Evidence {
-        let direction = sight.direction.or_else(|| self.direction_of(dissection));
+        let direction = self.direction_of(sight, dissection);
         self.totals.take_back(before.verdict, peer(direction, dissection));
         let Some(packet) = &before.whole else {
             return self.judge(sight, dissection, interface);
@@ -105,7 +105,10 @@ impl Judge {
         self.totals = Totals::default();
     }
 
-    fn direction_of(&self, dissection: &Dissection) -> Option<Direction> {
+    fn direction_of(&self, sight: Sight<'_>, dissection: &Dissection) -> Option<Direction> {
+        if sight.direction.is_some() || self.addresses.is_empty() {
+            return sight.direction;
+        }
         let (source, destination) = ends(dissection)?;
         match (self.addresses.contains(&source), self.addresses.contains(&destination)) {
             (true, false) => Some(Direction::Out),
@@ -123,7 +126,7 @@ impl Judge {
     ) -> Evidence {
         let plain = Evidence::plain;
         let headers = || dissection.layers().iter().map(|layer| &layer.header);
-        if ends(dissection).is_none() {
+        if dissection.first_ip().is_none() {
             return plain(Verdict::Other, Vec::new());
         }
         let protected = |header: &Header| matches!(header, Header::Esp(_) | Header::Ah(_));
@@ -258,9 +261,7 @@ impl Judge {
         interface: u32,
     ) -> Evidence {
         // Exactly as many as most frames need: what has room to spare is moved once more in the end.
-        let count = dissection.ipsec().count();
-        let mut reasons = Vec::with_capacity(count);
-        let mut sas = Vec::with_capacity(count);
+        let (mut reasons, mut sas) = (Vec::with_capacity(1), Vec::with_capacity(1));
         let mut verdicts = Together::default();
         if sight.is_cut {
             reasons.push(Reason::Cut);
@@ -374,24 +375,20 @@ impl Together {
 
 /// The IPsec headers of a frame with the bytes that they are about.
 fn places<'a>(bytes: &'a [u8], dissection: &Dissection) -> impl Iterator<Item = Place<'a>> {
-    let mut headers = dissection.ipsec();
-    let mut packet = 0;
+    let (mut packet, mut ends) = (0, None);
     // Where the payload of the innermost packet so far ends: what is behind is padding.
     let end = dissection.layers().iter().rev().find(|layer| !matches!(layer.header, Header::Padding));
     let end = end.map_or(bytes.len(), |layer| layer.range.end);
     dissection.layers().iter().filter_map(move |layer| {
-        let covered = match &layer.header {
-            Header::Ipv4(_) | Header::Ipv6(_) => {
-                packet = layer.range.start;
-                return None;
-            }
-            // An ESP layer is as long as its payload, of which several may follow one another in TCP.
-            Header::Esp(_) | Header::IpComp(_) => layer.range.clone(),
-            Header::Ah(_) => layer.range.start..end,
-            _ => return None,
-        };
+        if layer.header.is_ip() {
+            (packet, ends) = (layer.range.start, layer.header.ip_addresses());
+            return None;
+        }
+        let header = layer.header.ipsec(ends?)?;
+        // An ESP layer is as long as its payload, of which several may follow one another in TCP.
+        let covered = if header.protocol == IpsecProtocol::Ah { layer.range.start..end } else { layer.range.clone() };
         Some(Place {
-            header: headers.next()?,
+            header,
             packet: bytes.get(packet..end).unwrap_or_default(),
             at: layer.range.start.saturating_sub(packet),
             covered: bytes.get(covered).unwrap_or_default(),
@@ -400,19 +397,20 @@ fn places<'a>(bytes: &'a [u8], dissection: &Dissection) -> impl Iterator<Item = 
 }
 
 fn ends(dissection: &Dissection) -> Option<(IpAddr, IpAddr)> {
-    dissection.layers().iter().find_map(|layer| layer.header.ip_addresses())
+    dissection.first_ip()?.header.ip_addresses()
 }
 
 /// The first IP packet of a frame, without what fills the frame behind it.
 pub(super) fn first_ip(dissection: &Dissection) -> Option<std::ops::Range<usize>> {
-    let start = dissection.layers().iter().find(|layer| layer.header.ip_addresses().is_some())?.range.start;
+    let start = dissection.first_ip()?.range.start;
     let end = dissection.layers().iter().rev().find(|layer| !matches!(layer.header, Header::Padding))?.range.end;
     Some(start..end)
 }
 
 pub(super) fn peer(direction: Option<Direction>, dissection: &Dissection) -> Option<IpAddr> {
+    let direction = direction?;
     let (source, destination) = ends(dissection)?;
-    Some(match direction? {
+    Some(match direction {
         Direction::In => source,
         Direction::Out => destination,
     })
@@ -429,7 +427,7 @@ fn is_fragment(dissection: &Dissection) -> bool {
 /// What the kernel chooses a policy by (`xfrm_decode_session`, `net/xfrm/xfrm_policy.c`).
 pub(super) fn flow(dissection: &Dissection, interface: u32) -> Option<Flow> {
     let layers = dissection.layers();
-    let ip = layers.iter().position(|layer| layer.header.ip_addresses().is_some())?;
+    let ip = layers.iter().position(|layer| layer.header.is_ip())?;
     let (source, destination) = layers.get(ip)?.header.ip_addresses()?;
     let passed = |header: &Header| matches!(header, Header::Ipv6Extension(_) | Header::Ipv6Fragment(_));
     let above = layers.iter().skip(ip + 1).map(|layer| &layer.header).find(|header| !passed(header));

@@ -125,7 +125,7 @@ pub fn carry_out_unless(
     steps: &[Step<'_>],
     is_unwanted: impl Fn() -> bool,
 ) -> std::result::Result<Vec<(usize, Answer)>, Box<Refusal>> {
-    let (mut undos, mut answers) = (Vec::new(), Vec::new());
+    let (mut undos, mut answers) = (Vec::with_capacity(steps.len()), Vec::new());
     let mut place = 0;
     while let Some(step) = steps.get(place) {
         let many = sas_at(steps.get(place..).unwrap_or_default());

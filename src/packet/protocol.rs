@@ -1,5 +1,6 @@
 //! The names of what layers can be, and the numbers by which one header announces the next.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use crate::model::UpperProtocol;
@@ -108,49 +109,56 @@ impl Protocol {
 
 impl fmt::Display for Protocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ethernet => f.pad("Ethernet"),
-            Self::Vlan => f.pad("VLAN"),
-            Self::Cooked | Self::Cooked2 => f.pad("cooked"),
-            Self::Loopback => f.pad("loopback"),
-            Self::Arp => f.pad("ARP"),
-            Self::Ipv4 => f.pad("IPv4"),
-            Self::Ipv6 => f.pad("IPv6"),
-            Self::Ipv6Extension(0) => f.pad("hop-by-hop options"),
-            Self::Ipv6Extension(43) => f.pad("routing header"),
-            Self::Ipv6Extension(60) => f.pad("destination options"),
-            Self::Ipv6Extension(number) => f.pad(&format!("extension header {number}")),
-            Self::Ipv6Fragment => f.pad("fragment header"),
-            Self::Icmp => f.pad("ICMP"),
-            Self::Icmpv6 => f.pad("ICMPv6"),
-            Self::Tcp => f.pad("TCP"),
-            Self::Udp => f.pad("UDP"),
-            Self::Gre => f.pad("GRE"),
-            Self::Esp => f.pad("ESP"),
-            Self::Ah => f.pad("AH"),
-            Self::IpComp => f.pad("IPComp"),
-            Self::UdpEncapsulation => f.pad("UDP encapsulation"),
-            Self::TcpEncapsulation | Self::TcpMessage => f.pad("TCP encapsulation"),
-            Self::Ike => f.pad("IKE"),
+        f.pad(&self.name())
+    }
+}
+
+impl Protocol {
+    /// What it is called: a word that is always there for most, because there is one to say for each frame of a file.
+    pub fn name(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
+            Self::Ethernet => "Ethernet",
+            Self::Vlan => "VLAN",
+            Self::Cooked | Self::Cooked2 => "cooked",
+            Self::Loopback => "loopback",
+            Self::Arp => "ARP",
+            Self::Ipv4 => "IPv4",
+            Self::Ipv6 => "IPv6",
+            Self::Ipv6Extension(0) => "hop-by-hop options",
+            Self::Ipv6Extension(43) => "routing header",
+            Self::Ipv6Extension(60) => "destination options",
+            Self::Ipv6Extension(number) => return format!("extension header {number}").into(),
+            Self::Ipv6Fragment => "fragment header",
+            Self::Icmp => "ICMP",
+            Self::Icmpv6 => "ICMPv6",
+            Self::Tcp => "TCP",
+            Self::Udp => "UDP",
+            Self::Gre => "GRE",
+            Self::Esp => "ESP",
+            Self::Ah => "AH",
+            Self::IpComp => "IPComp",
+            Self::UdpEncapsulation => "UDP encapsulation",
+            Self::TcpEncapsulation | Self::TcpMessage => "TCP encapsulation",
+            Self::Ike => "IKE",
             Self::IkePayload { version, kind } => match super::ike::name(*version, *kind) {
-                Some(name) => f.pad(&format!("IKE {name} payload")),
-                None => f.pad(&format!("IKE payload {kind}")),
+                Some(name) => return format!("IKE {name} payload").into(),
+                None => return format!("IKE payload {kind}").into(),
             },
             Self::OtherAboveIp(number) => match number.to_string() {
-                digits if digits.bytes().all(|b| b.is_ascii_digit()) => f.pad(&format!("protocol {digits}")),
-                name => f.pad(&name.to_uppercase()),
+                digits if digits.bytes().all(|b| b.is_ascii_digit()) => return format!("protocol {digits}").into(),
+                name => return name.to_uppercase().into(),
             },
             Self::OtherEtherType(number) => match number {
-                0..0x600 => f.pad("LLC"),
-                0x8847 | 0x8848 => f.pad("MPLS"),
-                0x8863 | 0x8864 => f.pad("PPPoE"),
-                0x888e => f.pad("EAPOL"),
-                0x88cc => f.pad("LLDP"),
-                0x88e5 => f.pad("MACsec"),
-                other => f.pad(&format!("type {other:#06x}")),
+                0..0x600 => "LLC",
+                0x8847 | 0x8848 => "MPLS",
+                0x8863 | 0x8864 => "PPPoE",
+                0x888e => "EAPOL",
+                0x88cc => "LLDP",
+                0x88e5 => "MACsec",
+                other => return format!("type {other:#06x}").into(),
             },
-            Self::UnknownLink => f.pad("unknown link"),
-            Self::Data => f.pad("data"),
-        }
+            Self::UnknownLink => "unknown link",
+            Self::Data => "data",
+        })
     }
 }

@@ -1,6 +1,7 @@
 //! A frame in a line: who, to whom, what.
 
-use std::fmt::{self, Write};
+use std::borrow::Cow;
+use std::fmt;
 use std::net::IpAddr;
 
 use pnet::util::MacAddr;
@@ -60,7 +61,7 @@ pub struct Summary {
     /// To whom.
     pub destination: Option<Endpoint>,
     /// The protocols above the outermost IP header, as far as they can be read: `AH/ESP`, `UDP/ESP`, `TCP`.
-    pub protocol: String,
+    pub protocol: Cow<'static, str>,
     /// What can be read of it besides: ports, flags, questions. Nothing in it is text from the wire.
     pub info: String,
 }
@@ -75,7 +76,7 @@ impl Summary {
 }
 
 fn endpoints(layers: &[Layer]) -> (Option<Endpoint>, Option<Endpoint>) {
-    if let Some((source, destination)) = layers.iter().find_map(|layer| layer.header.ip_addresses()) {
+    if let Some((source, destination)) = first_ip(layers) {
         return (Some(Endpoint::Ip(source)), Some(Endpoint::Ip(destination)));
     }
     let ends = layers.iter().find_map(|layer| match &layer.header {
@@ -104,7 +105,7 @@ fn kind(layers: &[Layer]) -> Kind {
             Header::TcpStreamPiece => return Kind::StreamPiece,
             Header::Udp(_) => esp = Kind::EspInUdp,
             Header::Tcp(_) => esp = Kind::EspInTcp,
-            header if header.ip_addresses().is_some() => kind = Kind::Plain,
+            header if header.is_ip() => kind = Kind::Plain,
             _ => {}
         }
     }
@@ -113,7 +114,7 @@ fn kind(layers: &[Layer]) -> Kind {
 
 /// The layers above the outermost IP header; if there is none, above the link.
 fn above_ip(layers: &[Layer]) -> &[Layer] {
-    let first_ip = layers.iter().position(|layer| layer.header.ip_addresses().is_some());
+    let first_ip = layers.iter().position(|layer| layer.header.is_ip());
     let start = first_ip.map_or_else(
         || layers.iter().take_while(|layer| is_link(&layer.header) && layer.flaw.is_none()).count(),
         |place| place + 1,
@@ -125,18 +126,18 @@ fn is_link(header: &Header) -> bool {
     matches!(header, Header::Ethernet(_) | Header::Vlan(_) | Header::Cooked(_) | Header::Loopback(_))
 }
 
-fn protocol(layers: &[Layer]) -> String {
+fn protocol(layers: &[Layer]) -> Cow<'static, str> {
     // Of a TCP segment's messages the first one speaks; how many there are is said elsewhere.
     let above = above_ip(layers);
     let second = above.iter().enumerate().filter(|(_, layer)| matches!(layer.header, Header::TcpMessage(_))).nth(1);
     let above = second.and_then(|(second, _)| above.get(..second)).unwrap_or(above);
     if above.iter().any(|layer| matches!(layer.header, Header::Ike(_) | Header::NonEspMarker)) {
-        return Protocol::Ike.to_string();
+        return Protocol::Ike.name();
     }
     if above.iter().any(|layer| layer.header == Header::NatKeepAlive) {
-        return "keepalive".to_owned();
+        return "keepalive".into();
     }
-    let mut words = String::new();
+    let mut words = Cow::Borrowed("");
     for layer in above {
         let (protocol, behind) = match &layer.header {
             header if is_stream(header) => continue,
@@ -144,15 +145,23 @@ fn protocol(layers: &[Layer]) -> String {
             Header::FragmentTail(protocol) => (*protocol, " fragment"),
             header => (header.protocol(), ""),
         };
-        let between = if words.is_empty() { "" } else { "/" };
-        // A string takes all.
-        let _ = write!(words, "{between}{protocol}{behind}");
+        if words.is_empty() {
+            words = protocol.name();
+        } else {
+            words += "/";
+            words += protocol.name();
+        }
+        words += behind;
     }
-    match (words.is_empty(), layers.iter().find_map(|layer| layer.header.ip_addresses())) {
+    match (words.is_empty(), first_ip(layers)) {
         (false, _) => words,
-        (true, Some((source, _))) => if source.is_ipv4() { "IPv4" } else { "IPv6" }.to_owned(),
-        (true, None) => layers.first().map_or_else(|| "empty".to_owned(), |layer| layer.header.protocol().to_string()),
+        (true, Some((source, _))) => if source.is_ipv4() { "IPv4" } else { "IPv6" }.into(),
+        (true, None) => layers.first().map_or("empty".into(), |layer| layer.header.protocol().name()),
     }
+}
+
+fn first_ip(layers: &[Layer]) -> Option<(IpAddr, IpAddr)> {
+    layers.iter().find(|layer| layer.header.is_ip())?.header.ip_addresses()
 }
 
 fn info(layers: &[Layer]) -> String {

@@ -20,6 +20,7 @@ pub const TESTS: &[Test] = &[
     ("a_broadcast_is_judged_as_the_kernel_does", broadcast),
     ("on_a_tun_interface_packets_begin_with_ip", tun_interface),
     ("what_a_vti_shows_is_encrypted_behind_it", virtual_tunnel),
+    ("what_an_xfrm_interface_shows_is_encrypted_behind_it", xfrm_interface),
     ("without_rights_the_reason_is_said", without_rights),
     ("keys_from_a_file_outlive_the_kernels_sas", given_keys),
 ];
@@ -206,20 +207,20 @@ fn tun_interface() {
 struct Tunnels;
 
 impl Tunnels {
-    /// A tunnel for everything that goes through `evti`, with the addresses 10.77.0.1 and 10.77.0.2.
-    fn new() -> Self {
-        assert!(run("modprobe", ["ip_vti"]).status.success());
+    /// A tunnel for everything that goes through `eti`, with the addresses 10.77.0.1 and 10.77.0.2. `kind` makes the
+    /// interface between a host's address and the other's; `tie` ties it to its SAs and policies.
+    fn new(kind: impl Fn(&str, &str) -> String, tie: &str) -> Self {
         for (host, own, other, number) in [("gouda", GOUDA, REBLOCHON, 1), ("reblochon", REBLOCHON, GOUDA, 2)] {
-            ip(&format!("-n {host} link add evti type vti local {own} remote {other} key 7"));
-            ip(&format!("-n {host} addr add 10.77.0.{number}/30 dev evti"));
-            ip(&format!("-n {host} link set evti up"));
+            ip(&format!("-n {host} link add eti type {}", kind(own, other)));
+            ip(&format!("-n {host} addr add 10.77.0.{number}/30 dev eti"));
+            ip(&format!("-n {host} link set eti up"));
             for (way, from, to) in [("out", own, other), ("in", other, own)] {
                 ip(&format!(
-                    "-n {host} xfrm policy add dir {way} mark 7 tmpl src {from} dst {to} proto esp mode tunnel"
+                    "-n {host} xfrm policy add dir {way} {tie} tmpl src {from} dst {to} proto esp mode tunnel"
                 ));
             }
         }
-        add_sas("tunnel", "mark 7");
+        add_sas("tunnel", tie);
         Self
     }
 }
@@ -227,24 +228,54 @@ impl Tunnels {
 impl Drop for Tunnels {
     fn drop(&mut self) {
         for host in ["gouda", "reblochon"] {
-            ip(&format!("-n {host} link del evti"));
+            ip(&format!("-n {host} link del eti"));
         }
     }
 }
 
-fn virtual_tunnel() {
-    let _tunnels = Tunnels::new();
-    while_saying(b"through the vti", "gouda", "10.77.0.1", ("10.77.0.2", 99), || {
+/// What is seen while gouda speaks through the tunnel: out and in on the tunnel's interface, and out on the wire.
+fn seen_through_tunnel() -> Vec<Value> {
+    let mut seen = Vec::new();
+    while_saying(b"through the tunnel", "gouda", "10.77.0.1", ("10.77.0.2", 99), || {
         // Out what is said, in that nobody listens.
         for way in ["out", "in"] {
-            let packet = packets_on(Some("evti"), 1, &format!("{way} and net 10.77.0.0/30")).remove(0);
+            let packet = packets_on(Some("eti"), 1, &format!("{way} and net 10.77.0.0/30")).remove(0);
             assert_eq!((&packet["verdict"], &packet["layers"][0]), (&"COPY".into(), &"IPv4".into()), "{packet:#}");
+            seen.push(packet);
         }
+        let on_wire = packets(1, "out and spi 0x6001").remove(0);
+        assert_eq!((&on_wire["verdict"], &on_wire["interface"]), (&"ESP ok".into(), &"g0".into()), "{on_wire:#}");
+        seen.push(on_wire);
         // On all interfaces it is seen twice, and in clear on none.
         let output = run(ESPIAL, ["check", "10.77.0.2", "-i", "any", "--seconds", "1"]);
         let line = String::from_utf8(output.stdout).unwrap();
         assert!(output.status.success() && line.starts_with("ENCRYPTED: "), "{line}");
     });
+    seen
+}
+
+fn virtual_tunnel() {
+    assert!(run("modprobe", ["ip_vti"]).status.success());
+    let _tunnels = Tunnels::new(|own, other| format!("vti local {own} remote {other} key 7"), "mark 7");
+    seen_through_tunnel();
+}
+
+fn xfrm_interface() {
+    let module = concat!(env!("CARGO_MANIFEST_DIR"), "/target/xfrm_interface.ko");
+    if !std::path::Path::new(module).exists() {
+        eprintln!("NOT SEEN ON THIS KERNEL: it has no xfrm interfaces, and there is no {module}");
+        return;
+    }
+    // What it needs, in the order in which it needs it.
+    for needed in ["ip_tunnel", "tunnel4", "tunnel6", "xfrm6_tunnel"] {
+        assert!(run("modprobe", [needed]).status.success(), "{needed}");
+    }
+    let loaded = run("insmod", [module]);
+    assert!(loaded.status.success(), "{loaded:?}");
+    let _tunnels = Tunnels::new(|_, _| "xfrm dev lo if_id 42".to_owned(), "if_id 42");
+    for (packet, way) in seen_through_tunnel().iter().zip(["out", "in", "out"]) {
+        assert_eq!(packet["policy"], format!("{way} 0.0.0.0/0 0.0.0.0/0 if_id 0x2a"), "{packet:#}");
+    }
 }
 
 fn without_rights() {

@@ -205,7 +205,7 @@ fn frames_both_ways(method: Method) {
         let age = now.abs_diff(Duration::from_nanos(frame.at_ns));
         assert!(age < PATIENCE, "the kernel's time is {age:?} off");
         let summary = Summary::of(&dissect(frame.link, &frame.bytes));
-        assert_eq!((summary.kind, summary.protocol.as_str(), frame.is_cut()), (Kind::Plain, "UDP", false));
+        assert_eq!((summary.kind, &*summary.protocol, frame.is_cut()), (Kind::Plain, "UDP", false));
     }
     assert!(capture.next(Duration::from_millis(300)).unwrap().frames.iter().all(|frame| frame.bytes.len() < 1000));
 }

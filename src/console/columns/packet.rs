@@ -76,7 +76,7 @@ impl Column<PacketRow<'_>> for PacketColumn {
             Self::Source => end(row.summary.source).into(),
             Self::Destination => end(row.summary.destination).into(),
             Self::Verdict => row.evidence.verdict.to_string().into(),
-            Self::Protocol => row.summary.protocol.as_str().into(),
+            Self::Protocol => row.summary.protocol.as_ref().into(),
             Self::Spi => numbers(row, |spi, single| if single { spi.to_string() } else { format!("{spi:#}") }).into(),
             Self::Sequence => {
                 let outermost = row.ipsec.iter().find_map(|(header, _)| header.sequence);

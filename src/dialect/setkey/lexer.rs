@@ -31,33 +31,53 @@ impl Token {
     }
 }
 
-/// All tokens; the last is [`Kind::End`]. Blanks and comments (`#` to the end of the line) are left out.
-pub(in crate::dialect) fn tokens(source: &str) -> Vec<Token> {
-    let mut tokens = Vec::new();
-    let mut rest = source;
-    let at = |rest: &str| source.len() - rest.len();
-    while let Some(c) = rest.chars().next() {
-        let start = at(rest);
-        let (kind, length) = match c {
-            '#' => {
-                rest = rest.find('\n').and_then(|end| rest.get(end..)).unwrap_or_default();
-                continue;
-            }
-            ';' => (Kind::Semicolon, 1),
-            '"' => quoted(rest),
-            c if c.is_whitespace() => {
-                rest = rest.trim_start();
-                continue;
-            }
-            _ => {
-                let ends = |c: char| c.is_whitespace() || matches!(c, ';' | '"' | '#');
-                (Kind::Word, rest.find(ends).unwrap_or(rest.len()))
-            }
-        };
-        tokens.push(Token { kind, span: start..start + length });
-        rest = rest.get(length..).unwrap_or_default();
+/// The tokens of a text, one after the other; behind the last one [`Kind::End`] for ever. Blanks and comments (`#` to the
+/// end of the line) are left out.
+pub(super) struct Lexer<'a> {
+    source: &'a str,
+    rest: &'a str,
+}
+
+impl<'a> Lexer<'a> {
+    /// Begins at the start of a text.
+    pub(super) fn new(source: &'a str) -> Self {
+        Self { source, rest: source }
     }
-    tokens.push(Token { kind: Kind::End, span: source.len()..source.len() });
+
+    /// Takes the next token.
+    pub(super) fn take(&mut self) -> Token {
+        while let Some(c) = self.rest.chars().next() {
+            let (kind, length) = match c {
+                '#' => {
+                    self.rest = self.rest.find('\n').and_then(|end| self.rest.get(end..)).unwrap_or_default();
+                    continue;
+                }
+                ';' => (Kind::Semicolon, 1),
+                '"' => quoted(self.rest),
+                c if c.is_whitespace() => {
+                    self.rest = self.rest.trim_start();
+                    continue;
+                }
+                _ => {
+                    let ends = |c: char| c.is_whitespace() || matches!(c, ';' | '"' | '#');
+                    (Kind::Word, self.rest.find(ends).unwrap_or(self.rest.len()))
+                }
+            };
+            let start = self.source.len() - self.rest.len();
+            self.rest = self.rest.get(length..).unwrap_or_default();
+            return Token { kind, span: start..start + length };
+        }
+        Token { kind: Kind::End, span: self.source.len()..self.source.len() }
+    }
+}
+
+/// All tokens; the last is [`Kind::End`].
+pub(in crate::dialect) fn tokens(source: &str) -> Vec<Token> {
+    let mut lexer = Lexer::new(source);
+    let mut tokens = vec![lexer.take()];
+    while tokens.last().is_some_and(|token| token.kind != Kind::End) {
+        tokens.push(lexer.take());
+    }
     tokens
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::ops::Range;
 
-use super::lexer::{Kind, Token, is_long_number, key_spans, tokens};
+use super::lexer::{Kind, Lexer, Token, is_long_number, key_spans, tokens};
 use super::{Names, NoNames};
 use crate::dialect::deed::{Deed, Script, Statement, Warning};
 use crate::dialect::report::SyntaxError;
@@ -50,8 +50,10 @@ pub fn parse(source: &str) -> Result<Script, Vec<SyntaxError>> {
 /// # Errors
 /// Every error that was found, in the order of the text.
 pub fn parse_with(source: &str, reading: Reading<'_>) -> Result<Script, Vec<SyntaxError>> {
-    let (tokens, hosts) = (tokens(source), HashMap::new());
-    let mut parser = Parser { source, tokens, next: 0, reading, hosts, warnings: Vec::new() };
+    let mut lexer = Lexer::new(source);
+    let next = lexer.take();
+    let hosts = HashMap::new();
+    let mut parser = Parser { source, lexer, next, end_of_last: 0, reading, hosts, warnings: Vec::new() };
     let mut script = Script::default();
     let mut errors = Vec::new();
     while parser.peek().kind != Kind::End && errors.len() < MOST_ERRORS {
@@ -62,7 +64,7 @@ pub fn parse_with(source: &str, reading: Reading<'_>) -> Result<Script, Vec<Synt
         let start = parser.peek().span.start;
         match parser.statement() {
             Ok(Some(deeds)) => {
-                let span = start..parser.end_of_last();
+                let span = start..parser.end_of_last;
                 match parser.end_of_statement() {
                     Ok(()) => {
                         script.statements.extend(deeds.into_iter().map(|deed| Statement { deed, span: span.clone() }));
@@ -89,8 +91,11 @@ type Parsed<T> = Result<T, SyntaxError>;
 
 struct Parser<'a> {
     source: &'a str,
-    tokens: Vec<Token>,
-    next: usize,
+    lexer: Lexer<'a>,
+    /// The token at the cursor.
+    next: Token,
+    /// Where the token before it ends.
+    end_of_last: usize,
     reading: Reading<'a>,
     /// The hosts that were asked for: a name means the same in the whole script.
     hosts: HashMap<String, Result<Vec<IpAddr>, String>>,
@@ -118,13 +123,12 @@ struct SaProtocol {
 
 impl Parser<'_> {
     fn peek(&self) -> Token {
-        let end = Token { kind: Kind::End, span: self.source.len()..self.source.len() };
-        self.tokens.get(self.next).cloned().unwrap_or(end)
+        self.next.clone()
     }
 
     fn take(&mut self) -> Token {
-        let token = self.peek();
-        self.next += 1;
+        let token = std::mem::replace(&mut self.next, self.lexer.take());
+        self.end_of_last = token.span.end;
         token
     }
 
@@ -158,17 +162,13 @@ impl Parser<'_> {
     }
 
     fn may_be_a_key(&self, token: &Token) -> bool {
-        key_spans(self.source, &self.tokens).iter().any(|key| key.contains(&token.span.start))
+        key_spans(self.source, &tokens(self.source)).iter().any(|key| key.contains(&token.span.start))
     }
 
     /// The error of a word that means nothing where it stands.
     fn misread(&self, span: &Range<usize>, expected: impl Into<String>) -> SyntaxError {
         let token = Token { kind: Kind::Word, span: span.clone() };
         wanted(span, self.name_of(&token), expected)
-    }
-
-    fn end_of_last(&self) -> usize {
-        self.next.checked_sub(1).and_then(|last| self.tokens.get(last)).map_or(0, |token| token.span.end)
     }
 
     fn end_of_statement(&mut self) -> Parsed<()> {

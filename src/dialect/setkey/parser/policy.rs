@@ -26,7 +26,7 @@ impl Parser<'_> {
     ) -> Result<Deed, Vec<SyntaxError>> {
         let mut spans = PolicySpans::default();
         let spec = self.policy(&mut spans).map_err(|error| vec![error])?;
-        let whole = start.start..self.end_of_last();
+        let whole = start.start..self.end_of_last;
         let problems = check::policy(&spec).into_iter();
         let problems = problems.map(|problem| (spans.of(problem.field, &whole), problem.severity, problem.sentence));
         self.judge(problems)?;

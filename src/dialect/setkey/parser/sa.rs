@@ -128,7 +128,7 @@ impl Parser<'_> {
     ) -> Result<Vec<Deed>, Vec<SyntaxError>> {
         let mut spans = SaSpans::default();
         let specs = self.added(&mut spans).map_err(|error| vec![error])?;
-        let whole = start.start..self.end_of_last();
+        let whole = start.start..self.end_of_last;
         let mut problems = Vec::new();
         for problem in specs.iter().flat_map(check::sa) {
             let problem = (spans.of(problem.field, &whole), problem.severity, problem.sentence);
