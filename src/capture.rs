@@ -214,10 +214,13 @@ fn broadcast(network: &IpNetwork) -> Option<IpAddr> {
     }
 }
 
-/// The interface that an administrator most likely means: the first that is up and has an address, loopback last.
+/// The interface that an administrator most likely means: the first that is up and has an address, loopback last, and
+/// before a tunnel the wire.
 pub fn default_interface(interfaces: &[Interface]) -> Option<&Interface> {
-    let rank = |interface: &&Interface| (interface.is_loopback, !interface.is_up, interface.addresses.is_empty());
-    interfaces.iter().min_by_key(rank)
+    interfaces.iter().min_by_key(|interface| {
+        let Interface { is_loopback, is_up, addresses, tunnel, .. } = interface;
+        (*is_loopback, !is_up, addresses.is_empty(), tunnel.is_some())
+    })
 }
 
 /// The interface of this name.
@@ -335,7 +338,9 @@ mod tests {
         let bare = interface("dummy0", true, false, &[]);
         let good = interface("eth1", true, false, &[[10, 0, 0, 2]]);
         let name = |all: &[Interface]| default_interface(all).map(|interface| interface.name.clone());
-        assert_eq!(name(&[lo.clone(), down.clone(), bare.clone(), good]), Some("eth1".into()));
+        let tunnel = Interface { tunnel: Some(TunnelInterface::Vti), name: "vti0".to_owned(), ..good.clone() };
+        assert_eq!(name(&[lo.clone(), down.clone(), bare.clone(), tunnel.clone(), good]), Some("eth1".into()));
+        assert_eq!(name(&[lo.clone(), bare.clone(), tunnel]), Some("vti0".into()));
         assert_eq!(name(&[lo.clone(), down.clone(), bare]), Some("dummy0".into()));
         assert_eq!(name(&[lo.clone(), down]), Some("eth0".into()));
         assert_eq!(name(&[lo]), Some("lo".into()));

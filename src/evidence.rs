@@ -192,6 +192,8 @@ pub enum Reason {
     Decrypted,
     /// It is on an interface behind which it is encrypted, or was; by this policy, if it is known.
     TunnelInterface(Option<Box<PolicyId>>),
+    /// It is on an interface that wraps it into another packet, encrypted or not.
+    Wrapped,
     /// A tunnel's packet that could not be opened arrived shortly before; it may be this one.
     MaybeDecrypted,
     /// Loopback is exempt from policies.
@@ -315,6 +317,7 @@ impl fmt::Display for Reason {
                 f.write_str("on an interface behind which it is encrypted; it is not on the wire like this")?;
                 policy.as_ref().map_or(Ok(()), |policy| write!(f, ": {policy}"))
             }
+            Self::Wrapped => f.write_str("on an interface that wraps it into another packet: look at that one"),
             Self::MaybeDecrypted => f.write_str(
                 "perhaps out of a tunnel whose packets cannot be opened here, and not on the wire like this",
             ),

@@ -1,4 +1,4 @@
-//! Behind which interfaces packets are encrypted, and what ties them to SAs and policies: only rtnetlink tells.
+//! Behind which interfaces packets are encrypted or wrapped, and what ties them to SAs and policies: only rtnetlink tells.
 
 use std::collections::HashMap;
 use std::io;
@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::{InfoData, InfoKind, InfoXfrm, LinkAttribute, LinkInfo, LinkMessage};
+use netlink_packet_route::link::{
+    GreEncapType, InfoData, InfoGre, InfoGre6, InfoIpTunnel, InfoKind, InfoXfrm, LinkAttribute, LinkInfo, LinkMessage,
+    TunnelEncapType,
+};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
 use rustix::net::sockopt;
@@ -68,9 +71,26 @@ fn kind(link: &LinkMessage) -> Option<TunnelInterface> {
             InfoXfrm::IfId(number) => Some(TunnelInterface::Xfrm(IfId(*number))),
             _ => None,
         }),
+        LinkInfo::Data(data) if is_wrapping(data) => Some(TunnelInterface::Wrapping),
         LinkInfo::Kind(InfoKind::Vti | InfoKind::Vti6) => Some(TunnelInterface::Vti),
         _ => None,
     })
+}
+
+/// Whether it is GRE or IP in IP, and not in UDP, where what it wraps could not be seen.
+fn is_wrapping(data: &InfoData) -> bool {
+    match data {
+        InfoData::GreTun(facts) => {
+            !facts.iter().any(|fact| matches!(fact, InfoGre::EncapType(kind) if *kind != GreEncapType::None))
+        }
+        InfoData::GreTun6(facts) => {
+            !facts.iter().any(|fact| matches!(fact, InfoGre6::EncapType(kind) if *kind != GreEncapType::None))
+        }
+        InfoData::IpTunnel(facts) => {
+            !facts.iter().any(|fact| matches!(fact, InfoIpTunnel::EncapType(kind) if *kind != TunnelEncapType::None))
+        }
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -118,6 +138,18 @@ mod tests {
         assert_eq!(found, [(7, TunnelInterface::Xfrm(IfId(42))), (10, vti), (11, vti)].into());
         assert!(!read(&message(3, &[0; 4]), &mut found).unwrap());
         assert!(read(&datagram[..20], &mut found).is_err());
+    }
+
+    #[test]
+    fn what_wraps_packets_is_told_unless_it_does_so_in_udp() {
+        // IFLA_GRE_ENCAP_TYPE is 14 and IFLA_IPTUN_ENCAP_TYPE 15; TUNNEL_ENCAP_NONE, TUNNEL_ENCAP_FOU.
+        for (kind, place) in [("gre", 14), ("ip6gre", 14), ("ipip", 15), ("sit", 15), ("ip6tnl", 15)] {
+            let [plain, in_udp] = [0_u16, 1].map(|encap| attribute(place, &encap.to_ne_bytes()));
+            let datagram = [link(7, kind, &plain), link(8, kind, &in_udp), link(9, "gretap", &plain)].concat();
+            let mut found = HashMap::new();
+            assert!(read(&datagram, &mut found).unwrap());
+            assert_eq!(found, [(7, TunnelInterface::Wrapping)].into(), "{kind}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 
 use super::observer::{Observer, Place};
 use crate::capture::{self, PROBE_TEXT, Probe, ProbeEnds, Prober};
@@ -21,10 +22,10 @@ use crate::packet::filter::{End, Filter, Test};
 /// Ends in one line: ENCRYPTED (status 0), IN CLEAR or MIXED (status 1), or UNDECIDED (status 2) with what to do next. What
 /// could not even be begun has status 2 as well. Where frames came too fast to be seen, nothing is called encrypted.
 ///
-/// Of a network, as `espial check 10.2.0.0/24`, what counts is the traffic of its hosts on the wire to the gateway before
-/// it: packets of them in clear, and ESP that has them inside. What the gateways themselves say in clear is no business of
-/// the network's, nor is what is seen in clear on a gateway's inner side, on its way into the tunnel or out of it. So the
-/// network to name is the one at the other end, on each of the gateways another one.
+/// Of what this host passes on as a gateway, what counts is the wire to the other gateway: not what is in clear on this
+/// one's inner side, on its way into the tunnel or out of it. So the host or the network to name is the one at the other
+/// end, on each of the gateways another one. Of a network, as `espial check 10.2.0.0/24`, packets of its hosts count that
+/// are in clear, and ESP that has them inside; what the gateways themselves say in clear is no business of the network's.
 #[derive(Clone, Debug, Args)]
 pub struct Arguments {
     /// The host's address or the network; also one behind a tunnel
@@ -34,7 +35,7 @@ pub struct Arguments {
     #[arg(long, value_name = "NET", value_parser = network)]
     own: Option<Prefix>,
     /// A text that must be nowhere on the wire and must be found after decryption
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     text: Option<String>,
     /// How long to watch
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]

@@ -30,17 +30,13 @@ impl Traffic {
         Self { far: Prefix::host(host), own: None }
     }
 
-    /// Whether it is that of networks, which gateways protect: on their other side it is in clear, and may be.
-    fn is_passed_on(&self) -> bool {
-        self.own.is_some() || !self.far.is_host()
-    }
-
     /// Whether a packet between these ends belongs to it; and whether it goes to the other end, and may come from there.
-    fn course(&self, (source, destination): (IpAddr, IpAddr)) -> Option<Course> {
+    fn course(&self, ends: (IpAddr, IpAddr)) -> Option<Course> {
+        let (source, destination) = ends;
         let is_own = |address| self.own.is_none_or(|own| own.contains(address));
         let towards = self.far.contains(destination) && is_own(source);
         let back = self.far.contains(source) && is_own(destination);
-        (towards || back).then_some(Course { towards, back })
+        (towards || back).then_some(Course { ends, towards, back })
     }
 }
 
@@ -61,19 +57,23 @@ fn short(prefix: &Prefix) -> String {
 /// Which way a packet of the traffic goes; between networks that overlap it may be both.
 #[derive(Clone, Copy)]
 struct Course {
+    ends: (IpAddr, IpAddr),
     towards: bool,
     back: bool,
 }
 
 impl Course {
-    /// Whether it is on the side of a gateway where it is not encrypted yet, or not any more: what goes to the other end
-    /// arrives there, and what comes from it leaves.
-    fn is_inside(self, direction: Option<Direction>) -> bool {
-        match direction {
-            Some(Direction::In) => self.towards && !self.back,
-            Some(Direction::Out) => self.back && !self.towards,
-            None => false,
-        }
+    /// Whether it is on the side of a gateway where it is not encrypted yet, or not any more: this host passes it on, and
+    /// what goes to the other end arrives there, and what comes from it leaves.
+    fn is_inside(self, judge: &Judge, direction: Option<Direction>) -> bool {
+        let (source, destination) = self.ends;
+        let is_passed_on = !judge.is_for_us(source) && !judge.is_for_us(destination);
+        is_passed_on
+            && match direction {
+                Some(Direction::In) => self.towards && !self.back,
+                Some(Direction::Out) => self.back && !self.towards,
+                None => false,
+            }
     }
 }
 
@@ -85,6 +85,8 @@ pub struct Check {
     since_ns: u64,
     /// Encrypted and authentic.
     encrypted: u64,
+    /// How many of them arrived, and how many left.
+    ways: [u64; 2],
     /// Authentic, but anybody can read them.
     readable: u64,
     /// Neither.
@@ -93,8 +95,7 @@ pub struct Check {
     undecided: u64,
     first_readable: Option<First>,
     first_undecided: Option<First>,
-    /// How many frames carry the text in clear, and how many carry it encrypted.
-    text_on_wire: u64,
+    /// How many frames carry the text encrypted.
     text_inside: u64,
     /// Packets of which only parts have come, that may be anything.
     parted: HashMap<Key, First>,
@@ -106,6 +107,8 @@ pub struct Check {
     inside: u64,
     /// Encrypted frames on that side: then it is not known to be that side.
     turned: u64,
+    /// Frames on an interface that shows them before they are encrypted or wrapped.
+    before: u64,
     /// Frames that came and were not seen.
     missed: u64,
     /// Whether the kernel's SAs would have told more.
@@ -168,18 +171,19 @@ impl Check {
             text: text.unwrap_or_default().as_bytes().to_vec(),
             since_ns: 0,
             encrypted: 0,
+            ways: [0, 0],
             readable: 0,
             clear: 0,
             undecided: 0,
             first_readable: None,
             first_undecided: None,
-            text_on_wire: 0,
             text_inside: 0,
             parted: HashMap::new(),
             lost: 0,
             hidden: 0,
             inside: 0,
             turned: 0,
+            before: 0,
             missed: 0,
             needs_rights: false,
         }
@@ -193,9 +197,8 @@ impl Check {
 
     /// Takes a judged frame in. Those of other traffic are passed over, also neighbour discovery, what is no IP and key
     /// exchange: they carry nobody's data. Key exchange with the text in it is none. A packet that came in parts is taken
-    /// with the frame that completes it; one that is never whole is undecided, and in clear if a part of it shows the
-    /// text. Of networks behind gateways only what is on the wire between the gateways counts. What the others show is
-    /// returned.
+    /// with the frame that completes it; one that is never whole is undecided. Of what gateways pass on only what is on the
+    /// wire between them counts. Whatever shows the text is in clear. What the others show is returned.
     pub fn take(
         &mut self,
         judge: &Judge,
@@ -206,41 +209,60 @@ impl Check {
         let verdict = evidence.verdict;
         let part = Part::of(sight.bytes, dissection, 0).filter(|_| !sight.is_cut);
         if verdict == Verdict::Part {
-            return self.take_part(&part?, sight, dissection, evidence);
+            return self.take_part(judge, &part?, sight, dissection, evidence);
         }
         if let Some(part) = part {
             self.parted.remove(&part.key());
         }
         let bytes = evidence.whole.as_deref().unwrap_or(sight.bytes);
+        let shows_before = |reason: &Reason| matches!(reason, Reason::TunnelInterface(_) | Reason::Wrapped);
+        let is_before = evidence.reasons.iter().any(shows_before);
+        if is_before || verdict == Verdict::Copy {
+            self.before += u64::from(is_before && self.course(dissection).is_some());
+            return None;
+        }
+        let looked = judge.look_into(sight, dissection, evidence);
+        let shows_text = self.is_shown(bytes, &looked, evidence);
+        let first = || First { at_ns: sight.at_ns, words: first_words(dissection, evidence) };
         let is_data = match verdict {
-            Verdict::Other | Verdict::Copy | Verdict::Part => false,
-            Verdict::Ike => !self.text.is_empty() && contains(bytes, &self.text),
+            Verdict::Other | Verdict::Ike => shows_text,
             _ => !is_neighbour_discovery(dissection),
         };
         if !is_data {
             return None;
         }
-        let looked = judge.look_into(sight, dissection, evidence);
         let is_plain = matches!(verdict, Verdict::Clear | Verdict::ClearForbidden | Verdict::Ike);
         let whole = judge.whole(dissection, evidence);
         let needs_rights = |reason: &Reason| matches!(reason, Reason::Header { finding: Finding::SasUnreadable, .. });
         let hidden_course = || looked.insides.iter().find_map(|inside| self.course(&inside.dissection));
         let Some(course) = self.course(&whole).or_else(hidden_course) else {
-            if !is_plain && has_ipsec(&whole) && looked.insides.is_empty() {
+            if is_plain || !looked.insides.is_empty() {
+                return None;
+            }
+            if shows_text {
+                return Some(self.show_text(first));
+            }
+            if has_ipsec(&whole) {
                 self.hidden += 1;
                 self.needs_rights |= evidence.reasons.iter().any(needs_rights);
             }
             return None;
         };
-        let is_inside = self.traffic.is_passed_on() && course.is_inside(sight.direction);
+        let is_inside = course.is_inside(judge, sight.direction);
         if is_inside && !has_ipsec(&whole) {
             self.inside += 1;
             return None;
         }
-        let first = || First { at_ns: sight.at_ns, words: first_words(dissection, evidence) };
+        if shows_text {
+            return Some(self.show_text(first));
+        }
+        let has_text = looked.insides.iter().any(|inside| self.is_text_in(&inside.plaintext));
+        self.text_inside += u64::from(has_text);
         let mut proof = Proof::Readable;
         if evidence.is_encrypted() {
             self.encrypted += 1;
+            self.ways[0] += u64::from(sight.direction == Some(Direction::In));
+            self.ways[1] += u64::from(sight.direction == Some(Direction::Out));
             self.turned += u64::from(is_inside);
             proof = if looked.insides.is_empty() { Proof::Encrypted } else { Proof::Opened };
         } else if verdict.is_authentic() {
@@ -255,29 +277,47 @@ impl Check {
             proof = Proof::Undecided;
             self.first_undecided.get_or_insert_with(first);
         }
-        Some(self.look_for_text(bytes, &looked, first).map_or(proof, |found| found.max(proof)))
+        Some(if has_text { proof.max(Proof::TextInside) } else { proof })
+    }
+
+    /// A frame that has the text for everybody to read, whatever else it is.
+    fn show_text(&mut self, first: impl FnOnce() -> First) -> Proof {
+        self.clear += 1;
+        self.first_readable.get_or_insert_with(first);
+        Proof::TextOnWire
+    }
+
+    /// Whether everybody can read the text in a frame. What was proven to be ciphertext has a short one by chance; and what
+    /// may be a copy was perhaps not on the wire at all.
+    fn is_shown(&self, bytes: &[u8], looked: &Looked, evidence: &Evidence) -> bool {
+        let hidden =
+            looked.insides.first().filter(|_| evidence.is_encrypted()).map_or(0..0, |inside| inside.outer.clone());
+        let (before, behind) = (bytes.get(..hidden.start), bytes.get(hidden.end..));
+        !evidence.reasons.contains(&Reason::MaybeDecrypted)
+            && [before, behind].into_iter().flatten().any(|bytes| self.is_text_in(bytes))
+    }
+
+    fn is_text_in(&self, bytes: &[u8]) -> bool {
+        !self.text.is_empty() && contains(bytes, &self.text)
     }
 
     /// A part of a packet, of which nothing is known yet.
     fn take_part(
         &mut self,
+        judge: &Judge,
         part: &Part<'_>,
         sight: Sight<'_>,
         dissection: &Dissection,
         evidence: &Evidence,
     ) -> Option<Proof> {
         let course = self.course(dissection)?;
-        if self.traffic.is_passed_on() && course.is_inside(sight.direction) {
+        if course.is_inside(judge, sight.direction) {
             self.inside += 1;
             return None;
         }
         let first = First { at_ns: sight.at_ns, words: first_words(dissection, evidence) };
-        if !self.text.is_empty() && contains(sight.bytes, &self.text) {
-            // Whatever the whole may be, this can be read.
-            self.clear += 1;
-            self.text_on_wire += 1;
-            self.first_readable.get_or_insert(first);
-            return Some(Proof::TextOnWire);
+        if self.is_text_in(sight.bytes) {
+            return Some(self.show_text(|| first));
         }
         let known = self.parted.get(&part.key());
         if known.is_none() && !part.is_first() && sight.at_ns < self.since_ns.saturating_add(BURST_NS) {
@@ -341,20 +381,6 @@ impl Check {
         ends.find_map(|ends| self.traffic.course(ends))
     }
 
-    fn look_for_text(&mut self, bytes: &[u8], looked: &Looked, first: impl Fn() -> First) -> Option<Proof> {
-        if self.text.is_empty() {
-            return None;
-        }
-        let is_inside = looked.insides.iter().any(|inside| contains(&inside.plaintext, &self.text));
-        self.text_inside += u64::from(is_inside);
-        if contains(bytes, &self.text) {
-            self.text_on_wire += 1;
-            self.first_readable.get_or_insert_with(first);
-            return Some(Proof::TextOnWire);
-        }
-        is_inside.then_some(Proof::TextInside)
-    }
-
     /// How many frames of the traffic were seen.
     pub fn seen(&self) -> u64 {
         self.encrypted + self.readable + self.clear + self.undecided
@@ -364,8 +390,6 @@ impl Check {
     pub fn answer(&self) -> Answer {
         let in_clear = self.readable + self.clear;
         match (self.encrypted, in_clear, self.undecided) {
-            _ if self.text_on_wire > 0 && self.encrypted == 0 => Answer::InClear,
-            _ if self.text_on_wire > 0 => Answer::Mixed,
             (0, 1.., _) => Answer::InClear,
             (1.., 1.., _) => Answer::Mixed,
             _ if self.may_miss_clear() => Answer::Undecided,
@@ -399,8 +423,13 @@ impl Check {
                 } else {
                     format!("; of {} that cannot be opened here nobody knows whose they are", frames(self.hidden))
                 };
+                let one_way = match self.ways {
+                    [arrived, 0] if arrived == self.encrypted => "; all of them arrived, none was sent",
+                    [0, left] if left == self.encrypted => "; all of them were sent, none arrived",
+                    _ => "",
+                };
                 let count = frames(self.encrypted);
-                (format!("{count} {traffic} encrypted and authentic, none in clear{found}{hidden}"), None)
+                (format!("{count} {traffic} encrypted and authentic, none in clear{found}{one_way}{hidden}"), None)
             }
             Answer::InClear => {
                 let count = frames(self.readable + self.clear);
@@ -459,6 +488,10 @@ impl Check {
             let words = format!("{words} but {} on the gateway's inner side", self.inside);
             return (words, OTHER_END);
         }
+        if self.before > 0 {
+            let words = format!("{words} but {} on an interface that is not the wire yet", self.before);
+            return (words, "watch the interface by which the tunnel's packets leave (-i), or any for all");
+        }
         if self.hidden > 0 {
             let words = format!("{words}, but {} protected frames that cannot be opened here", self.hidden);
             return (words, if self.needs_rights { NEEDS_RIGHTS } else { "look at the reasons among the packets" });
@@ -467,8 +500,8 @@ impl Check {
     }
 }
 
-const OTHER_END: &str = "watch the interface that leads to the other gateway (-i), and name the network behind that one as \
-                         the peer: on this host's inner side it may be in clear";
+const OTHER_END: &str = "watch the interface that leads to the other gateway (-i), and name what is behind that one as the \
+                         peer: on this host's inner side it may be in clear";
 const NEEDS_RIGHTS: &str = "run it as root, or with CAP_NET_ADMIN: only so can the kernel's keys be read";
 
 fn has_ipsec(dissection: &Dissection) -> bool {

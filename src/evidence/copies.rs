@@ -4,7 +4,9 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::model::Flow;
+use super::judge::{first_ip, flow};
+use crate::model::{Flow, UpperProtocol};
+use crate::packet::{Dissection, Header};
 
 /// How many packets are waited for.
 const MOST: usize = 1024;
@@ -16,7 +18,7 @@ const PATIENCE_NS: u64 = 2_000_000_000;
 /// The packets that came out of inbound tunnels lately.
 #[derive(Debug, Default)]
 pub struct Copies {
-    expected: VecDeque<(u64, u64)>,
+    expected: VecDeque<Expected>,
     /// Whether one of them was protected itself.
     has_protected: bool,
     /// When packets came out of tunnels that could not be opened here.
@@ -29,13 +31,61 @@ pub struct Copies {
     flows: HashMap<Flow, u64>,
 }
 
+/// What is remembered of a packet that came out of a tunnel.
+#[derive(Debug)]
+struct Expected {
+    at_ns: u64,
+    /// Of all that is not a segment's data.
+    head: u64,
+    /// Of a segment's data.
+    data: u64,
+    /// If it is a segment of TCP: of which flow, and which bytes of the stream it has.
+    segment: Option<(Flow, u32, usize)>,
+}
+
+/// A packet as it is compared.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown<'a> {
+    head: &'a [u8],
+    flow: Option<Flow>,
+    /// A segment's data, and its number in the stream; of all else nothing.
+    data: &'a [u8],
+    sequence: u32,
+}
+
+impl<'a> Shown<'a> {
+    /// The first packet of what was taken apart, without what fills the frame or the tunnel behind it.
+    pub fn of(bytes: &'a [u8], dissection: &Dissection) -> Option<Self> {
+        let packet = first_ip(dissection)?;
+        // What comes out of a tunnel came in no matter where.
+        let flow = flow(dissection, 0);
+        let tcp = dissection.layers().iter().find_map(|layer| match &layer.header {
+            Header::Tcp(tcp) => Some((tcp.sequence, layer.range.end)),
+            _ => None,
+        });
+        let tcp = tcp.filter(|_| flow.is_some_and(|flow| flow.protocol == UpperProtocol::TCP));
+        let (sequence, start) = tcp.unwrap_or((0, packet.end));
+        let (head, data) = (bytes.get(packet.start..start)?, bytes.get(start..packet.end)?);
+        Some(Self { head, flow, data, sequence })
+    }
+
+    fn segment(&self) -> Option<(Flow, u32, usize)> {
+        let flow = self.flow.filter(|_| !self.data.is_empty())?;
+        Some((flow, self.sequence, self.data.len()))
+    }
+}
+
 impl Copies {
     /// A packet came out of a tunnel.
-    pub fn expect(&mut self, packet: &[u8], at_ns: u64) {
+    pub fn expect(&mut self, packet: Shown<'_>, at_ns: u64) {
         if self.expected.len() == MOST {
             self.expected.pop_front();
         }
-        self.expected.push_back((fingerprint(packet), at_ns));
+        let (head, data) = (print_of_head(packet.head), print(packet.data));
+        self.expected.push_back(Expected { at_ns, head, data, segment: packet.segment() });
+        if let Some(flow) = packet.flow {
+            self.expect_flow(flow, at_ns);
+        }
     }
 
     /// How many are expected.
@@ -68,7 +118,7 @@ impl Copies {
     }
 
     /// A packet of this flow came out of a tunnel.
-    pub fn expect_flow(&mut self, flow: Flow, at_ns: u64) {
+    fn expect_flow(&mut self, flow: Flow, at_ns: u64) {
         self.newest = Some(flow);
         if self.flows.len() >= MOST {
             self.flows.retain(|_, then| then.saturating_add(PATIENCE_NS) >= at_ns);
@@ -79,8 +129,8 @@ impl Copies {
         self.flows.insert(flow, at_ns);
     }
 
-    /// Whether packets of this flow came out of a tunnel just now. Generic receive offload joins several of them before
-    /// they are shown again, so that their copy is none of them.
+    /// Whether packets of this flow came out of a tunnel just now: where one of them was not seen, what is joined of it
+    /// and others is no copy of those that were.
     pub fn has_flow(&self, flow: &Flow, at_ns: u64) -> bool {
         self.flows.get(flow).is_some_and(|then| then.saturating_add(PATIENCE_NS) >= at_ns)
     }
@@ -101,50 +151,82 @@ impl Copies {
         self.unopened.pop_front().is_some()
     }
 
-    /// Whether this packet is the copy of one that came out of a tunnel. Each is believed once: who sends the same in
-    /// clear again is not.
-    pub fn take(&mut self, packet: &[u8], at_ns: u64) -> bool {
-        while self.expected.front().is_some_and(|(_, then)| then.saturating_add(PATIENCE_NS) < at_ns) {
+    /// Whether this packet is the copy of one that came out of a tunnel, or of several that generic receive offload
+    /// joined. Each is believed once: who sends the same in clear again is not.
+    pub fn take(&mut self, packet: Shown<'_>, at_ns: u64) -> bool {
+        while self.expected.front().is_some_and(|first| first.at_ns.saturating_add(PATIENCE_NS) < at_ns) {
             self.expected.pop_front();
         }
         if self.expected.is_empty() {
             self.has_protected = false;
             return false;
         }
-        let print = fingerprint(packet);
-        let place = self.expected.iter().position(|(other, _)| *other == print);
-        place.and_then(|place| self.expected.remove(place)).is_some()
+        let (head, data) = (print_of_head(packet.head), print(packet.data));
+        let place = self.expected.iter().position(|other| (other.head, other.data) == (head, data));
+        match place {
+            Some(place) => self.expected.remove(place).is_some(),
+            None => self.take_joined(packet),
+        }
+    }
+
+    /// Whether its data is that of segments which follow one another, and nothing else. The head of joined segments is
+    /// that of the first, with another length and the flags of all (`tcp_gro_receive`, `inet_gro_complete`).
+    fn take_joined(&mut self, packet: Shown<'_>) -> bool {
+        let Some((flow, mut sequence, _)) = packet.segment() else { return false };
+        let mut rest = packet.data;
+        let mut places = Vec::new();
+        while !rest.is_empty() {
+            let next = self.expected.iter().enumerate().find_map(|(place, expected)| {
+                let (_, _, length) = expected.segment.filter(|(of, at, _)| (*of, *at) == (flow, sequence))?;
+                let (data, behind) = rest.split_at_checked(length)?;
+                (print(data) == expected.data).then_some((place, length, behind))
+            });
+            let Some((place, length, behind)) = next else { return false };
+            (rest, sequence) = (behind, sequence.wrapping_add(u32::try_from(length).unwrap_or(0)));
+            places.push(place);
+        }
+        places.sort_unstable();
+        for place in places.iter().rev() {
+            self.expected.remove(*place);
+        }
+        true
     }
 }
 
-/// The packet without what decapsulation changes: the type of service (RFC 6040) and, with it, the checksum.
-fn fingerprint(packet: &[u8]) -> u64 {
+fn print(bytes: impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
-    match packet.first().map(|byte| byte >> 4) {
-        Some(4) => {
-            packet.get(2..10).hash(&mut hasher);
-            packet.get(12..).hash(&mut hasher);
-        }
-        _ => packet.get(4..).hash(&mut hasher),
-    }
+    bytes.hash(&mut hasher);
     hasher.finish()
+}
+
+/// Of a packet's head without what decapsulation changes: the type of service (RFC 6040) and, with it, the checksum.
+fn print_of_head(packet: &[u8]) -> u64 {
+    match packet.first().map(|byte| byte >> 4) {
+        Some(4) => print((packet.get(2..10), packet.get(12..))),
+        _ => print(packet.get(4..)),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::packet::dissect_above_ip;
+
+    fn shown(packet: &[u8]) -> Shown<'_> {
+        Shown::of(packet, &dissect_above_ip(4, packet)).unwrap()
+    }
 
     #[test]
     fn a_copy_is_believed_once_and_soon() {
         let mut copies = Copies::default();
-        let mut packet = vec![0x45, 0, 0, 24, 0, 1, 0, 0, 64, 17, 1, 2, 10, 0, 0, 1, 10, 0, 0, 2, 1, 2, 3, 4];
-        copies.expect(&packet, 1000);
+        let mut packet = vec![0x45, 0, 0, 24, 0, 1, 0, 0, 64, 47, 1, 2, 10, 0, 0, 1, 10, 0, 0, 2, 1, 2, 3, 4];
+        copies.expect(shown(&packet), 1000);
         let other = [&packet[..23], &[9]].concat();
-        assert!(!copies.take(&other, 2000));
+        assert!(!copies.take(shown(&other), 2000));
         // Congestion was marked on the way.
         (packet[1], packet[10]) = (3, 9);
-        assert!(copies.take(&packet, 2000) && !copies.take(&packet, 3000));
-        copies.expect(&packet, 1000);
-        assert!(!copies.take(&packet, 1000 + PATIENCE_NS + 1));
+        assert!(copies.take(shown(&packet), 2000) && !copies.take(shown(&packet), 3000));
+        copies.expect(shown(&packet), 1000);
+        assert!(!copies.take(shown(&packet), 1000 + PATIENCE_NS + 1));
     }
 }

@@ -6,7 +6,7 @@ use std::fmt;
 use std::iter;
 use std::net::IpAddr;
 
-use super::copies::Copies;
+use super::copies::{Copies, Shown};
 use super::fragments::{Fragments, Part};
 use super::opinion::{Newest, Opinion};
 use super::policies;
@@ -26,7 +26,7 @@ pub struct Judge {
     pub totals: Totals,
     /// The addresses of this host; empty where they are not known.
     pub addresses: HashSet<IpAddr>,
-    /// The interfaces behind which packets are encrypted, by their index.
+    /// The interfaces behind which packets are encrypted or wrapped, by their index.
     pub tunnel_interfaces: HashMap<u32, TunnelInterface>,
     pub(super) copies: Copies,
     pub(super) fragments: Fragments,
@@ -182,27 +182,32 @@ impl Judge {
                 || vec![Reason::NoPolicy],
                 |flow| self.policies.judge_clear(&flow, direction, self.is_for_us(flow.destination)),
             );
-            let verdict = if found.iter().any(Reason::forbids) {
-                let at_ns = sight.at_ns;
-                let is_joined = |flow: Flow| {
-                    // What comes out of a tunnel came in no matter where.
-                    let flow = Flow { interface: 0, ..flow };
-                    flow.protocol == UpperProtocol::TCP && self.copies.has_flow(&flow, at_ns)
-                };
-                let joined = flow.is_some_and(is_joined);
-                if direction == Some(Direction::In) && (joined || self.copies.take_unopened(at_ns)) {
-                    reasons.push(Reason::MaybeDecrypted);
-                    Verdict::Unproven
-                } else {
-                    Verdict::ClearForbidden
-                }
+            let is_forbidden = found.iter().any(Reason::forbids);
+            let may_be_forbidden = is_forbidden || found.contains(&Reason::PoliciesUnknown);
+            let verdict = if may_be_forbidden && direction == Some(Direction::In) && self.may_be_copy(flow, sight.at_ns)
+            {
+                reasons.push(Reason::MaybeDecrypted);
+                Verdict::Unproven
+            } else if is_forbidden {
+                Verdict::ClearForbidden
             } else {
                 Verdict::Clear
             };
             reasons.extend(found);
+            let interface = flow.and_then(|flow| self.tunnel_interfaces.get(&flow.interface));
+            if interface == Some(&TunnelInterface::Wrapping) {
+                reasons.push(Reason::Wrapped);
+            }
             verdict
         };
         Evidence { verdict, reasons: reasons.into(), sas: sas.into(), whole: None }
+    }
+
+    /// Whether it may have come out of a tunnel of which not all could be opened, or was seen.
+    fn may_be_copy(&mut self, flow: Option<Flow>, at_ns: u64) -> bool {
+        // What comes out of a tunnel came in no matter where.
+        let flow = flow.filter(|flow| flow.protocol == UpperProtocol::TCP).map(|flow| Flow { interface: 0, ..flow });
+        flow.is_some_and(|flow| self.copies.has_flow(&flow, at_ns)) || self.copies.take_unopened(at_ns)
     }
 
     /// On such an interface packets are shown before they are encrypted and after they were decrypted: not as they are on
@@ -213,6 +218,7 @@ impl Judge {
             TunnelInterface::Xfrm(if_id) => if_id,
             // Which policies are for its mark nobody knows here.
             TunnelInterface::Vti => return Some(Reason::TunnelInterface(None)),
+            TunnelInterface::Wrapping => return None,
         };
         let asked = policies::Asked { direction: direction?, for_us: self.is_for_us(flow.destination), if_id };
         let policy = self.policies.demand(&flow, asked).and_then(|demands| demands.first());
@@ -220,8 +226,7 @@ impl Judge {
     }
 
     pub(super) fn is_copy(&mut self, sight: Sight<'_>, dissection: &Dissection) -> bool {
-        let packet = first_ip(dissection).and_then(|range| sight.bytes.get(range));
-        packet.is_some_and(|packet| self.copies.take(packet, sight.at_ns))
+        Shown::of(sight.bytes, dissection).is_some_and(|shown| self.copies.take(shown, sight.at_ns))
     }
 
     /// Of tunnels in each other the kernel shows again what was inside of the outer one. That is a copy, unless something
@@ -396,7 +401,7 @@ fn ends(dissection: &Dissection) -> Option<(IpAddr, IpAddr)> {
 }
 
 /// The first IP packet of a frame, without what fills the frame behind it.
-fn first_ip(dissection: &Dissection) -> Option<std::ops::Range<usize>> {
+pub(super) fn first_ip(dissection: &Dissection) -> Option<std::ops::Range<usize>> {
     let start = dissection.first_ip()?.range.start;
     let end = dissection.layers().iter().rev().find(|layer| !matches!(layer.header, Header::Padding))?.range.end;
     Some(start..end)

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::copies::Copies;
-use super::judge::{Place, flow};
+use super::copies::{Copies, Shown};
+use super::judge::Place;
 use super::keys::Trial;
 use super::memory::{Preparation, Prepared, encrypts};
 use super::{Finding, Judge, Known};
@@ -50,12 +50,16 @@ impl Judge {
             (Finding::Authentic { .. }, _) | (_, None) | (Finding::NoIcv, Some(Finding::Unready(_))) => true,
             (_, Some(_)) => false,
         };
-        let none = || {
-            let finding =
-                if self.memory.is_unreadable() { Finding::SasUnreadable } else { Finding::NoSa(header.destination) };
-            Opinion { serial: None, sequence: 0, finding }
-        };
-        given.filter(is_better).or(best).unwrap_or_else(none)
+        if let Some(opinion) = given.filter(is_better).or(best) {
+            return opinion;
+        }
+        let is_unreadable = self.memory.is_unreadable();
+        if is_unreadable && is_inbound {
+            // It may be a tunnel's.
+            self.copies.expect_unopened(at_ns);
+        }
+        let finding = if is_unreadable { Finding::SasUnreadable } else { Finding::NoSa(header.destination) };
+        Opinion { serial: None, sequence: 0, finding }
     }
 
     /// What the keys say that were given by hand. An SA is drawn from the first that is right; if none can be wrong, from
@@ -219,14 +223,13 @@ fn expect_payload(copies: &mut Copies, next_header: u8, payload: &[u8], at_ns: u
 
 /// The kernel will show this packet once more.
 fn expect(copies: &mut Copies, packet: &[u8], at_ns: u64) {
-    copies.expect(packet, at_ns);
     let version = packet.first().map_or(0, |byte| byte >> 4);
     let dissection = dissect_above_ip(if version == 6 { 41 } else { 4 }, packet);
+    if let Some(shown) = Shown::of(packet, &dissection) {
+        copies.expect(shown, at_ns);
+    }
     if dissection.ipsec().next().is_some() {
         copies.expect_protected();
-    }
-    if let Some(flow) = flow(&dissection, 0) {
-        copies.expect_flow(flow, at_ns);
     }
 }
 

@@ -68,13 +68,16 @@ impl fmt::Display for IfId {
     }
 }
 
-/// An interface behind which packets are encrypted: it shows them before that, and after they were decrypted.
+/// An interface that shows packets before what is done to them on their way to the wire, and after it is undone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TunnelInterface {
-    /// An xfrm interface, with the number that ties it to its SAs and policies.
+    /// An xfrm interface, behind which they are encrypted, with the number that ties it to its SAs and policies.
     Xfrm(IfId),
-    /// A virtual tunnel interface (VTI): a mark ties it to them, which no capture shows.
+    /// A virtual tunnel interface (VTI), behind which they are encrypted: a mark ties it to SAs and policies, which no
+    /// capture shows.
     Vti,
+    /// GRE or IP in IP: behind it they are inside of other packets, encrypted or not.
+    Wrapping,
 }
 
 /// A firewall mark to compare a packet's with: they match when `packet & mask == value`.

@@ -400,5 +400,6 @@ fn a_check_that_cannot_be_begun_says_why_and_is_not_taken_for_one_that_found_cle
     refused(&["10.2.0.0/24", "--probe", "icmp"], "a network cannot be sent anything: name one of its hosts with --to");
     refused(&["10.2.0.0/24", "--probe", "icmp", "--to", "10.3.0.1"], "--to 10.3.0.1 is no host of 10.2.0.0/24");
     refused(&["10.2.0.0/24", "--own", "fd00::/64"], "--own is of the other address family");
+    refused(&["10.9.0.2", "--text", ""], "a value is required for '--text <TEXT>'");
     refused(&["0.0.0.0/0"], "of all that there is, whose traffic?");
 }

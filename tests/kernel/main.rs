@@ -23,6 +23,7 @@ mod reads;
 #[path = "../terminal/session.rs"]
 #[allow(dead_code, reason = "the terminal tests use all of it")]
 mod session;
+mod shown;
 #[path = "../../src/dialect/ip_script/tests/specs.rs"]
 mod specs;
 mod verdicts;
@@ -61,7 +62,7 @@ fn main() {
     });
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let groups: [(&str, &[Test]); 13] = [
+    let groups: [(&str, &[Test]); 14] = [
         ("writes", writes::TESTS),
         ("checks", checks::TESTS),
         ("reads", reads::TESTS),
@@ -73,6 +74,7 @@ fn main() {
         ("wire", wire::TESTS),
         ("evidence", evidence::TESTS),
         ("verdicts", verdicts::TESTS),
+        ("shown", shown::TESTS),
         ("matrix", matrix::TESTS),
         ("console", console::TESTS),
     ];

@@ -37,7 +37,7 @@ fn refusals() -> u64 {
 }
 
 /// SAs with the same key both ways, on both hosts.
-fn add_sas(mode: &str, and: &str) {
+pub fn add_sas(mode: &str, and: &str) {
     for host in ["gouda", "reblochon"] {
         for (from, to, spi) in [(GOUDA, REBLOCHON, "0x6001"), (REBLOCHON, GOUDA, "0x6002")] {
             ip(&format!(
@@ -49,13 +49,17 @@ fn add_sas(mode: &str, and: &str) {
 }
 
 /// Everything between the hosts is encrypted.
-fn protect_all() {
+pub fn protect_all() {
+    protect_all_in("transport");
+}
+
+/// The same in this mode.
+pub fn protect_all_in(mode: &str) {
     for (host, own, other) in [("gouda", GOUDA, REBLOCHON), ("reblochon", REBLOCHON, GOUDA)] {
-        let add = |ends: &str, way: &str| {
-            ip(&format!("-n {host} xfrm policy add {ends} dir {way} priority 10 tmpl proto esp mode transport"));
-        };
-        add(&format!("src {own} dst {other}"), "out");
-        add(&format!("src {other} dst {own}"), "in");
+        for (from, to, way) in [(own, other, "out"), (other, own, "in")] {
+            let ends = format!("src {from} dst {to}");
+            ip(&format!("-n {host} xfrm policy add {ends} dir {way} priority 10 tmpl {ends} proto esp mode {mode}"));
+        }
     }
 }
 

@@ -99,8 +99,8 @@ impl State {
     /// Leaves the packets of the selected one's outermost SA alone in the list.
     pub(super) fn only_this_sa(&mut self) {
         let row = self.packets.feed.selected().and_then(|number| self.packet_row(number));
-        match row.and_then(|row| row.ipsec.first().map(|(header, _)| header.spi)) {
-            Some(spi) => drop(self.filter_packets(&format!("spi {spi:#}"))),
+        match row.and_then(|row| row.ipsec.first().map(|(header, _)| (header.spi, header.destination))) {
+            Some((spi, destination)) => drop(self.filter_packets(&format!("spi {spi:#} and dst {destination}"))),
             None => self.warn("this packet has no SPI".to_owned()),
         }
     }
@@ -193,11 +193,22 @@ impl State {
         }
     }
 
-    /// Marks a text wherever it stands, and goes to the first packet with it, from the selected one on.
+    /// Marks a text wherever it stands, and goes to the first packet with it from the selected one on, or else to the last
+    /// one before: who follows the newest has nothing before him.
     pub(super) fn search(&mut self, text: &str) {
         self.packets.sought = Some(text.to_owned()).filter(|text| !text.is_empty());
-        if !self.packets.feed.selected().is_some_and(|number| self.has_sought(number)) {
-            self.go_to_match(true);
+        if self.packets.sought.is_none() {
+            return;
+        }
+        let feed = &self.packets.feed;
+        let selected = feed.selected();
+        let mut nearest = selected.into_iter().chain(feed.beyond(true)).chain(feed.beyond(false));
+        let found = nearest.find(|number| self.has_sought(*number));
+        drop(nearest);
+        match found {
+            found @ Some(_) if found == selected => {}
+            Some(number) => self.select_packet(number),
+            None => self.note(format!("no packet of the list has {text:?}, neither on the wire nor decrypted")),
         }
     }
 

@@ -407,7 +407,8 @@ impl State {
         }
         self.packets.dropped += batch.dropped;
         self.miss_in_check(batch.dropped);
-        if std::mem::take(&mut self.packets.policies_changed) {
+        // Before it is read an SPD is not empty, but unknown.
+        if self.facts.read_once && std::mem::take(&mut self.packets.policies_changed) {
             let policies = self.facts.spd.iter().map(|(_, policy)| policy);
             self.packets.judge.policies = Policies::new(policies, self.facts.defaults);
         }

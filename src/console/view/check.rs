@@ -8,12 +8,14 @@ use ratatui::text::Line;
 
 use super::detail::bytes::{self, Marks};
 use super::widget::{cut, draw_lines, draw_popup, wrap};
+use crate::capture::{ANY, LinkState};
 use crate::console::state::checking::Checking;
 use crate::console::state::packets::CaptureState;
 use crate::console::state::{Reading, State};
 use crate::console::theme::{Role, Theme};
 use crate::evidence::Sums;
 use crate::evidence::check::{Answer, Proof};
+use crate::model::text::harmless;
 
 /// Two columns of sixteen bytes, and the dialog's edges.
 const MOST_WIDTH: u16 = 144;
@@ -46,12 +48,19 @@ fn words(state: &State, theme: &Theme, checking: &Checking, cells: usize) -> Vec
     let mut lines = Vec::new();
     let mut say =
         |text: &str, role| lines.extend(wrap(text, cells).into_iter().map(|l| Line::styled(l, theme.style(role))));
+    let place = match &state.packets.capture {
+        CaptureState::Running(name) | CaptureState::Down(name) => Some(name.as_str()),
+        CaptureState::Idle | CaptureState::Starting | CaptureState::Failed(_) => None,
+    };
     if left > 0 {
-        let count = checking.check.seen();
-        say(&format!("watching for {left} more seconds; {count} frames so far"), Role::Muted);
+        let (count, place) =
+            (checking.check.seen(), place.map_or_else(String::new, |name| format!(" {}", harmless(name))));
+        say(&format!("watching{place} for {left} more seconds; {count} frames so far"), Role::Muted);
     }
-    if let CaptureState::Failed(reason) = &state.packets.capture {
-        say(&format!("no packets: {reason}"), Role::Caution);
+    match &state.packets.capture {
+        CaptureState::Failed(reason) => say(&format!("no packets: {reason}"), Role::Caution),
+        CaptureState::Down(name) => say(&LinkState::Down.words(name), Role::Caution),
+        _ => {}
     }
     if let (Some(reason), Some((_, host))) = (&checking.trouble, checking.plan.probe) {
         say(&format!("nothing can be sent to {host}: {reason}"), Role::Caution);
@@ -69,6 +78,12 @@ fn words(state: &State, theme: &Theme, checking: &Checking, cells: usize) -> Vec
         && let Some(next) = next
     {
         say(&format!("Next: {next}"), Role::Text);
+    }
+    if left == 0
+        && let Some(name) = place.filter(|name| *name != ANY)
+    {
+        let words = format!("Watched was {}; what leaves by another interface was not seen", harmless(name));
+        say(&words, Role::Muted);
     }
     lines
 }

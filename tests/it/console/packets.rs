@@ -1,9 +1,11 @@
 //! The screen of packets: frames in, rows and words out.
 
 use espial::capture::{Batch, Frame, LinkState, Probe, ProbeEnds};
+use espial::console::clock::Clock;
 use espial::console::command::{Command, Record};
 use espial::console::event::{CaptureNews, Event, RecorderNews};
-use espial::kernel::Kernel;
+use espial::console::state::{Setting, State};
+use espial::kernel::{Cause, Kernel, KernelError, Operation};
 use espial::model::{IpsecProtocol, Mode, PolicyDirection, PolicySpec, Sa, SaSpec, Selector, Spi, Template};
 use espial::packet::{Direction, LinkType};
 
@@ -352,19 +354,31 @@ fn a_frame_that_came_before_the_news_of_its_sa_is_judged_again() {
 }
 
 #[test]
+fn where_the_kernel_may_not_be_read_nobody_says_that_there_is_no_policy() {
+    let mut bench = Bench::new().sized(200, 50);
+    bench.state = State::new(Setting::default(), Clock::utc(), bench.now);
+    let cause = Cause::Refused { errno: libc::EPERM, text: None };
+    bench.event(Event::KernelSilent(KernelError { operation: Operation::ListSas, cause }));
+    bench.begin_packets();
+    bench.keys("3gjjj").sees("CLEAR").sees("without policies nobody knows whether that is allowed");
+}
+
+#[test]
 fn a_check_watches_the_peer_of_the_row_and_ends_in_a_word() {
     let mut bench = busy();
     bench.keys("gjjjc").sees("Is the traffic with a peer").sees("[ Watch ]").keys("<enter>");
-    bench.sees("Is the traffic with 10.9.0.2 encrypted?").sees("watching for 10 more seconds; 0 frames");
+    bench.sees("Is the traffic with 10.9.0.2 encrypted?").sees("watching veth0 for 10 more seconds; 0 frames");
     bench.captured(frames());
     bench.sees("IN CLEAR: 1 frame with 10.9.0.2 can be read; the first: 16:21:42.123 10.9.0.1 > 10.9.0.2 CLEAR ! UDP");
     bench.sees("The first that can be read on the wire: 16:21:42.123 out, 53 bytes").sees("world");
-    bench.seconds(10);
-    bench.misses("watching");
+    bench.misses("Watched was").seconds(10);
+    bench.misses("watching").sees("Watched was veth0; what leaves by another interface was not seen");
     bench.captured(frames());
     bench.sees("IN CLEAR: 1 frame").keys("<esc>").misses("Is the traffic");
     bench.keys("1c<enter>").sees("Is the traffic with 10.9.0.2").seconds(10);
-    bench.sees("UNDECIDED: nothing was seen of 10.9.0.2").keys("<esc>");
+    bench.sees("UNDECIDED: nothing was seen of 10.9.0.2");
+    bench.capture_says(Batch { link: Some(LinkState::Down), ..Batch::default() });
+    bench.sees("interface veth0 is down or gone: no packets until it is back").keys("<esc>");
     bench.keys("4c").misses("Is the traffic");
 }
 
@@ -479,7 +493,7 @@ fn a_check_waits_a_second_for_the_rest_of_a_packet_and_calls_it_undecided_then()
     bench.keys("x1gc<enter>").sees("Is the traffic with 10.9.0.2 encrypted?");
     bench.captured(vec![sealed(1, b"whole"), part(0, &esp(0x5000, 2, 40))]);
     bench.sees("ENCRYPTED: 1 frame with 10.9.0.2").seconds(10);
-    bench.sees("watching for 1 more seconds").seconds(1);
+    bench.sees("watching veth0 for 1 more seconds").seconds(1);
     bench.misses("watching");
     bench.sees(
         "UNDECIDED: of 1 frame with 10.9.0.2 nothing can be said; the first: 16:21:42.123 10.9.0.1 > 10.9.0.2 PART",
@@ -510,7 +524,7 @@ fn from_a_packet_to_its_sa_and_its_policy_and_back() {
     bench.keys("3jj").sees("Packet 4").keys("p").sees("Policy out 10.9.0.1/32 10.9.0.2/32");
     bench.keys("3").sees("Packet 4").keys("s").sees("names no SA that is there");
     bench.keys("gp").sees("no policy decided");
-    bench.keys("j=").sees("with: spi 0x3e8").sees("Packets 1 of 7");
+    bench.keys("j=").sees("with: spi 0x3e8 and dst 10.9.0.2").sees("Packets 1 of 7");
 }
 
 #[test]
@@ -549,7 +563,11 @@ fn a_text_is_looked_for_on_the_wire_and_decrypted_and_marked_in_both_columns() {
     bench.keys("]").sees("no newer packet of the list has \"hello\"").keys("[").sees("Packet 4:");
     bench.keys("[").sees("no older packet").keys("<esc>").sees("marking \"hello\"");
     bench.keys("<esc>").misses("marking").keys("]").sees("t does that");
-    bench.keys("t<enter>").misses("marking");
+    bench.keys("t<enter>").misses("marking").misses("no packet");
+    // Who follows the newest finds what came before, and is told where there is nothing.
+    bench.captured(vec![sealed(3, b"the newest")]);
+    bench.keys("f").sees("Packet 10:").keys("thello<enter>").sees("Packet 9:");
+    bench.keys("t<ctrl-u>never said<enter>").sees("no packet of the list has \"never said\"").sees("Packet 9:");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Checks: whose traffic counts, and what becomes of packets that are never whole.
 
 use espial::evidence::check::{Answer, Check, Proof, Traffic};
+use espial::model::{IfId, TunnelInterface};
 
 use super::made::{KEY, OTHER_KEY, esp, sa_with};
 use super::parts::cut;
@@ -134,10 +135,25 @@ fn esp_between_the_gateways_counts_by_what_is_inside() {
     let sentence = watch.sentence();
     assert!(sentence.starts_with("ENCRYPTED: 1 frame between 10.9.0.0/24 and 10.9.0.2 encrypted"), "{sentence}");
     // What else there is that cannot be opened is said.
-    let other = ipv4(50, [10, 8, 0, 1], [10, 8, 0, 2], &esp(0x7777, 1, false, &KEY, (4, &inner[14..])));
+    let other = ipv4(17, FAR, OWN, &udp_with(40_000, 53, b"other words"));
+    let other = ipv4(50, [10, 8, 0, 1], [10, 8, 0, 2], &esp(0x7777, 1, false, &KEY, (4, &other[14..])));
     watch.see(In, &other);
     let sentence = watch.sentence();
     assert!(sentence.starts_with("ENCRYPTED: ") && sentence.contains("; of 1 frame that cannot be"), "{sentence}");
+}
+
+#[test]
+fn where_all_went_one_way_that_is_said() {
+    for (direction, words) in [
+        (Direction::Out, "none in clear; all of them were sent, none arrived"),
+        (Direction::In, "none in clear; all of them arrived, none was sent"),
+    ] {
+        let (mut watch, frame) = encrypted("");
+        watch.check = Check::new(Traffic::with(REBLOCHON.into()), None);
+        watch.see(direction, &frame);
+        let sentence = watch.sentence();
+        assert!(sentence.starts_with("ENCRYPTED: 1 frame") && sentence.ends_with(words), "{sentence}");
+    }
 }
 
 #[test]
@@ -145,6 +161,7 @@ fn where_encrypted_frames_come_on_the_inner_side_too_what_is_in_clear_there_is_n
     let (mut watch, frame) = encrypted("");
     // Asked about the networks the wrong way round.
     watch.check = Check::new(Traffic { far: prefix("10.9.0.1/32"), own: Some(prefix("10.9.0.2/32")) }, None);
+    watch.judge.addresses = [IpAddr::from([10, 9, 0, 254])].into();
     assert_eq!(watch.see(Direction::Out, &frame), Some(Proof::Opened));
     assert_eq!(watch.check.answer(), Answer::Encrypted);
     assert_eq!(watch.see(Direction::Out, &plain(GOUDA, REBLOCHON)), None);
@@ -154,7 +171,112 @@ fn where_encrypted_frames_come_on_the_inner_side_too_what_is_in_clear_there_is_n
         sentence.contains("1 frame between 10.9.0.2 and 10.9.0.1 encrypted, but 1 frame in clear on"),
         "{sentence}"
     );
-    assert!(next.unwrap().contains("name the network behind that one"), "{next:?}");
+    assert!(next.unwrap().contains("name what is behind that one"), "{next:?}");
+    // What this host itself says is on no inner side.
+    watch.judge.addresses = [IpAddr::from(GOUDA)].into();
+    assert_eq!(watch.see(Direction::Out, &plain(GOUDA, REBLOCHON)), Some(Proof::Readable));
+    assert_eq!(watch.check.answer(), Answer::Mixed);
+}
+
+#[test]
+fn of_a_host_behind_a_tunnel_the_inner_side_does_not_count_either() {
+    let (mut watch, frame) = encrypted("");
+    watch.check = Check::new(Traffic::with(REBLOCHON.into()), None);
+    watch.judge.addresses = [IpAddr::from([10, 9, 0, 254])].into();
+    assert_eq!(watch.see(Direction::In, &plain(OWN, REBLOCHON)), None, "on its way into the tunnel");
+    let (sentence, next) = watch.check.sentence(|at_ns| at_ns.to_string());
+    assert_eq!(sentence, "UNDECIDED: nothing was seen of 10.9.0.2 but 1 on the gateway's inner side");
+    assert!(next.unwrap().contains("-i"), "{next:?}");
+    assert_eq!(watch.see(Direction::Out, &frame), Some(Proof::Opened));
+    assert_eq!(watch.see(Direction::Out, &plain(REBLOCHON, OWN)), None, "out of the tunnel");
+    assert_eq!(watch.check.answer(), Answer::Encrypted);
+    // What leaves in clear does count, and what this host is sent or says.
+    for (direction, frame) in [
+        (Direction::Out, plain(OWN, REBLOCHON)),
+        (Direction::In, plain(REBLOCHON, OWN)),
+        (Direction::Out, plain([10, 9, 0, 254], REBLOCHON)),
+        (Direction::In, plain(REBLOCHON, [10, 9, 0, 254])),
+    ] {
+        assert_eq!(watch.see(direction, &frame), Some(Proof::Readable));
+    }
+    assert_eq!(watch.check.answer(), Answer::Mixed);
+    // Asked about this host itself nothing is on an inner side.
+    let mut watch = Watch::over(Traffic::with(GOUDA.into()), None);
+    for (direction, frame) in [(Direction::Out, plain(GOUDA, FAR)), (Direction::In, plain(FAR, GOUDA))] {
+        assert_eq!(watch.see(direction, &frame), Some(Proof::Readable));
+    }
+    // Nor where nobody knows which addresses are this host's.
+    let mut watch = Watch::over(Traffic::with(FAR.into()), None);
+    watch.judge.addresses.clear();
+    assert_eq!(watch.see(Direction::In, &plain(OWN, FAR)), Some(Proof::Readable));
+}
+
+#[test]
+fn a_text_that_can_be_read_is_on_the_wire_whatever_the_frame_is() {
+    let said = |watch: &Watch, begin: &str| {
+        let sentence = watch.sentence();
+        assert!(sentence.starts_with(begin), "{sentence}");
+    };
+    // ESP that hides nothing, of an SA that is not known here: nobody knows whose it is, but there it is.
+    let hidden = ipv4(50, [10, 8, 0, 1], [10, 8, 0, 2], &esp(0x7777, 1, false, &KEY, (4, &plain(FAR, OWN)[14..])));
+    let (mut watch, frame) = encrypted("hello world");
+    watch.see(Direction::Out, &frame);
+    assert_eq!(watch.see(Direction::In, &hidden), Some(Proof::TextOnWire));
+    said(&watch, "MIXED: 1 frame between 10.9.0.0/24 and 10.9.0.2 can be read, 1 frame cannot; the first: ");
+    // The same on a link that is not taken apart, as PPP over Ethernet.
+    let in_pppoe =
+        [&[2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 0x88, 0x64][..], b"\x11\0\0\x01\0\x20\0\x21hello world"].concat();
+    let (mut watch, frame) = encrypted("hello world");
+    watch.see(Direction::Out, &frame);
+    assert_eq!(watch.see(Direction::Out, &in_pppoe), Some(Proof::TextOnWire));
+    said(&watch, "MIXED: ");
+    // What names the peer, hides nothing and proves nothing can be read as well, and is counted so.
+    let mut watch = Watch::over(Traffic::with(REBLOCHON.into()), Some("hello world"));
+    let other = ipv4(50, REBLOCHON, GOUDA, &esp(0x7777, 1, false, &KEY, (17, &udp(40_000, 53))));
+    assert_eq!(watch.see(Direction::In, &other), Some(Proof::TextOnWire));
+    said(&watch, "IN CLEAR: 1 frame with 10.9.0.2 can be read; the first: ");
+}
+
+#[test]
+fn a_short_text_that_ciphertext_has_by_chance_is_not_on_the_wire_and_beside_it_it_is() {
+    // A byte of the payload data, behind addresses, SPI and number.
+    let (mut watch, frame) = encrypted("");
+    let byte =
+        frame[50..70].iter().find(|byte| byte.is_ascii() && frame[..42].iter().all(|other| other != *byte)).unwrap();
+    let text = char::from(*byte).to_string();
+    watch.check = Check::new(Traffic::with(REBLOCHON.into()), Some(&text));
+    assert!(watch.see(Direction::Out, &frame) < Some(Proof::Readable));
+    // What fills an Ethernet frame is on the wire as it is.
+    let (mut watch, frame) = encrypted("hello world");
+    let filled = [&frame[..], b"hello world"].concat();
+    assert_eq!(watch.see(Direction::Out, &filled), Some(Proof::TextOnWire));
+}
+
+#[test]
+fn a_text_in_what_may_be_a_copy_is_not_known_to_have_been_on_the_wire() {
+    let mut watch = Watch::over(Traffic::with([10, 2, 0, 1].into()), Some("hello world"));
+    watch.judge = behind_a_tunnel();
+    // One of two segments was not seen that receive offload joined.
+    inbound(&mut watch.judge, &in_tunnel(1, &segment(1, b"hello ")));
+    assert_eq!(watch.see(Direction::In, &segment(1, b"hello world")), Some(Proof::Undecided));
+    assert_eq!(watch.check.answer(), Answer::Undecided, "{}", watch.sentence());
+}
+
+#[test]
+fn what_an_interface_shows_before_it_is_encrypted_or_wrapped_does_not_count_and_that_is_said() {
+    for kind in [TunnelInterface::Xfrm(IfId(7)), TunnelInterface::Vti, TunnelInterface::Wrapping] {
+        let mut watch = Watch::over(Traffic::with(FAR.into()), Some("hello world"));
+        watch.judge.tunnel_interfaces = [(1, kind)].into();
+        assert_eq!(watch.see(Direction::Out, &plain(OWN, FAR)), None);
+        watch.see(Direction::Out, &plain(OWN, [10, 3, 0, 7]));
+        let (sentence, next) = watch.check.sentence(|at_ns| at_ns.to_string());
+        assert_eq!(sentence, "UNDECIDED: nothing was seen of 10.2.0.7 but 1 on an interface that is not the wire yet");
+        assert!(next.unwrap().contains("any for all"), "{next:?}");
+        // What it is wrapped into does count, on the interface by which that leaves.
+        watch.judge.tunnel_interfaces.clear();
+        let wrapped = ipv4(4, GOUDA, REBLOCHON, &plain(OWN, FAR)[14..]);
+        assert_eq!(watch.see(Direction::Out, &wrapped), Some(Proof::TextOnWire));
+    }
 }
 
 #[test]
@@ -186,8 +308,8 @@ fn everybody_is_a_network_too_and_a_host_is_looked_at_whoever_it_speaks_with() {
     assert_eq!(watch.see(Direction::In, &plain(OWN, FAR)), None);
     assert_eq!(watch.see(Direction::Out, &plain(OWN, FAR)), Some(Proof::Readable));
     let mut watch = Watch::over(Traffic::with(FAR.into()), None);
-    for direction in [Direction::In, Direction::Out] {
-        assert_eq!(watch.see(direction, &plain(OWN, FAR)), Some(Proof::Readable));
+    for own in [OWN, GOUDA] {
+        assert_eq!(watch.see(Direction::Out, &plain(own, FAR)), Some(Proof::Readable));
     }
 }
 

@@ -139,3 +139,20 @@ fn where_the_kernels_sas_may_not_be_read_that_is_the_reason() {
     judge.memory.replace(std::iter::empty(), NOW);
     assert_eq!(verdict(&mut judge, &first), Verdict::NoSa);
 }
+
+#[test]
+fn where_the_kernels_sas_may_not_be_read_what_comes_behind_esp_may_have_been_in_it() {
+    let mut judge = Judge::default();
+    judge.memory.set_unreadable();
+    let plain = ipv4(17, [10, 2, 0, 7], [10, 1, 0, 7], &udp(40_000, 53));
+    assert_eq!(inbound(&mut judge, &plain), Verdict::Clear);
+    assert_eq!(inbound(&mut judge, &frame(0x1001, 1, &KEY)), Verdict::NoKey);
+    assert_eq!(verdict(&mut judge, &plain), Verdict::Clear, "what leaves was in no tunnel");
+    let arrived = Sight { direction: Some(Direction::In), ..sight(&plain) };
+    let evidence = judged(&mut judge, arrived);
+    assert!(words(&evidence).starts_with("UNPROVEN: perhaps out of a tunnel"), "{}", words(&evidence));
+    let mut check = Check::new(Traffic::with([10, 2, 0, 7].into()), Some("hello world"));
+    check.take(&judge, arrived, &dissect(LinkType::Ethernet, &plain), &evidence);
+    assert!(check.sentence(|at_ns| at_ns.to_string()).0.starts_with("UNDECIDED: "));
+    assert_eq!(inbound(&mut judge, &plain), Verdict::Clear, "one packet of ESP has one packet inside");
+}

@@ -206,6 +206,11 @@ fn what_is_on_an_interface_behind_which_it_is_encrypted_is_not_on_the_wire() {
         let words = words(&judged(&mut judge, sight(&frame)));
         assert_eq!(words, "COPY: on an interface behind which it is encrypted; it is not on the wire like this");
     }
+    // Behind GRE it may be in clear.
+    judge.tunnel_interfaces = [(1, TunnelInterface::Wrapping)].into();
+    let words = words(&judged(&mut judge, sight(&frame)));
+    assert!(words.starts_with("CLEAR !: a policy demands protection: "), "{words}");
+    assert!(words.ends_with("; on an interface that wraps it into another packet: look at that one"), "{words}");
 }
 
 #[test]
