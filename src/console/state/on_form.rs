@@ -64,6 +64,7 @@ impl State {
     /// Puts a form before the screen.
     pub(super) fn push_form(&mut self, mut form: Form) {
         form.know_interfaces(self.facts.interfaces.iter().map(|interface| (interface.name.clone(), interface.index)));
+        form.open();
         self.layers.push(Layer::Form(Box::new(form)));
     }
 
@@ -72,11 +73,15 @@ impl State {
         let Some(Layer::Form(form)) = self.layers.last_mut() else {
             return;
         };
+        if action != Action::Back {
+            form.stay();
+        }
         match action {
             Action::Back if form.leave_review() => {}
-            Action::Back => {
+            Action::Back if form.leave() => {
                 self.layers.pop();
             }
+            Action::Back => self.warn("what you have filled in would be lost: Esc again leaves the form".to_owned()),
             _ if form.is_pending() => {}
             Action::Accept if form.focused().is_none() => self.submit(commands),
             Action::NextField | Action::Accept => form.next_field(),

@@ -2,6 +2,7 @@
 
 use super::stories::article;
 use super::{Bench, KEY_HEX, busy_kernel};
+use espial::console::event::Event;
 use espial::kernel::{Kernel, Operation};
 use espial::model::policy::HashThresholds;
 use espial::model::{IpsecProtocol, PolicyAction};
@@ -32,6 +33,31 @@ fn folded_fields_are_shown_on_demand_and_count_all_the_same() {
     bench.keys("<right>").misses("Interface ID").sees("1 filled in");
     bench.keys("<ctrl-s>").sees("if_id 0x9").keys("<enter>").sees("SAs 1");
     assert_eq!(bench.kernel.sas().unwrap()[0].if_id.map(|id| id.0), Some(9));
+}
+
+#[test]
+fn what_was_filled_in_is_not_thrown_away_by_one_key() {
+    let mut bench = article();
+    let lost = "would be lost: Esc again leaves the form";
+    // What the form was opened with, and what was only looked at, is no loss.
+    for keys in ["a<esc>", "e<esc>", "A<esc>", "2e<esc>", "1a<end><tab><tab><end><left><esc>"] {
+        bench.keys(keys).misses(lost).misses("Ctrl-S");
+    }
+    bench.keys("a");
+    go(&mut bench, "More");
+    bench.keys("<right>").sees("Security label").keys("<esc>").misses("Ctrl-S");
+    bench.keys("a");
+    go(&mut bench, "Encryption key");
+    bench.keys("<ctrl-g><esc>").sees(lost).sees("Add an SA").misses(KEY_HEX);
+    // Whoever goes on with it is asked again.
+    bench.keys("<tab>").misses(lost).keys("<esc>").sees(lost).keys("<esc>").misses("Add an SA");
+    bench.keys("a<right><esc>").sees(lost).keys("<left><esc>").misses("Add an SA");
+    bench.keys("2a");
+    go(&mut bench, "Transforms");
+    bench.keys("<ctrl-n><esc>").sees(lost).keys("<ctrl-x><esc>").misses(lost).misses("Add a policy");
+    bench.keys("a<tab>10.5.0.0/24").event(Event::Paste("x".to_owned()));
+    bench.keys("<esc>").sees(lost).event(Event::Paste("y".to_owned()));
+    bench.keys("<esc>").sees(lost).keys("<esc>").misses("Add a policy");
 }
 
 #[test]
@@ -97,7 +123,7 @@ fn packets_without_a_policy_are_decided_over_loudly() {
         .keys("<ctrl-s>")
         .sees("ip xfrm policy setdefault in block fwd accept out accept")
         .sees("Send it all the same");
-    bench.keys("<esc><esc>").misses("Packets without");
+    bench.keys("<esc><esc><esc>").misses("Packets without");
     assert!(!bench.kernel.done().contains(&Operation::SetDefaults));
     bench
         .keys(":defaults<enter><tab><right><ctrl-s><enter>")

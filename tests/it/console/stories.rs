@@ -571,7 +571,7 @@ fn a_removal_that_could_not_be_taken_back_is_not_said_to_be() {
 fn a_pairs_form_is_filled_in_from_the_row_and_refuses_what_cannot_be() {
     let (mut bench, _) = tunnel();
     bench.keys("2A").sees("◂ new keys ▸").sees("10.9.0.2").sees("10.1.0.0/24");
-    bench.keys("<left><ctrl-s>").sees("there are policies for this already").keys("<esc>");
+    bench.keys("<left><ctrl-s>").sees("there are policies for this already").keys("<esc><esc>");
     for row in ["j", "jj"] {
         bench.keys(row).keys("A").sees("◂ new keys ▸");
         assert!(bench.line("This host").contains("10.9.0.1") && bench.line("Network here").contains("10.1.0.0/24"));
@@ -613,7 +613,7 @@ fn an_sa_is_edited_and_what_the_form_does_not_say_stays() {
     while !bench.line("> ").contains("key") {
         bench.keys("<tab>");
     }
-    bench.keys("<ctrl-g><ctrl-s>").sees("numbers begin again").keys("<esc><esc>").misses("Edit an SA");
+    bench.keys("<ctrl-g><ctrl-s>").sees("numbers begin again").keys("<esc><esc><esc>").misses("Edit an SA");
 }
 
 #[test]
