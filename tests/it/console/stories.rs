@@ -3,6 +3,7 @@
 use super::{Bench, KEY_HEX, START, article_policies, article_sas, busy_kernel, no_esp};
 use espial::console::command::{Change, Command, Outcome};
 use espial::console::event::Event;
+use espial::dialect::deed::Deed;
 use espial::kernel::{Cause, Kernel, KernelError, Operation, ScriptedKernel};
 use espial::model::{IpsecProtocol, KernelEvent, Sa, SaSpec, Spi, XfrmStatistics};
 
@@ -438,6 +439,40 @@ fn new_keys_are_made_step_by_step_and_the_old_ones_go() {
     assert_eq!((here.len(), &here), (2, &there));
     assert!(here.iter().all(|spi| !before.contains(spi)));
     bench.keys("<esc>").misses("Both hosts use").misses("Show what is done");
+}
+
+#[test]
+fn who_leaves_new_keys_half_way_is_told_what_is_left_on_which_host() {
+    // After each step: what only one host has is named, and without it both have the same.
+    for steps in 1..=3 {
+        let (mut bench, mut reblochon) = tunnel();
+        bench.keys("A<ctrl-s>");
+        for key in ["y", "o", "y"].into_iter().take(steps) {
+            bench.keys(key);
+            if key == "o" {
+                there(&mut bench, &mut reblochon);
+            }
+        }
+        bench.keys("<esc>").sees("Esc again leaves both hosts as they are now");
+        bench.keys("<esc>").sees("the events (4) say what is left on which host");
+        let told = bench.state.log.iter().last().map(|(_, entry)| entry.text.clone()).unwrap();
+        let commands = told.split_once("goes by this: ").unwrap_or_else(|| panic!("{told}")).1;
+        for command in commands.split("; ") {
+            let (host, command) = command.split_once(": ").unwrap();
+            let script = espial::dialect::ip_script::parse(command, &|_| None).unwrap();
+            let Deed::DeleteSa(id) = &script.statements[0].deed else { panic!("{command}") };
+            let kernel = if host == "on 10.9.0.1" { &mut bench.kernel } else { &mut reblochon };
+            kernel.delete_sa(id).unwrap_or_else(|error| panic!("{steps}: {error}: {told}"));
+        }
+        let (mut here, mut there) = (spis(&mut bench.kernel), spis(&mut reblochon));
+        here.sort();
+        there.sort();
+        assert_eq!((here.len(), &here), (2, &there), "after {steps}: {told}");
+    }
+    let (mut bench, mut reblochon) = tunnel();
+    bench.keys("A<right><ctrl-s>o");
+    there(&mut bench, &mut reblochon);
+    bench.keys("<esc><esc>4").sees("only 10.9.0.2 has removed what protects its packets");
 }
 
 #[test]
