@@ -1,5 +1,6 @@
 //! The console without a terminal: keys in, a scripted kernel behind it, pictures and commands out.
 
+mod cursor;
 mod forms;
 mod lists;
 mod long_lists;
