@@ -214,7 +214,7 @@ impl State {
             self.sas.remove(slot);
         }
         self.facts.rates.forget(slot);
-        self.show_sa(slot);
+        self.sas.insert(slot, &self.facts);
         self.select_wanted();
     }
 
@@ -227,15 +227,6 @@ impl State {
         if let Some(slot) = self.wanted_policy.and_then(|id| self.facts.spd.slot(&id)) {
             self.wanted_policy = None;
             self.policies.select(slot);
-        }
-    }
-
-    /// Puts an SA that the SAD holds into the table, if it passes the filter.
-    fn show_sa(&mut self, slot: Slot) {
-        let facts = &self.facts;
-        if facts.sa_passes(slot, self.sas.filter(), self.sas.shown(), &mut String::new()) {
-            let (column, _) = self.sas.sorting();
-            self.sas.insert(slot, |a, b| facts.compare_sas(column, a, b));
         }
     }
 
@@ -257,11 +248,7 @@ impl State {
             }
             self.policies.remove(slot);
         }
-        let facts = &self.facts;
-        if facts.policy_passes(slot, self.policies.filter(), self.policies.shown(), &mut String::new()) {
-            let (column, _) = self.policies.sorting();
-            self.policies.insert(slot, |a, b| facts.compare_policies(column, a, b));
-        }
+        self.policies.insert(slot, &self.facts);
         self.select_wanted();
     }
 

@@ -122,9 +122,7 @@ impl Watched {
 
     fn gone(&mut self, numbers: impl Iterator<Item = u32>) -> Vec<SaId> {
         let gone: Vec<SaId> = numbers.filter_map(|n| self.there.remove(&n)).map(|sa| sa.id()).collect();
-        gone.iter().for_each(|id| {
-            self.marked.remove(id);
-        });
+        self.marked.retain(|id| !gone.contains(id));
         gone
     }
 
@@ -133,8 +131,8 @@ impl Watched {
         self.look(true);
     }
 
-    fn take(&mut self, step: Step) {
-        match step {
+    fn take(&mut self, step: &Step) {
+        match *step {
             Step::Add(n) | Step::Change(n) => {
                 let mut new = sa(n);
                 if matches!(step, Step::Change(_)) {
@@ -261,7 +259,7 @@ fn a_key_is_about_what_was_seen(many: u32, steps: Vec<Step>) {
                 watched.look(true);
             }
         }
-        watched.take(step);
+        watched.take(&step);
         assert_eq!(*watched.long.state.sas.marked(), watched.marked);
         assert_eq!(watched.selected().is_none(), watched.listed().is_empty());
     }
