@@ -71,11 +71,19 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let reading = Reading { names: &SystemNames, forward_twins: !arguments.no_forward };
     let (mut out, mut complaints) = (io::stdout().lock(), io::stderr().lock());
     if !arguments.dry_run {
-        let end = Arc::default();
+        // Nothing is done before the first step: until then, as while names are looked up, an interruption is the end.
+        let (end, may_end) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(true)));
         for signal in [SIGINT, SIGTERM, SIGHUP] {
             signal_hook::flag::register(signal, Arc::clone(&end)).context("catching signals")?;
+            signal_hook::flag::register_conditional_default(signal, Arc::clone(&may_end))
+                .context("catching signals")?;
         }
-        return apply(&name, &source, reading, Way::Do(&mut XfrmKernel::open()?, &end), &mut out, &mut complaints);
+        let is_unwanted = || {
+            may_end.store(false, Ordering::SeqCst);
+            end.load(Ordering::SeqCst)
+        };
+        let way = Way::Do(&mut XfrmKernel::open()?, &is_unwanted);
+        return apply(&name, &source, reading, way, &mut out, &mut complaints);
     }
     // Whoever may not look can still read what is asked for.
     let mut kernel = XfrmKernel::open().and_then(|mut kernel| kernel.counts().map(|_| kernel));
@@ -136,8 +144,8 @@ pub(super) fn read_wiping(mut reader: impl Read) -> io::Result<Zeroizing<Vec<u8>
 pub enum Way<'k> {
     /// Say what would change; without a kernel, only what is asked for.
     Say(Option<&'k mut dyn Kernel>),
-    /// Do it, unless this becomes true in between: then take back what is done.
-    Do(&'k mut dyn Kernel, &'k AtomicBool),
+    /// Do it, unless this is true before one of the steps: then take back what is done.
+    Do(&'k mut dyn Kernel, &'k dyn Fn() -> bool),
 }
 
 /// Checks a script and carries it out as one step, or says what would change.
@@ -170,7 +178,7 @@ pub fn apply(
         say(complaints, format_args!("espial: {outcome}\n"));
     };
     match way {
-        Way::Do(kernel, end) => match together::carry_out_unless(kernel, &steps, || end.load(Ordering::Relaxed)) {
+        Way::Do(kernel, is_unwanted) => match together::carry_out_unless(kernel, &steps, is_unwanted) {
             Ok(answers) => {
                 tell_all(&answers, out)
                     .with_context(|| format!("{name} is applied, but its answers are not written"))?;

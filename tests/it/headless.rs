@@ -3,7 +3,6 @@
 use std::io::{self, Write};
 use std::net::IpAddr;
 use std::process::{Command, ExitCode, Stdio};
-use std::sync::atomic::AtomicBool;
 
 use clap::{CommandFactory, Parser};
 use espial::cli::{apply, filled, pair, policy, sa};
@@ -132,13 +131,11 @@ fn what_setkey_prints_loads_again() {
     assert_eq!((text.lines().count(), text.contains("fwd")), (2, false), "{text}");
 }
 
-static NEVER: AtomicBool = AtomicBool::new(false);
-
 /// Applies a script: the status, what was printed, what was complained about.
 fn applied(source: &str, kernel: Option<&mut ScriptedKernel>) -> (ExitCode, String, String) {
     let (mut out, mut complaints) = (Vec::new(), Vec::new());
     let way = match kernel {
-        Some(kernel) => apply::Way::Do(kernel, &NEVER),
+        Some(kernel) => apply::Way::Do(kernel, &|| false),
         None => apply::Way::Say(None),
     };
     let status = apply::apply("x.conf", source, READING, way, &mut out, &mut complaints).unwrap();
@@ -265,13 +262,13 @@ fn a_refusal_is_told_before_the_answers_that_nobody_reads() {
     let mut kernel = ScriptedKernel::at(START);
     let source = "dump; delete 10.9.0.1 10.9.0.2 esp 0x1003;";
     let mut complaints = Vec::new();
-    let way = apply::Way::Do(&mut kernel, &NEVER);
+    let way = apply::Way::Do(&mut kernel, &|| false);
     let status = apply::apply("x.conf", source, READING, way, &mut Gone, &mut complaints);
     assert!(status.is_err());
     let complaints = String::from_utf8(complaints).unwrap();
     assert!(complaints.ends_with("espial: nothing of x.conf has been applied\n"), "{complaints}");
     // Warnings that nobody reads stop nothing.
-    let way = apply::Way::Do(&mut kernel, &NEVER);
+    let way = apply::Way::Do(&mut kernel, &|| false);
     let status = apply::apply("x.conf", ARTICLE, READING, way, &mut Vec::new(), &mut Gone);
     assert_eq!((status.unwrap(), kernel.sas().unwrap().len()), (ExitCode::SUCCESS, 4));
 }

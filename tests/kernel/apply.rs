@@ -19,6 +19,7 @@ pub const TESTS: &[Test] = &[
     ("policies_that_are_taken_back_or_updated_stay_in_their_order", order),
     ("a_refusal_takes_back_all_that_was_done_before_it", taken_back),
     ("an_interrupted_apply_leaves_everything_as_it_was", interrupted),
+    ("who_does_not_wait_for_a_name_is_free_at_once", looked_up),
     ("policies_with_labels_come_and_go_as_others_do", labels),
     ("policies_passed_on_and_names_are_as_they_are_asked_for", choices),
 ];
@@ -270,6 +271,33 @@ fn taken_back() {
     assert!(complaints.ends_with("espial: nothing of standard input has been applied\n"), "{complaints}");
     assert_eq!(databases(), databases_before);
     assert_eq!(kernel().sas().unwrap().iter().filter(|sa| sa.limits.since_added_secs.hard == Some(7200)).count(), 1);
+}
+
+/// A resolver that never answers.
+fn looked_up() {
+    ip("link set lo up");
+    let resolver = std::net::UdpSocket::bind("127.0.0.1:53").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("resolv.conf");
+    std::fs::write(&path, "nameserver 127.0.0.1\noptions timeout:30\n").unwrap();
+    // Without such a file 127.0.0.1 is asked too.
+    let command = "[ ! -e /etc/resolv.conf ] || mount --bind \"$1\" /etc/resolv.conf && exec \"$0\" apply -";
+    let mut child = Command::new("unshare")
+        .args(["-m", "sh", "-c", command, ESPIAL])
+        .arg(&path)
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let script = b"add slow.example 10.1.0.2 ah 0x1000 -A null;\n";
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), script).unwrap();
+    resolver.recv(&mut [0; 512]).unwrap();
+    let asked = std::time::Instant::now();
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let signal = std::os::unix::process::ExitStatusExt::signal(&output.status);
+    assert_eq!((signal, asked.elapsed().as_secs()), (Some(2), 0), "{output:?}");
+    assert_eq!(kernel().sas().unwrap(), []);
 }
 
 /// With a label or without one, a policy that was made goes again; without a flush, which takes both alike.
