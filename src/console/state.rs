@@ -267,6 +267,8 @@ pub struct State {
     /// What was checked last: the next check is likely to be like it.
     checked: Option<CheckPlan>,
     seen: under_cursor::Seen,
+    /// When a form's warnings were shown, or somebody wanted to go on without having read them, in uptime milliseconds.
+    warned_at: Option<u64>,
     /// When something was last taken away or changed here, in uptime milliseconds.
     acted_at: Option<u64>,
     /// The threads that have ended and should not have.
@@ -299,6 +301,7 @@ impl State {
             came_from_packet: false,
             checked: None,
             seen: Vec::new(),
+            warned_at: None,
             acted_at: None,
             lost_threads: Vec::new(),
             setting,

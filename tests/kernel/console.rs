@@ -30,7 +30,9 @@ fn add_delete_flush() {
     session.press("a\t\t10.9.0.1\t10.9.0.2\t0x1001\t\t\x07");
     must(session.sees("••••"));
     session.press("\x13");
-    must(session.sees("this will be sent"));
+    must(session.sees("Send it all the same"));
+    // Nobody reads a warning sooner.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
     session.press("\r");
     must(session.sees("added SA esp 0x00001001 to 10.9.0.2"));
     must(session.sees("SAs 1"));

@@ -7,6 +7,9 @@ use crate::console::action::Action;
 use crate::console::command::Change;
 use crate::console::form::{self, FieldId, Form, Made};
 
+/// Nobody has read a warning sooner: a key that comes before was pressed twice, or is held down.
+const READ_MS: u64 = 1000;
+
 impl State {
     /// Opens the form that makes a row of the screen.
     pub(super) fn open_form(&mut self) {
@@ -122,9 +125,18 @@ impl State {
     }
 
     fn submit(&mut self, commands: &mut Vec<Command>) {
+        let now = self.facts.now.uptime_ms;
         let Some(Layer::Form(form)) = self.layers.last_mut() else {
             return;
         };
+        let has_warned = *form.progress() == form::Progress::Review && !form.warnings().is_empty();
+        if has_warned && self.warned_at.is_some_and(|at| now < at + READ_MS) {
+            // A key that is held down goes on coming.
+            self.warned_at = Some(now);
+            self.warn("not sent yet: read the warnings first, then the same key once more".to_owned());
+            return;
+        }
+        self.warned_at = Some(now);
         if !form.submit(&self.facts.sad, &self.facts.spd) {
             match (form.progress(), form.made()) {
                 (form::Progress::Editing, _) => {

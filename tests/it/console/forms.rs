@@ -31,7 +31,7 @@ fn folded_fields_are_shown_on_demand_and_count_all_the_same() {
         bench.keys("<backtab>");
     }
     bench.keys("<right>").misses("Interface ID").sees("1 filled in");
-    bench.keys("<ctrl-s>").sees("if_id 0x9").keys("<enter>").sees("SAs 1");
+    bench.keys("<ctrl-s>").sees("if_id 0x9").keys("<read><enter>").sees("SAs 1");
     assert_eq!(bench.kernel.sas().unwrap()[0].if_id.map(|id| id.0), Some(9));
 }
 
@@ -101,7 +101,7 @@ fn another_name_makes_another_policy_of_it_and_says_so() {
     bench.keys("2e").sees("Edit a policy");
     go(&mut bench, "Source");
     bench.keys("10.9.0.7<ctrl-s>").sees("the selector is part of a policy's name").sees("ip xfrm policy delete");
-    bench.sees("spddelete 10.9.0.1 10.9.0.2 any -P out;").keys("<enter>").sees("Policies 3");
+    bench.sees("spddelete 10.9.0.1 10.9.0.2 any -P out;").keys("<read><enter>").sees("Policies 3");
     let done = bench.kernel.done();
     assert!(done.iter().any(|done| matches!(done, Operation::DeletePolicy(_))));
     assert!(bench.kernel.policies().unwrap().iter().any(|p| p.selector.source.to_string() == "10.9.0.7/32"));
@@ -126,9 +126,29 @@ fn packets_without_a_policy_are_decided_over_loudly() {
     bench.keys("<esc><esc><esc>").misses("Packets without");
     assert!(!bench.kernel.done().contains(&Operation::SetDefaults));
     bench
-        .keys(":defaults<enter><tab><right><ctrl-s><enter>")
+        .keys(":defaults<enter><tab><right><ctrl-s><read><enter>")
         .sees("packets without a policy are now: in allow, fwd block");
     assert_eq!(bench.kernel.defaults().unwrap().forward, PolicyAction::Block);
+}
+
+#[test]
+fn a_warning_is_not_confirmed_by_a_key_that_is_pressed_twice_or_held_down() {
+    let mut bench = article();
+    bench.keys(":defaults<enter><right>");
+    for key in ["<ctrl-s>", "<enter>"] {
+        bench.keys("<ctrl-s>").sees("THIS CUTS THE NETWORK").misses("not sent yet").keys(key).sees("not sent yet");
+        bench.keys("<read>").keys("<esc>");
+    }
+    // A key that is held down goes on coming: it never confirms.
+    bench.keys("<ctrl-s>");
+    for _ in 0..20 {
+        bench.milliseconds(400);
+        bench.keys("<enter>").sees("not sent yet: read the warnings first");
+    }
+    assert!(!bench.kernel.done().contains(&Operation::SetDefaults));
+    bench.keys("<read><enter>").sees("packets without a policy are now: in block");
+    // Where there is nothing to read, nobody waits.
+    bench.keys(":thresholds<enter>24,32<ctrl-s><enter>").sees("found by hash from IPv4 24 32 on");
 }
 
 #[test]

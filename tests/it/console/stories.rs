@@ -25,7 +25,7 @@ pub fn article() -> Bench {
 fn an_sa_is_added_by_form_and_appears_when_the_kernel_says_so() {
     let mut bench = Bench::new();
     bench.hold = true;
-    bench.keys("a<tab><tab>10.9.0.1<tab>10.9.0.2<tab><ctrl-g><tab><tab><ctrl-g><ctrl-s><enter>");
+    bench.keys("a<tab><tab>10.9.0.1<tab>10.9.0.2<tab><ctrl-g><tab><tab><ctrl-g><ctrl-s><read><enter>");
     bench.sees("waiting for the kernel").misses("SAs 1");
     bench.release();
     bench.sees("SAs 1").sees("added SA esp 0x").misses("Add an SA");
@@ -42,7 +42,7 @@ fn the_last_step_shows_what_will_be_sent_without_its_key_and_goes_back() {
     bench.sees("no esp SA back from 10.9.0.2 to 10.9.0.1").sees("Send it all the same").misses("0x1001");
     bench.keys("<esc>").sees("0x1001").misses("this will be sent");
     assert!(!bench.kernel.done().iter().any(|done| matches!(done, Operation::AddSa(_))));
-    bench.keys("<ctrl-s>").sees("this will be sent").keys("<enter>").sees("SAs 1");
+    bench.keys("<ctrl-s>").sees("this will be sent").keys("<read><enter>").sees("SAs 1");
 }
 
 #[test]
@@ -60,9 +60,12 @@ fn the_kernels_refusal_stands_at_the_field_it_is_about_and_the_form_stays() {
     bench.keys("a<tab><tab>10.9.0.1<tab>10.9.0.2<tab>0x1001<tab><tab><ctrl-g>");
     let text = Some("Requested AEAD algorithm not found".to_owned());
     bench.kernel.refuse_next(Cause::Refused { errno: libc::ENOSYS, text });
-    bench.keys("<ctrl-s><enter>").sees("Add an SA").sees("the kernel: Requested AEAD algorithm not found (ENOSYS)");
+    bench
+        .keys("<ctrl-s><read><enter>")
+        .sees("Add an SA")
+        .sees("the kernel: Requested AEAD algorithm not found (ENOSYS)");
     assert!(bench.line("> Encryption").contains("aes-gcm-256"));
-    bench.keys("<ctrl-s><enter>").misses("Add an SA").sees("SAs 1");
+    bench.keys("<ctrl-s><read><enter>").misses("Add an SA").sees("SAs 1");
 }
 
 #[test]
@@ -323,7 +326,7 @@ fn warnings_are_confirmed_by_sending_once_more() {
     }
     bench.keys("<tab><ctrl-g><tab><tab><ctrl-g><ctrl-s>");
     bench.sees("Send it all the same").sees("3des-cbc is too weak").misses("SAs 1");
-    bench.keys("<ctrl-s>").sees("SAs 1");
+    bench.keys("<read><ctrl-s>").sees("SAs 1");
 }
 
 #[test]
@@ -630,7 +633,7 @@ fn an_sa_is_edited_and_what_the_form_does_not_say_stays() {
     while !bench.line("> ").contains("ReqID") {
         bench.keys("<tab>");
     }
-    bench.keys("42<ctrl-s>").sees("this will be sent").sees("numbers go on").keys("<enter>");
+    bench.keys("42<ctrl-s>").sees("this will be sent").sees("numbers go on").keys("<read><enter>");
     bench.misses("Edit an SA").sees("made SA");
     let after: Vec<Sa> = bench.kernel.sas().unwrap();
     assert_eq!(after.len(), before.len());
