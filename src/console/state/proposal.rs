@@ -224,7 +224,7 @@ impl Proposal {
                 };
                 let lines: Vec<String> = self.left_over().iter().map(line).collect();
                 format!(
-                    "new keys for {here} and {there} are left half-way; what only one host has now, goes by this: {}",
+                    "new keys for {here} and {there} are left half-way; this removes what only one host has: {}",
                     lines.join("; ")
                 )
             }
@@ -478,6 +478,12 @@ impl State {
                 proposal.has_lapsed = true;
             }
         }
+    }
+
+    /// What a plan leaves on the hosts that is not carried out to its end, if the console is left now.
+    pub fn leaves_behind(&self) -> Option<String> {
+        let proposal = self.layers.iter().find_map(of_layer)?;
+        proposal.is_half_done().then(|| proposal.leftovers())
     }
 
     /// A second has passed.

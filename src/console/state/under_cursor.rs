@@ -51,13 +51,9 @@ impl State {
 
     /// Whether a key may be meant for a row that is not under the cursor any more; then that is said.
     pub(super) fn may_mean_another_row(&mut self, action: Action) -> bool {
-        let has_marks = match self.screen {
-            Screen::Sas => !self.sas.marked().is_empty(),
-            _ => !self.policies.marked().is_empty(),
-        };
         let is_about_row = match action {
             Action::Edit | Action::MarkRow => true,
-            Action::Delete | Action::Reveal | Action::CopyRows => !has_marks,
+            Action::Delete | Action::Reveal | Action::CopyRows => !self.has_marks(),
             _ => false,
         };
         if !is_about_row || !self.layers.is_empty() {

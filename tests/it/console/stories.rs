@@ -457,9 +457,15 @@ fn who_leaves_new_keys_half_way_is_told_what_is_left_on_which_host() {
             }
         }
         bench.keys("<esc>").sees("Esc again leaves both hosts as they are now");
+        let left = bench.state.leaves_behind();
         bench.keys("<esc>").sees("the events (4) say what is left on which host");
         let told = bench.state.log.iter().last().map(|(_, entry)| entry.text.clone()).unwrap();
-        let commands = told.split_once("goes by this: ").unwrap_or_else(|| panic!("{told}")).1;
+        assert_eq!(
+            (left.as_ref(), bench.state.leaves_behind()),
+            (Some(&told), None),
+            "who ends the console reads it too"
+        );
+        let commands = told.split_once("only one host has: ").unwrap_or_else(|| panic!("{told}")).1;
         for command in commands.split("; ") {
             let (host, command) = command.split_once(": ").unwrap();
             let script = espial::dialect::ip_script::parse(command, &|_| None).unwrap();
