@@ -28,8 +28,9 @@ use crate::model::{Counts, IpsecProtocol, PolicyDefaults, PolicyKind, PolicySpec
 /// Carry out a script of setkey statements or of `ip xfrm` commands
 ///
 /// The whole script is read and checked first: an error names file, line and column, and nothing has been done. Then
-/// the statements are carried out in order. If the kernel refuses one, those before it are taken back, and what was
-/// deleted is there again with its counters and sequence numbers. Ctrl-C does the same.
+/// the statements are carried out in order, unless one of them would add what is there by then or delete what is not.
+/// If the kernel refuses one, those before it are taken back, and what was deleted is there again with its counters and
+/// sequence numbers. Ctrl-C does the same.
 ///
 /// Of setkey's language everything is understood: add, update, getspi, get, delete, deleteall, flush, dump, spdadd,
 /// spdupdate, spddelete, spdflush, spddump and quit. Host names are looked up before anything is done, honouring -4, -6
@@ -178,18 +179,29 @@ pub fn apply(
         say(complaints, format_args!("espial: {outcome}\n"));
     };
     match way {
-        Way::Do(kernel, is_unwanted) => match together::carry_out_unless(kernel, &steps, is_unwanted) {
-            Ok(answers) => {
-                tell_all(&answers, out)
-                    .with_context(|| format!("{name} is applied, but its answers are not written"))?;
-                Ok(ExitCode::SUCCESS)
+        Way::Do(kernel, is_unwanted) => {
+            // Nothing is taken away, to be put back a moment later, for what can be foreseen to be refused.
+            if steps.iter().any(Step::takes_away)
+                && let (Ok(sas), Ok(policies)) = (kernel.sas(), kernel.policies())
+                && let Err((place, error)) = preview(&sas, &policies, &steps)
+                && steps.iter().take(place).any(Step::takes_away)
+            {
+                refused(place, &error, &outcome(name, &[]));
+                return Ok(ExitCode::FAILURE);
             }
-            Err(refusal) => {
-                refused(refusal.step, &refusal.error, &outcome(name, &refusal.left));
-                tell_all(&refusal.answers, out)?;
-                Ok(ExitCode::FAILURE)
+            match together::carry_out_unless(kernel, &steps, is_unwanted) {
+                Ok(answers) => {
+                    tell_all(&answers, out)
+                        .with_context(|| format!("{name} is applied, but its answers are not written"))?;
+                    Ok(ExitCode::SUCCESS)
+                }
+                Err(refusal) => {
+                    refused(refusal.step, &refusal.error, &outcome(name, &refusal.left));
+                    tell_all(&refusal.answers, out)?;
+                    Ok(ExitCode::FAILURE)
+                }
             }
-        },
+        }
         Way::Say(Some(kernel)) => match preview(&kernel.sas()?, &kernel.policies()?, &steps) {
             Ok(preview) => {
                 say_fates(&preview, out)?;
