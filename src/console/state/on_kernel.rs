@@ -12,6 +12,7 @@ use crate::console::columns::policy::templates;
 use crate::console::command::Change;
 use crate::kernel::{KernelError, Operation, Support};
 use crate::model::event::Migration;
+use crate::model::text::counted;
 use crate::model::{Counts, Policy, PolicyDefaults, PolicyId, RowFilter, XfrmStatistics};
 
 /// How an SA went.
@@ -26,6 +27,7 @@ impl State {
     pub(super) fn on_snapshot(&mut self, snapshot: Snapshot) {
         let again = std::mem::replace(&mut self.facts.read_once, true);
         let selected = (self.selected_sa().map(Sa::id), self.selected_policy().map(Policy::id));
+        let count = snapshot.policies.len();
         self.facts.sad = snapshot.sas.into();
         self.facts.spd = snapshot.policies.into();
         self.facts.defaults = snapshot.defaults.or(self.facts.defaults);
@@ -55,6 +57,13 @@ impl State {
         let (sas, policies) = (self.facts.sad.len(), self.facts.spd.len());
         let word = if again { "read again" } else { "read" };
         self.tell(Origin::Kernel, Weight::Note, format!("{word}: {sas} SAs, {policies} policies"));
+        let hidden = count.saturating_sub(policies);
+        if hidden > 0 {
+            let which = counted(hidden, "policy that differs", "policies that differ");
+            let words =
+                format!("not listed: {which} from another one in the security label alone; espial policy has all");
+            self.tell(Origin::Console, Weight::Warning, words);
+        }
     }
 
     pub(super) fn on_silence(&mut self, error: &KernelError) {

@@ -9,6 +9,7 @@ use espial::console::state::table::AT_ONCE;
 use espial::console::state::{Drawn, Layer, Setting, State};
 use espial::kernel::Update;
 use espial::kernel::follow::Snapshot;
+use espial::model::extras::SecurityContext;
 use espial::model::{
     IpsecProtocol, KernelEvent, Policy, PolicyDirection, PolicySpec, Prefix, Sa, SaSpec, Selector, Spi,
 };
@@ -201,6 +202,23 @@ fn a_long_list_of_policies_is_made_piece_by_piece_too() {
     assert_eq!((policies.len(), policies.count_words().as_str()), (MANY as usize, "…"), "the list before is shown");
     long.finish();
     assert_eq!((long.state.policies.len(), long.state.policies.count_words().as_str()), (256, "256"));
+}
+
+#[test]
+fn a_policy_that_is_not_listed_beside_its_like_is_told_of() {
+    let policy = |label: &str| {
+        let host = |last| Prefix::host([10, 9, 0, last].into());
+        let mut spec = PolicySpec::new(PolicyDirection::Out, Selector::between(host(1), host(2)));
+        spec.security = Some(Box::new(SecurityContext::selinux(label)));
+        Policy::from_spec(&spec, 8, START)
+    };
+    for (labels, count) in [(&["a", "b"][..], 1), (&["a"], 0)] {
+        let mut long = Long::new(std::iter::empty());
+        let policies = labels.iter().map(|label| policy(label)).collect();
+        long.event(Event::Kernel(Update::Snapshot(Snapshot { policies, ..Snapshot::default() })));
+        let told = long.state.log.iter().filter(|(_, entry)| entry.text.starts_with("not listed: 1 policy")).count();
+        assert_eq!((long.state.policies.len(), told), (1, count));
+    }
 }
 
 #[test]
