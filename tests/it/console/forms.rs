@@ -132,6 +132,16 @@ fn packets_without_a_policy_are_decided_over_loudly() {
 }
 
 #[test]
+fn what_will_be_sent_is_said_once_and_what_has_no_room_is_counted() {
+    let add = "a<tab><tab>10.9.0.1<tab>10.9.0.2<tab>0x1001<tab><tab><ctrl-g><ctrl-s>";
+    let mut bench = Bench::new();
+    let screen = bench.keys(add).sees("setkey on Linux cannot say AEAD").misses("no room").screen();
+    assert_eq!(screen.matches("ip xfrm state add").count(), 1, "{screen}");
+    let mut bench = Bench::new().sized(80, 12);
+    bench.keys(add).sees("lines above have no room: a larger window").sees("no esp SA back").misses("ip xfrm state");
+}
+
+#[test]
 fn a_warning_is_not_confirmed_by_a_key_that_is_pressed_twice_or_held_down() {
     let mut bench = article();
     bench.keys(":defaults<enter><right>");
