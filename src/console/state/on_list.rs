@@ -170,6 +170,10 @@ impl State {
                 let hidden = hidden(&marked, &listed);
                 self.deletes_sas(marked, Chosen::Marked(hidden))
             }
+            Screen::Sas if self.selected_sa().is_some_and(Sa::is_made_by_kernel) => {
+                self.warn("the kernel made this SA itself, for the IPComp SA beside it: delete that one".to_owned());
+                return;
+            }
             Screen::Sas => self.selected_sa().map(|sa| Deed::DeleteSa(sa.id())),
             Screen::Policies if self.has_marks() => {
                 let (marked, listed) = (self.marked_policies(), self.listed_policies());

@@ -114,7 +114,11 @@ fn policies_of_sockets_and_what_the_kernel_made_are_left_out() {
     let made = SaSpec::new([10, 9, 0, 1].into(), [10, 9, 0, 2].into(), IpsecProtocol::Other(4), Spi(0x0a09_0001));
     bench.kernel.put_sa(Sa::from_spec(&made, START));
     bench.settle();
-    bench.keys("1*").sees("8 marked").keys("d").sees("These 7 SAs go:");
+    bench.keys("1*").sees("8 marked").keys("d").sees("These 7 SAs go:").keys("n<esc>");
+    while !bench.line(">").contains("0x0a090001") {
+        bench.keys("j");
+    }
+    bench.keys("d").sees("for the IPComp SA beside it: delete that one").misses("Delete this SA?");
 }
 
 #[test]
