@@ -192,8 +192,17 @@ impl Form {
 
     /// The user wants to leave it. `false` the first time where something would be lost that was typed or chosen.
     pub fn leave(&mut self) -> bool {
-        let is_lost = self.opened.as_ref().is_some_and(|opened| !self.says_the_same(opened));
+        let is_lost = self.opened.is_some() && !self.is_as_opened();
         std::mem::replace(&mut self.is_being_left, true) || !is_lost || self.is_pending()
+    }
+
+    /// Whether it changes something that is there, and nothing of that was changed.
+    pub fn changes_nothing(&self) -> bool {
+        self.edited.is_some() && self.is_as_opened()
+    }
+
+    fn is_as_opened(&self) -> bool {
+        self.opened.as_ref().is_some_and(|opened| self.says_the_same(opened))
     }
 
     /// Whether both hold the same; what is folded out does not matter.

@@ -129,6 +129,10 @@ impl State {
         let Some(Layer::Form(form)) = self.layers.last_mut() else {
             return;
         };
+        if form.changes_nothing() {
+            self.note("nothing of it was changed: there is nothing to send".to_owned());
+            return;
+        }
         let has_warned = *form.progress() == form::Progress::Review && !form.warnings().is_empty();
         if has_warned && self.warned_at.is_some_and(|at| now < at + READ_MS) {
             // A key that is held down goes on coming.

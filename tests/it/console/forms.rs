@@ -61,6 +61,17 @@ fn what_was_filled_in_is_not_thrown_away_by_one_key() {
 }
 
 #[test]
+fn an_edit_that_changes_nothing_makes_nothing_anew() {
+    let mut bench = article();
+    for keys in ["e<ctrl-s>", "2e<ctrl-s>", "1e<right><left><ctrl-s>"] {
+        bench.keys(keys).sees("nothing of it was changed").misses("this will be sent").keys("<esc>").misses("Ctrl-S");
+    }
+    assert!(
+        !bench.kernel.done().iter().any(|done| matches!(done, Operation::DeleteSa(_) | Operation::UpdatePolicy(_)))
+    );
+}
+
+#[test]
 fn what_is_wrong_in_a_fold_opens_it() {
     let mut bench = Bench::new();
     bench.keys("a<tab><tab>10.9.0.1<tab>10.9.0.2<tab>0x1001<tab><tab><ctrl-g>");
