@@ -28,8 +28,9 @@ use crate::model::{Counts, IpsecProtocol, PolicyDefaults, PolicyKind, PolicySpec
 /// Carry out a script of setkey statements or of `ip xfrm` commands
 ///
 /// The whole script is read and checked first: an error names file, line and column, and nothing has been done. Then
-/// the statements are carried out in order. If the kernel refuses one, those before it are taken back, and what was
-/// deleted is there again with its counters and sequence numbers. Ctrl-C does the same.
+/// the statements are carried out in order, unless one of them would add what is there by then or delete what is not.
+/// If the kernel refuses one, those before it are taken back, and what was deleted is there again with its counters and
+/// sequence numbers. Ctrl-C does the same.
 ///
 /// Of setkey's language everything is understood: add, update, getspi, get, delete, deleteall, flush, dump, spdadd,
 /// spdupdate, spddelete, spdflush, spddump and quit. Host names are looked up before anything is done, honouring -4, -6
@@ -71,11 +72,19 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let reading = Reading { names: &SystemNames, forward_twins: !arguments.no_forward };
     let (mut out, mut complaints) = (io::stdout().lock(), io::stderr().lock());
     if !arguments.dry_run {
-        let end = Arc::default();
+        // Nothing is done before the first step: until then, as while names are looked up, an interruption is the end.
+        let (end, may_end) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(true)));
         for signal in [SIGINT, SIGTERM, SIGHUP] {
             signal_hook::flag::register(signal, Arc::clone(&end)).context("catching signals")?;
+            signal_hook::flag::register_conditional_default(signal, Arc::clone(&may_end))
+                .context("catching signals")?;
         }
-        return apply(&name, &source, reading, Way::Do(&mut XfrmKernel::open()?, &end), &mut out, &mut complaints);
+        let is_unwanted = || {
+            may_end.store(false, Ordering::SeqCst);
+            end.load(Ordering::SeqCst)
+        };
+        let way = Way::Do(&mut XfrmKernel::open()?, &is_unwanted);
+        return apply(&name, &source, reading, way, &mut out, &mut complaints);
     }
     // Whoever may not look can still read what is asked for.
     let mut kernel = XfrmKernel::open().and_then(|mut kernel| kernel.counts().map(|_| kernel));
@@ -143,8 +152,8 @@ pub(super) fn read_wiping(mut reader: impl Read, expected: u64) -> io::Result<Ze
 pub enum Way<'k> {
     /// Say what would change; without a kernel, only what is asked for.
     Say(Option<&'k mut dyn Kernel>),
-    /// Do it, unless this becomes true in between: then take back what is done.
-    Do(&'k mut dyn Kernel, &'k AtomicBool),
+    /// Do it, unless this is true before one of the steps: then take back what is done.
+    Do(&'k mut dyn Kernel, &'k dyn Fn() -> bool),
 }
 
 /// Checks a script and carries it out as one step, or says what would change.
@@ -183,18 +192,29 @@ pub fn apply(
         say(complaints, format_args!("espial: {outcome}\n"));
     };
     match way {
-        Way::Do(kernel, end) => match together::carry_out_unless(kernel, &steps, || end.load(Ordering::Relaxed)) {
-            Ok(answers) => {
-                tell_all(&answers, out)
-                    .with_context(|| format!("{name} is applied, but its answers are not written"))?;
-                Ok(ExitCode::SUCCESS)
+        Way::Do(kernel, is_unwanted) => {
+            // Nothing is taken away, to be put back a moment later, for what can be foreseen to be refused.
+            if steps.iter().any(Step::takes_away)
+                && let (Ok(sas), Ok(policies)) = (kernel.sas(), kernel.policies())
+                && let Err((place, error)) = preview(&sas, &policies, &steps)
+                && steps.iter().take(place).any(Step::takes_away)
+            {
+                refused(place, &error, &outcome(name, &[]));
+                return Ok(ExitCode::FAILURE);
             }
-            Err(refusal) => {
-                refused(refusal.step, &refusal.error, &outcome(name, &refusal.left));
-                tell_all(&refusal.answers, out)?;
-                Ok(ExitCode::FAILURE)
+            match together::carry_out_unless(kernel, &steps, is_unwanted) {
+                Ok(answers) => {
+                    tell_all(&answers, out)
+                        .with_context(|| format!("{name} is applied, but its answers are not written"))?;
+                    Ok(ExitCode::SUCCESS)
+                }
+                Err(refusal) => {
+                    refused(refusal.step, &refusal.error, &outcome(name, &refusal.left));
+                    tell_all(&refusal.answers, out)?;
+                    Ok(ExitCode::FAILURE)
+                }
             }
-        },
+        }
         Way::Say(Some(kernel)) => match preview(&kernel.sas()?, &kernel.policies()?, &steps) {
             Ok(preview) => {
                 say_fates(&preview, out)?;

@@ -1,5 +1,6 @@
 //! The console, opened.
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::thread;
 
@@ -60,7 +61,10 @@ pub fn run(common: &Common) -> anyhow::Result<ExitCode> {
         other_host: other_kernel,
         support,
     };
-    runtime::run(options).context("the terminal")?;
+    if let Some(words) = runtime::run(options).context("the terminal")? {
+        // Nobody may be there to read it any more.
+        let _ = writeln!(io::stderr(), "espial: {words}");
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -149,6 +149,10 @@ pub struct Form {
     revealed_until: Option<u64>,
     /// Whether empty fields are complained about: not before the user wanted to send it.
     strict: bool,
+    /// As it was when it was opened.
+    opened: Option<Box<Form>>,
+    /// Whether the user wanted to leave it and was told what would be lost.
+    is_being_left: bool,
 }
 
 impl std::fmt::Debug for Form {
@@ -176,7 +180,44 @@ impl Form {
             refusal: None,
             revealed_until: None,
             strict: false,
+            opened: None,
+            is_being_left: false,
         }
+    }
+
+    /// It stands before the user now, filled in as far as it could be.
+    pub fn open(&mut self) {
+        self.opened = Some(Box::new(self.clone()));
+    }
+
+    /// The user wants to leave it. `false` the first time where something would be lost that was typed or chosen.
+    pub fn leave(&mut self) -> bool {
+        let is_lost = self.opened.is_some() && !self.is_as_opened();
+        std::mem::replace(&mut self.is_being_left, true) || !is_lost || self.is_pending()
+    }
+
+    /// Whether it changes something that is there, and nothing of that was changed.
+    pub fn changes_nothing(&self) -> bool {
+        self.edited.is_some() && self.is_as_opened()
+    }
+
+    fn is_as_opened(&self) -> bool {
+        self.opened.as_ref().is_some_and(|opened| self.says_the_same(opened))
+    }
+
+    /// Whether both hold the same; what is folded out does not matter.
+    fn says_the_same(&self, other: &Self) -> bool {
+        let same =
+            |field: &Description| matches!(field.kind, Kind::Fold) || self.value(field.id) == other.value(field.id);
+        let items = self.items.iter().zip(&other.items);
+        self.items.len() == other.items.len()
+            && self.plan.all().all(same)
+            && items.into_iter().all(|(item, other)| item.says_the_same(other))
+    }
+
+    /// The user goes on with it.
+    pub fn stay(&mut self) {
+        self.is_being_left = false;
     }
 
     /// The SA that it makes anew, as it was when the form was opened.

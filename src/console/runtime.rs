@@ -90,11 +90,11 @@ pub struct Options {
     pub support: JoinHandle<Support>,
 }
 
-/// Runs the console until the user leaves it.
+/// Runs the console until the user leaves it. Returns what is left half-done, in words.
 ///
 /// # Errors
 /// When there is no terminal, or it breaks.
-pub fn run(options: Options) -> io::Result<()> {
+pub fn run(options: Options) -> io::Result<Option<String>> {
     let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut terminal = TakenTerminal::take()?;
     let result = tokio.block_on(run_loop(options, &mut terminal));
@@ -116,7 +116,7 @@ impl Clocks {
     }
 }
 
-async fn run_loop(options: Options, terminal: &mut TakenTerminal) -> io::Result<()> {
+async fn run_loop(options: Options, terminal: &mut TakenTerminal) -> io::Result<Option<String>> {
     let clocks = Clocks { start: Instant::now() };
     let is_ending = Arc::default();
     watch_for_signals(Arc::clone(&is_ending))?;
@@ -124,7 +124,7 @@ async fn run_loop(options: Options, terminal: &mut TakenTerminal) -> io::Result<
     let mut world = World::start(options, is_ending)?;
     let result = turn(&mut world, &mut state, &clocks, terminal).await;
     world.finish(&mut state, &clocks);
-    result
+    result.map(|()| state.leaves_behind())
 }
 
 /// Goes round until the user leaves, or the terminal breaks.

@@ -41,6 +41,7 @@ pub mod rates;
 pub mod recording;
 pub mod ring;
 pub mod table;
+mod under_cursor;
 
 pub use facts::Facts;
 pub(crate) use on_kernel::defaults_words;
@@ -265,6 +266,11 @@ pub struct State {
     came_from_packet: bool,
     /// What was checked last: the next check is likely to be like it.
     checked: Option<CheckPlan>,
+    seen: under_cursor::Seen,
+    /// When a form's warnings were shown, or somebody wanted to go on without having read them, in uptime milliseconds.
+    warned_at: Option<u64>,
+    /// When something was last taken away or changed here, in uptime milliseconds.
+    acted_at: Option<u64>,
     /// The threads that have ended and should not have.
     pub lost_threads: Vec<&'static str>,
 }
@@ -294,6 +300,9 @@ impl State {
             repeated: None,
             came_from_packet: false,
             checked: None,
+            seen: Vec::new(),
+            warned_at: None,
+            acted_at: None,
             lost_threads: Vec::new(),
             setting,
         };
@@ -313,6 +322,7 @@ impl State {
         if self.notice.as_ref().is_some_and(|n| n.until.is_some_and(|until| until <= now.uptime_ms)) {
             self.notice = None;
         }
+        let by_hand = matches!(event, Event::Key(_) | Event::Paste(_));
         match event {
             Event::Key(key) => self.on_key(key, commands),
             Event::Paste(text) => self.on_paste(&text),
@@ -343,6 +353,7 @@ impl State {
             }
             Event::Terminated => self.quit(commands),
         }
+        self.watch_cursor(by_hand);
     }
 
     /// The view's sizes of the last picture.
@@ -390,6 +401,9 @@ impl State {
         let sorts = matches!(action, Some(Action::SortByNext | Action::SortByPrevious | Action::SortBackwards));
         if !sorts && !matches!(self.layers.last(), Some(Layer::Line(_))) {
             self.finish_what_was_asked();
+        }
+        if action.is_some_and(|action| self.may_mean_another_row(action)) {
+            return;
         }
         let typing = match self.layers.last_mut() {
             Some(Layer::Form(form)) => {

@@ -52,6 +52,30 @@ pub enum Step<'a> {
     Show(&'a Question),
 }
 
+impl Step<'_> {
+    /// Whether something goes that was there.
+    pub fn takes_away(&self) -> bool {
+        match self {
+            Self::DeleteSa(_)
+            | Self::DeleteSas(_)
+            | Self::FlushSas(_)
+            | Self::DeletePolicy(_)
+            | Self::DeletePolicyIfThere(_)
+            | Self::DeletePolicyAt(_)
+            | Self::DeletePolicies(_)
+            | Self::FlushPolicies(_) => true,
+            Self::AddSa(_)
+            | Self::UpdateSa(_)
+            | Self::AllocateSpi(_)
+            | Self::AddPolicy(_)
+            | Self::UpdatePolicy(_)
+            | Self::SetDefaults(_)
+            | Self::SetThresholds(_)
+            | Self::Show(_) => false,
+        }
+    }
+}
+
 /// What a step has to tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {

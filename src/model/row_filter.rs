@@ -389,10 +389,11 @@ impl RowFilter {
         self.fits(&FilteredRow { object: Object::Policy(policy), now: 0 }, &mut |_| false)
     }
 
-    /// Whether another row may fit by and by without an event: its counters, its age or its text change.
+    /// Whether another row may fit by and by without an event: its counters, its age or its text change, or its way, when
+    /// an address moves here from another host.
     pub fn is_live(&self) -> bool {
         self.mentions(&mut |test| match test {
-            RowTest::Text(_) | RowTest::State(_) => true,
+            RowTest::Text(_) | RowTest::State(_) | RowTest::Way(_) => true,
             RowTest::Number(quantity, ..) => quantity.is_live(),
             _ => false,
         })

@@ -3,7 +3,6 @@
 use std::io::{self, Write};
 use std::net::IpAddr;
 use std::process::{Command, ExitCode, Stdio};
-use std::sync::atomic::AtomicBool;
 
 use clap::{CommandFactory, Parser};
 use espial::cli::{apply, filled, pair, policy, sa};
@@ -132,13 +131,11 @@ fn what_setkey_prints_loads_again() {
     assert_eq!((text.lines().count(), text.contains("fwd")), (2, false), "{text}");
 }
 
-static NEVER: AtomicBool = AtomicBool::new(false);
-
 /// Applies a script: the status, what was printed, what was complained about.
 fn applied(source: &str, kernel: Option<&mut ScriptedKernel>) -> (ExitCode, String, String) {
     let (mut out, mut complaints) = (Vec::new(), Vec::new());
     let way = match kernel {
-        Some(kernel) => apply::Way::Do(kernel, &NEVER),
+        Some(kernel) => apply::Way::Do(kernel, &|| false),
         None => apply::Way::Say(None),
     };
     let status = apply::apply("x.conf", source, READING, way, &mut out, &mut complaints).unwrap();
@@ -211,7 +208,8 @@ fn a_refusal_says_which_statement_and_leaves_nothing_done() {
     assert!(complaints.ends_with("espial: nothing of x.conf has been applied\n"), "{complaints}");
     assert!(!complaints.contains("0102030405"));
     let denied = Cause::Refused { errno: libc::EPERM, text: None };
-    kernel.refuse_next(denied);
+    // Who may not look beforehand may not flush either.
+    (0..3).for_each(|_| kernel.refuse_next(denied.clone()));
     let (_, _, complaints) = applied(source, Some(&mut kernel));
     assert!(complaints.contains("listing SAs: this needs the capability CAP_NET_ADMIN (EPERM)"), "{complaints}");
     assert!(complaints.ends_with("espial: nothing of x.conf has been applied\n"));
@@ -220,16 +218,47 @@ fn a_refusal_says_which_statement_and_leaves_nothing_done() {
 
 #[test]
 fn a_reserved_spi_that_went_its_way_does_not_stand_against_taking_back() {
-    let mut kernel = ScriptedKernel::at(START);
     let keys = "-E aes-cbc 0x00112233445566778899aabbccddeeff -A hmac-sha1 0x0102030405060708090a0b0c0d0e0f1011121314";
     let source = format!(
         "getspi 10.9.0.1 10.9.0.2 esp 0x1001;\nupdate 10.9.0.1 10.9.0.2 esp 0x1001 {keys};\n\
-         getspi 10.9.0.1 10.9.0.2 esp 0x1002;\nflush;\ndelete 10.9.0.1 10.9.0.2 esp 0x1003;\n"
+         getspi 10.9.0.1 10.9.0.2 esp 0x1002;\nflush;\nadd 10.9.0.1 10.9.0.2 esp 0x1003 {keys};\n"
     );
-    let (status, out, complaints) = applied(&source, Some(&mut kernel));
-    assert_eq!((status, out.lines().count()), (ExitCode::FAILURE, 2), "{out}");
-    assert!(complaints.ends_with("espial: nothing of x.conf has been applied\n"), "{complaints}");
-    assert!(kernel.sas().unwrap().is_empty());
+    // Whichever of its operations is refused; before them, both databases are read.
+    for others in 2.. {
+        let mut kernel = ScriptedKernel::at(START);
+        kernel.refuse_after(others, Cause::Refused { errno: libc::EPERM, text: None });
+        let (status, out, complaints) = applied(&source, Some(&mut kernel));
+        if status == ExitCode::SUCCESS {
+            assert!(others > 6 && out.lines().count() == 2, "{others}: {out}");
+            break;
+        }
+        assert!(complaints.ends_with("espial: nothing of x.conf has been applied\n"), "{others}: {complaints}");
+        assert!(kernel.sas().unwrap().is_empty(), "{others}");
+    }
+}
+
+#[test]
+fn what_can_be_foreseen_to_be_refused_takes_nothing_away_before() {
+    let mut kernel = busy();
+    let before = (kernel.sas().unwrap(), kernel.policies().unwrap(), kernel.done().len());
+    for (refused, words) in [
+        (
+            "delete 10.9.0.1 10.9.0.2 esp 0x9999;",
+            "x.conf:3:1: deleting SA esp 0x00009999 to 10.9.0.2: there is no such SA",
+        ),
+        ("spdadd 10.7.0.0/24 10.8.0.0/24 any -P out none;", "x.conf:3:1: adding policy out 10.7.0.0/24 10.8.0.0/24"),
+    ] {
+        let twice = "spdadd 10.7.0.0/24 10.8.0.0/24 any -P out none;";
+        let (status, out, complaints) = applied(&format!("flush; spdflush;\n{twice}\n{refused}"), Some(&mut kernel));
+        assert_eq!((status, out.as_str()), (ExitCode::FAILURE, ""));
+        assert!(complaints.contains(words), "{complaints}");
+        assert!(complaints.ends_with("espial: nothing of x.conf has been applied\n"), "{complaints}");
+        let done = kernel.done();
+        let changes =
+            done.iter().skip(before.2).filter(|done| !matches!(done, Operation::ListSas | Operation::ListPolicies));
+        assert_eq!(changes.count(), 0, "{done:?}");
+    }
+    assert_eq!((kernel.sas().unwrap(), kernel.policies().unwrap()), (before.0, before.1));
 }
 
 #[test]
@@ -265,13 +294,13 @@ fn a_refusal_is_told_before_the_answers_that_nobody_reads() {
     let mut kernel = ScriptedKernel::at(START);
     let source = "dump; delete 10.9.0.1 10.9.0.2 esp 0x1003;";
     let mut complaints = Vec::new();
-    let way = apply::Way::Do(&mut kernel, &NEVER);
+    let way = apply::Way::Do(&mut kernel, &|| false);
     let status = apply::apply("x.conf", source, READING, way, &mut Gone, &mut complaints);
     assert!(status.is_err());
     let complaints = String::from_utf8(complaints).unwrap();
     assert!(complaints.ends_with("espial: nothing of x.conf has been applied\n"), "{complaints}");
     // Warnings that nobody reads stop nothing.
-    let way = apply::Way::Do(&mut kernel, &NEVER);
+    let way = apply::Way::Do(&mut kernel, &|| false);
     let status = apply::apply("x.conf", ARTICLE, READING, way, &mut Vec::new(), &mut Gone);
     assert_eq!((status.unwrap(), kernel.sas().unwrap().len()), (ExitCode::SUCCESS, 4));
 }

@@ -19,11 +19,16 @@ pub const TESTS: &[Test] = &[
     ("policies_that_are_taken_back_or_updated_stay_in_their_order", order),
     ("a_refusal_takes_back_all_that_was_done_before_it", taken_back),
     ("an_interrupted_apply_leaves_everything_as_it_was", interrupted),
+    ("who_does_not_wait_for_a_name_is_free_at_once", looked_up),
     ("policies_with_labels_come_and_go_as_others_do", labels),
     ("policies_passed_on_and_names_are_as_they_are_asked_for", choices),
 ];
 
 const ESPIAL: &str = env!("CARGO_BIN_EXE_espial");
+
+/// What only the kernel knows that it refuses: whatever can be foreseen is refused before anything is done.
+const UNFORESEEN: &str = "ip xfrm state add src 10.9.0.1 dst 10.9.0.9 proto esp spi 0x1000 enc 'cbc(none)' \
+                          0x00112233445566778899aabbccddeeff auth 'digest_null' ''\n";
 
 /// Protects the two hosts, with replay windows of this width.
 fn protect(window: u32, extended: bool) {
@@ -55,12 +60,11 @@ fn refused() {
         assert!(check().starts_with("ENCRYPTED: "), "before");
         let (before, listed) = (sent(), ip("xfrm policy"));
         assert!(before > 0);
-        let key = "0x0102030405060708090a0b0c0d0e0f1011121314";
-        let add = format!("add 10.9.0.1 10.9.0.9 ah 0x1000 -A hmac-sha1 {key};\n");
-        let output = feed(ESPIAL, &["apply", "-"], &format!("flush;\nspdflush;\n{add}{add}"));
+        let script = format!("ip xfrm state flush\nip xfrm policy flush\n{UNFORESEEN}");
+        let output = feed(ESPIAL, &["apply", "-"], &script);
         let complaints = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{complaints}");
-        assert!(complaints.contains("standard input:4:1: adding SA ah 0x00001000 to 10.9.0.9"), "{complaints}");
+        assert!(complaints.contains("standard input:3:1: adding SA esp 0x00001000 to 10.9.0.9"), "{complaints}");
         assert!(complaints.ends_with("espial: nothing of standard input has been applied\n"), "{complaints}");
         assert_eq!(kernel().sas().unwrap().len(), 2);
         assert_eq!(ip("xfrm policy").matches("dir ").count(), listed.matches("dir ").count());
@@ -244,6 +248,9 @@ fn taken_back() {
     );
     let (status, _, complaints) = apply(&[], &before);
     assert_eq!(status, Some(0), "{complaints}");
+    // A mask that lets no mark count: what has no mark at all is the same for the kernel, and for nobody else.
+    let null = "auth digest_null ''";
+    ip(&format!("xfrm state add src 10.9.0.1 dst 10.9.0.9 proto ah spi 0x3001 {null} mark 0 mask 0xf"));
     let databases_before = databases();
     let script = format!(
         "add 10.9.0.1 10.9.0.9 ah 0x2001 -A hmac-sha1 {key};\n\
@@ -256,20 +263,47 @@ fn taken_back() {
          spdupdate 10.1.0.0/24 10.3.0.0/24 any -P out prio 7 discard;\n\
          spdupdate 10.1.0.0/24 10.5.0.0/24 any -P in discard;\n\
          spddelete 10.1.0.0/24 10.2.0.0/24 any -P in;\n\
-         flush;\n\
+         flush esp;\n\
          spdflush;\n\
          spdadd 10.1.0.0/24 10.6.0.0/24 any -P fwd none;\n\
-         delete 10.9.0.1 10.9.0.9 ah 0x2001;\n"
+         add 10.9.0.1 10.9.0.9 ah 0x3001 -A hmac-sha1 {key};\n"
     );
     let (status, _, complaints) = apply(&[], &script);
     assert_eq!(status, Some(1));
     assert!(
-        complaints.contains("standard input:14:1: deleting SA ah 0x00002001 to 10.9.0.9: there is no such SA (ESRCH)"),
+        complaints.contains("standard input:14:1: adding SA ah 0x00003001 to 10.9.0.9: an SA with this destination"),
         "{complaints}"
     );
     assert!(complaints.ends_with("espial: nothing of standard input has been applied\n"), "{complaints}");
     assert_eq!(databases(), databases_before);
     assert_eq!(kernel().sas().unwrap().iter().filter(|sa| sa.limits.since_added_secs.hard == Some(7200)).count(), 1);
+}
+
+/// A resolver that never answers.
+fn looked_up() {
+    ip("link set lo up");
+    let resolver = std::net::UdpSocket::bind("127.0.0.1:53").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("resolv.conf");
+    std::fs::write(&path, "nameserver 127.0.0.1\noptions timeout:30\n").unwrap();
+    // Without such a file 127.0.0.1 is asked too.
+    let command = "[ ! -e /etc/resolv.conf ] || mount --bind \"$1\" /etc/resolv.conf && exec \"$0\" apply -";
+    let mut child = Command::new("unshare")
+        .args(["-m", "sh", "-c", command, ESPIAL])
+        .arg(&path)
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let script = b"add slow.example 10.1.0.2 ah 0x1000 -A null;\n";
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), script).unwrap();
+    resolver.recv(&mut [0; 512]).unwrap();
+    let asked = std::time::Instant::now();
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let signal = std::os::unix::process::ExitStatusExt::signal(&output.status);
+    assert_eq!((signal, asked.elapsed().as_secs()), (Some(2), 0), "{output:?}");
+    assert_eq!(kernel().sas().unwrap(), []);
 }
 
 /// With a label or without one, a policy that was made goes again; without a flush, which takes both alike.
@@ -358,12 +392,11 @@ fn order() {
     };
     let before = listed();
     assert!(may_send() && before[1].starts_with("out 10.9.0.1/32 10.9.0.2/32"), "{before:?}");
-    let refused = "ip xfrm policy delete src 1.2.3.4/32 dst 1.2.3.5/32 dir out\n";
     for script in [
-        format!("ip xfrm policy delete {allow}\n{refused}"),
-        format!("ip xfrm policy deleteall priority 7\n{refused}"),
-        format!("ip xfrm policy flush\n{refused}"),
-        format!("ip xfrm policy delete {block}\nip xfrm policy delete {allow}\n{refused}"),
+        format!("ip xfrm policy delete {allow}\n{UNFORESEEN}"),
+        format!("ip xfrm policy deleteall priority 7\n{UNFORESEEN}"),
+        format!("ip xfrm policy flush\n{UNFORESEEN}"),
+        format!("ip xfrm policy delete {block}\nip xfrm policy delete {allow}\n{UNFORESEEN}"),
     ] {
         let output = feed(ESPIAL, &["apply", "-"], &script);
         assert_eq!(output.status.code(), Some(1), "{script}");

@@ -23,6 +23,11 @@ fn must(result: Result<(), String>) {
     result.unwrap_or_else(|problem| panic!("{problem}"));
 }
 
+/// The time in which warnings are read; before it, no key confirms them.
+fn read() {
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+}
+
 fn add_delete_flush() {
     let mut session = Session::espial();
     must(session.sees("SAs 0"));
@@ -30,7 +35,8 @@ fn add_delete_flush() {
     session.press("a\t\t10.9.0.1\t10.9.0.2\t0x1001\t\t\x07");
     must(session.sees("••••"));
     session.press("\x13");
-    must(session.sees("this will be sent"));
+    must(session.sees("Send it all the same"));
+    read();
     session.press("\r");
     must(session.sees("added SA esp 0x00001001 to 10.9.0.2"));
     must(session.sees("SAs 1"));
@@ -162,6 +168,8 @@ fn policies() {
     let form = "a\t10.1.0.0/24\t10.2.0.0/24\x13";
     session.press(form);
     must(session.sees("ip xfrm policy add src 10.1.0.0/24 dst 10.2.0.0/24 dir out"));
+    must(session.sees("gateways take mode tunnel"));
+    read();
     session.press("\r");
     must(session.sees("added policy out 10.1.0.0/24 10.2.0.0/24"));
     must(session.sees("Policies 1"));

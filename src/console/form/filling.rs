@@ -155,6 +155,7 @@ impl Form {
 
     /// Gives a key to the focused field; `false` if it means nothing there.
     pub fn on_key(&mut self, key: KeyEvent) -> bool {
+        self.stay();
         let taken = !self.is_pending() && self.focused_text().is_some_and(|field| field.on_key(key));
         if taken {
             self.touched();
@@ -164,6 +165,7 @@ impl Form {
 
     /// Gives pasted text to the focused field.
     pub fn paste(&mut self, text: &str) {
+        self.stay();
         if !self.is_pending()
             && let Some(field) = self.focused_text()
         {

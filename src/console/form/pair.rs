@@ -1,7 +1,7 @@
 //! The form that plans what protects the traffic with another host: that it is made, gets new keys, or goes.
 
 use super::field::{Description, FieldId as F, words};
-use super::reading::{address, if_id, lifetime, mark, number, optional_number};
+use super::reading::{IF_ID, MARK, address, if_id, lifetime, mark, number, optional_number};
 use super::{Complaint, Form, Made, Plan};
 use crate::model::pair::{PairPart, PairPlan, Protection, Purpose, SUITES, Suite, Unplanned};
 use crate::model::{LifetimeLimits, Prefix, ReqId, Sad, Spd};
@@ -121,14 +121,8 @@ static FIELDS: &[Description] = &[
     .initially("2147483648")
     .when(makes_policies)
     .under(F::More),
-    Description::text(F::Mark, "Mark", "Only for packets with this mark, on this host: a number, or number/mask.")
-        .under(F::More),
-    Description::text(
-        F::IfId,
-        "Interface ID",
-        "Only for packets through the xfrm interface of this number, on this host.",
-    )
-    .under(F::More),
+    MARK,
+    IF_ID,
 ];
 
 /// A suite's name, and that it is weak if it is.

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use super::field::{Description, FieldId as F, List, words};
 use super::reading::{
-    Complaints, LIMIT_FIELDS, flags, if_id, interface, limits, mark, number, optional_number, prefix, security,
-    selector_fields, selector_rest, set_limits, set_selector_rest, set_some,
+    Complaints, IF_ID, LIMIT_FIELDS, MARK, SECURITY, flags, if_id, interface, limits, mark, number, optional_number,
+    prefix, security, selector_fields, selector_rest, set_limits, set_selector_rest, set_some,
 };
 use super::{Complaint, Edited, Form, Made, Plan};
 use crate::console::command::Change;
@@ -139,9 +139,8 @@ static MORE: &[Description] = &[
     )
     .initially("main")
     .under(F::More),
-    Description::text(F::Mark, "Mark", "Only for packets with this mark: a number, or number/mask.").under(F::More),
-    Description::text(F::IfId, "Interface ID", "Only for packets through the xfrm interface of this number.")
-        .under(F::More),
+    MARK,
+    IF_ID,
     Description::text(
         F::Flags,
         "Flags",
@@ -162,7 +161,7 @@ static MORE: &[Description] = &[
     )
     .initially("any")
     .under(F::More),
-    Description::text(F::Security, "Security label", "Of SELinux: only flows that may use it do.").under(F::More),
+    SECURITY,
     Description::text(
         F::OffloadDevice,
         "Offload device",

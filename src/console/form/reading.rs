@@ -65,6 +65,20 @@ pub(super) fn lifetime(form: &Form, complaints: &mut Complaints) -> Result<Lifet
     Ok(seconds.map_or_else(LifetimeLimits::default, LifetimeLimits::ending_after))
 }
 
+/// The mark of an SA or a policy.
+pub(super) const MARK: Description =
+    Description::text(F::Mark, "Mark", "Only for packets that have this mark on this host: a number, or number/mask.")
+        .under(F::More);
+
+/// The xfrm interface of an SA or a policy.
+pub(super) const IF_ID: Description =
+    Description::text(F::IfId, "Interface ID", "Only for packets through this host's xfrm interface of this number.")
+        .under(F::More);
+
+/// The security label of an SA or a policy.
+pub(super) const SECURITY: Description =
+    Description::text(F::Security, "Security label", "Of SELinux: only flows that may use it do.").under(F::More);
+
 /// The fields of all limits.
 pub(super) static LIMIT_FIELDS: &[Description] = &[
     Description::fold(F::Limits, "Limits", "When it ends by itself; nothing renews it. Most often there are none."),

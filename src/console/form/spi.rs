@@ -1,7 +1,7 @@
 //! The form that reserves an SPI: the kernel chooses one that is free, and keeps it for an SA to come.
 
 use super::field::{Description, FieldId as F, words};
-use super::reading::{Complaints, address, if_id, mark, mode, modes, number, optional_number, protocol};
+use super::reading::{Complaints, IF_ID, MARK, address, if_id, mark, mode, modes, number, optional_number, protocol};
 use super::{Complaint, Form, Made, Plan};
 use crate::console::command::Change;
 use crate::model::check::{self, Problem, SaField};
@@ -42,8 +42,8 @@ static FIELDS: &[Description] = &[
     )
     .initially("any")
     .under(F::More),
-    Description::text(F::Mark, "Mark", "The SA's mark: a number, or number/mask.").under(F::More),
-    Description::text(F::IfId, "Interface ID", "The number of the SA's xfrm interface.").under(F::More),
+    MARK,
+    IF_ID,
 ];
 
 fn read(form: &Form) -> (Option<SpiRequest>, Vec<Complaint>) {

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 
 use super::rates::Rates;
+use super::table::Source;
 use crate::capture::Interface;
 use crate::console::columns::{Column, PolicyColumn, PolicyRow, SaColumn, SaRow, search};
 use crate::console::event::Now;
@@ -71,26 +72,6 @@ impl Facts {
         })
     }
 
-    /// Whether an SA's row passes a filter. `scratch` is reused from row to row.
-    pub fn sa_passes(&self, slot: Slot, filter: Option<&RowFilter>, shown: &[SaColumn], scratch: &mut String) -> bool {
-        let (Some(filter), Some(row)) = (filter, self.sa_row(slot)) else {
-            return self.sad.at(slot).is_some();
-        };
-        let filtered = FilteredRow { object: Object::Sa(row.sa, row.direction), now: row.now };
-        filter.fits(&filtered, &mut search(&row, shown, scratch))
-    }
-
-    /// Which of two SAs stands first in a table sorted by `column`.
-    pub fn compare_sas(&self, column: SaColumn, a: Slot, b: Slot) -> Ordering {
-        // The only column that asks for it; finding it out takes longest.
-        let needs_direction = column == SaColumn::Direction;
-        let row = |slot| if needs_direction { self.sa_row(slot) } else { self.sa_row_without_direction(slot) };
-        match (row(a), row(b)) {
-            (Some(a), Some(b)) => column.compare(&a, &b),
-            (a, b) => a.is_some().cmp(&b.is_some()),
-        }
-    }
-
     /// A row of the table of policies.
     pub fn policy_row(&self, slot: Slot) -> Option<PolicyRow<'_>> {
         let policy = self.spd.at(slot)?;
@@ -103,15 +84,38 @@ impl Facts {
         let found = (index != 0).then(|| self.interfaces.iter().find(|interface| interface.index == index)).flatten();
         found.map(|interface| interface.name.as_str())
     }
+}
 
-    /// Whether a policy's row passes a filter.
-    pub fn policy_passes(
-        &self,
-        slot: Slot,
-        filter: Option<&RowFilter>,
-        shown: &[PolicyColumn],
-        scratch: &mut String,
-    ) -> bool {
+impl Source<SaColumn> for Facts {
+    fn end(&self) -> Slot {
+        self.sad.end()
+    }
+
+    fn passes(&self, slot: Slot, filter: Option<&RowFilter>, shown: &[SaColumn], scratch: &mut String) -> bool {
+        let (Some(filter), Some(row)) = (filter, self.sa_row(slot)) else {
+            return self.sad.at(slot).is_some();
+        };
+        let filtered = FilteredRow { object: Object::Sa(row.sa, row.direction), now: row.now };
+        filter.fits(&filtered, &mut search(&row, shown, scratch))
+    }
+
+    fn compare(&self, column: SaColumn, a: Slot, b: Slot) -> Ordering {
+        // The only column that asks for it; finding it out takes longest.
+        let needs_direction = column == SaColumn::Direction;
+        let row = |slot| if needs_direction { self.sa_row(slot) } else { self.sa_row_without_direction(slot) };
+        match (row(a), row(b)) {
+            (Some(a), Some(b)) => column.compare(&a, &b),
+            (a, b) => a.is_some().cmp(&b.is_some()),
+        }
+    }
+}
+
+impl Source<PolicyColumn> for Facts {
+    fn end(&self) -> Slot {
+        self.spd.end()
+    }
+
+    fn passes(&self, slot: Slot, filter: Option<&RowFilter>, shown: &[PolicyColumn], scratch: &mut String) -> bool {
         let (Some(filter), Some(row)) = (filter, self.policy_row(slot)) else {
             return self.spd.at(slot).is_some();
         };
@@ -119,8 +123,7 @@ impl Facts {
         filter.fits(&filtered, &mut search(&row, shown, scratch))
     }
 
-    /// Which of two policies stands first in a table sorted by `column`.
-    pub fn compare_policies(&self, column: PolicyColumn, a: Slot, b: Slot) -> Ordering {
+    fn compare(&self, column: PolicyColumn, a: Slot, b: Slot) -> Ordering {
         match (self.policy_row(a), self.policy_row(b)) {
             (Some(a), Some(b)) => column.compare(&a, &b),
             (a, b) => a.is_some().cmp(&b.is_some()),

@@ -1,7 +1,7 @@
 //! The two lists that may be long, made anew: at once while they are short, piece by piece between keys otherwise.
 
 use super::table::{AT_ONCE, Reason};
-use super::{Screen, Slot, State};
+use super::{Screen, State};
 
 impl State {
     /// Makes the list of a screen anew after a change of filter or order.
@@ -18,14 +18,14 @@ impl State {
     pub(super) fn rebuild_sas(&mut self, reason: Reason) {
         self.sas.begin(reason);
         if self.facts.sad.end() <= AT_ONCE {
-            self.go_on_with_sas();
+            self.sas.go_on(&self.facts);
         }
     }
 
     pub(super) fn rebuild_policies(&mut self, reason: Reason) {
         self.policies.begin(reason);
         if self.facts.spd.end() <= AT_ONCE {
-            self.go_on_with_policies();
+            self.policies.go_on(&self.facts);
         }
     }
 
@@ -36,9 +36,9 @@ impl State {
 
     pub(super) fn go_on_with_lists(&mut self) {
         if self.sas.in_making().is_some() {
-            self.go_on_with_sas();
+            self.sas.go_on(&self.facts);
         } else {
-            self.go_on_with_policies();
+            self.policies.go_on(&self.facts);
         }
     }
 
@@ -46,35 +46,11 @@ impl State {
     /// still shown because the machine is slow.
     pub(super) fn finish_what_was_asked(&mut self) {
         while self.sas.in_making() == Some(Reason::Asked) {
-            self.go_on_with_sas();
+            self.sas.go_on(&self.facts);
         }
         while self.policies.in_making() == Some(Reason::Asked) {
-            self.go_on_with_policies();
+            self.policies.go_on(&self.facts);
         }
-    }
-
-    fn go_on_with_sas(&mut self) {
-        let (facts, end) = (&self.facts, self.facts.sad.end());
-        let Some(slots) = self.sas.slots_to_look_at(end) else {
-            return;
-        };
-        let (filter, shown, next) = (self.sas.filter(), self.sas.shown(), slots.end);
-        let mut scratch = String::new();
-        let passing: Vec<Slot> = slots.filter(|slot| facts.sa_passes(*slot, filter, shown, &mut scratch)).collect();
-        let (column, _) = self.sas.sorting();
-        self.sas.take_in(passing, next, end, |a, b| facts.compare_sas(column, a, b));
-    }
-
-    fn go_on_with_policies(&mut self) {
-        let (facts, end) = (&self.facts, self.facts.spd.end());
-        let Some(slots) = self.policies.slots_to_look_at(end) else {
-            return;
-        };
-        let (filter, shown, next) = (self.policies.filter(), self.policies.shown(), slots.end);
-        let mut scratch = String::new();
-        let passing: Vec<Slot> = slots.filter(|slot| facts.policy_passes(*slot, filter, shown, &mut scratch)).collect();
-        let (column, _) = self.policies.sorting();
-        self.policies.take_in(passing, next, end, |a, b| facts.compare_policies(column, a, b));
     }
 
     fn rebuild_events(&mut self) {

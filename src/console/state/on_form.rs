@@ -7,6 +7,9 @@ use crate::console::action::Action;
 use crate::console::command::Change;
 use crate::console::form::{self, FieldId, Form, Made};
 
+/// Nobody has read a warning sooner: a key that comes before was pressed twice, or is held down.
+const READ_MS: u64 = 1000;
+
 impl State {
     /// Opens the form that makes a row of the screen.
     pub(super) fn open_form(&mut self) {
@@ -64,6 +67,7 @@ impl State {
     /// Puts a form before the screen.
     pub(super) fn push_form(&mut self, mut form: Form) {
         form.know_interfaces(self.facts.interfaces.iter().map(|interface| (interface.name.clone(), interface.index)));
+        form.open();
         self.layers.push(Layer::Form(Box::new(form)));
     }
 
@@ -72,11 +76,15 @@ impl State {
         let Some(Layer::Form(form)) = self.layers.last_mut() else {
             return;
         };
+        if action != Action::Back {
+            form.stay();
+        }
         match action {
             Action::Back if form.leave_review() => {}
-            Action::Back => {
+            Action::Back if form.leave() => {
                 self.layers.pop();
             }
+            Action::Back => self.warn("what you have filled in would be lost: Esc again leaves the form".to_owned()),
             _ if form.is_pending() => {}
             Action::Accept if form.focused().is_none() => self.submit(commands),
             Action::NextField | Action::Accept => form.next_field(),
@@ -117,9 +125,22 @@ impl State {
     }
 
     fn submit(&mut self, commands: &mut Vec<Command>) {
+        let now = self.facts.now.uptime_ms;
         let Some(Layer::Form(form)) = self.layers.last_mut() else {
             return;
         };
+        if form.changes_nothing() {
+            self.note("nothing of it was changed: there is nothing to send".to_owned());
+            return;
+        }
+        let has_warned = *form.progress() == form::Progress::Review && !form.warnings().is_empty();
+        if has_warned && self.warned_at.is_some_and(|at| now < at + READ_MS) {
+            // A key that is held down goes on coming.
+            self.warned_at = Some(now);
+            self.warn("not sent yet: read the warnings first, then the same key once more".to_owned());
+            return;
+        }
+        self.warned_at = Some(now);
         if !form.submit(&self.facts.sad, &self.facts.spd) {
             match (form.progress(), form.made()) {
                 (form::Progress::Editing, _) => {

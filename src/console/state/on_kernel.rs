@@ -12,6 +12,7 @@ use crate::console::columns::policy::templates;
 use crate::console::command::Change;
 use crate::kernel::{KernelError, Operation, Support};
 use crate::model::event::Migration;
+use crate::model::text::counted;
 use crate::model::{Counts, Policy, PolicyDefaults, PolicyId, RowFilter, XfrmStatistics};
 
 /// How an SA went.
@@ -26,6 +27,7 @@ impl State {
     pub(super) fn on_snapshot(&mut self, snapshot: Snapshot) {
         let again = std::mem::replace(&mut self.facts.read_once, true);
         let selected = (self.selected_sa().map(Sa::id), self.selected_policy().map(Policy::id));
+        let count = snapshot.policies.len();
         self.facts.sad = snapshot.sas.into();
         self.facts.spd = snapshot.policies.into();
         self.facts.defaults = snapshot.defaults.or(self.facts.defaults);
@@ -55,6 +57,13 @@ impl State {
         let (sas, policies) = (self.facts.sad.len(), self.facts.spd.len());
         let word = if again { "read again" } else { "read" };
         self.tell(Origin::Kernel, Weight::Note, format!("{word}: {sas} SAs, {policies} policies"));
+        let hidden = count.saturating_sub(policies);
+        if hidden > 0 {
+            let which = counted(hidden, "policy that differs", "policies that differ");
+            let words =
+                format!("not listed: {which} from another one in the security label alone; espial policy has all");
+            self.tell(Origin::Console, Weight::Warning, words);
+        }
     }
 
     pub(super) fn on_silence(&mut self, error: &KernelError) {
@@ -214,7 +223,7 @@ impl State {
             self.sas.remove(slot);
         }
         self.facts.rates.forget(slot);
-        self.show_sa(slot);
+        self.sas.insert(slot, &self.facts);
         self.select_wanted();
     }
 
@@ -227,15 +236,6 @@ impl State {
         if let Some(slot) = self.wanted_policy.and_then(|id| self.facts.spd.slot(&id)) {
             self.wanted_policy = None;
             self.policies.select(slot);
-        }
-    }
-
-    /// Puts an SA that the SAD holds into the table, if it passes the filter.
-    fn show_sa(&mut self, slot: Slot) {
-        let facts = &self.facts;
-        if facts.sa_passes(slot, self.sas.filter(), self.sas.shown(), &mut String::new()) {
-            let (column, _) = self.sas.sorting();
-            self.sas.insert(slot, |a, b| facts.compare_sas(column, a, b));
         }
     }
 
@@ -257,11 +257,7 @@ impl State {
             }
             self.policies.remove(slot);
         }
-        let facts = &self.facts;
-        if facts.policy_passes(slot, self.policies.filter(), self.policies.shown(), &mut String::new()) {
-            let (column, _) = self.policies.sorting();
-            self.policies.insert(slot, |a, b| facts.compare_policies(column, a, b));
-        }
+        self.policies.insert(slot, &self.facts);
         self.select_wanted();
     }
 
@@ -353,6 +349,7 @@ impl State {
 
     pub(super) fn on_outcome(&mut self, outcome: &Outcome, commands: &mut Vec<Command>) {
         self.on_step(outcome);
+        self.acted_at = Some(self.facts.now.uptime_ms);
         let what = outcome.change.operation().to_string();
         if let Some(place) = self.waits.iter().position(|waits| *waits == what) {
             self.waits.remove(place);

@@ -96,14 +96,24 @@ impl State {
         }
     }
 
+    /// Whether rows of the screen are marked.
+    pub(super) fn has_marks(&self) -> bool {
+        match self.screen {
+            Screen::Sas => !self.sas.marked().is_empty(),
+            Screen::Policies => !self.policies.marked().is_empty(),
+            Screen::Packets | Screen::Events => false,
+        }
+    }
+
     /// Takes all marks of the screen away; `false` if there are none.
     pub(super) fn unmark_all(&mut self) -> bool {
-        match self.screen {
-            Screen::Sas if !self.sas.marked().is_empty() => self.sas.retain_marks(|_| false),
-            Screen::Policies if !self.policies.marked().is_empty() => self.policies.retain_marks(|_| false),
-            Screen::Sas | Screen::Policies | Screen::Packets | Screen::Events => return false,
+        let has_marks = self.has_marks();
+        if has_marks && self.screen == Screen::Sas {
+            self.sas.retain_marks(|_| false);
+        } else if has_marks {
+            self.policies.retain_marks(|_| false);
         }
-        true
+        has_marks
     }
 
     pub(super) fn selected_sa(&self) -> Option<&Sa> {
@@ -155,13 +165,17 @@ impl State {
 
     pub(super) fn ask_to_delete(&mut self) {
         let deed = match self.screen {
-            Screen::Sas if !self.sas.marked().is_empty() => {
+            Screen::Sas if self.has_marks() => {
                 let (marked, listed) = (self.marked_sas(), self.listed_sas());
                 let hidden = hidden(&marked, &listed);
                 self.deletes_sas(marked, Chosen::Marked(hidden))
             }
+            Screen::Sas if self.selected_sa().is_some_and(Sa::is_made_by_kernel) => {
+                self.warn("the kernel made this SA itself, for the IPComp SA beside it: delete that one".to_owned());
+                return;
+            }
             Screen::Sas => self.selected_sa().map(|sa| Deed::DeleteSa(sa.id())),
-            Screen::Policies if !self.policies.marked().is_empty() => {
+            Screen::Policies if self.has_marks() => {
                 let (marked, listed) = (self.marked_policies(), self.listed_policies());
                 let hidden = hidden(&marked, &listed);
                 self.deletes_policies(marked, Chosen::Marked(hidden))
@@ -173,6 +187,9 @@ impl State {
             Screen::Policies => self.selected_policy().map(|policy| Deed::DeletePolicy(policy.id())),
             Screen::Packets | Screen::Events => None,
         };
+        if deed.is_none() && self.has_marks() {
+            self.warn("what is marked goes with what it belongs to: an IPComp SA, or a program's socket".to_owned());
+        }
         self.ask(deed);
     }
 

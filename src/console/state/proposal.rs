@@ -12,10 +12,10 @@ use super::{Layer, Screen, State, movement, scrolled};
 use crate::console::action::Action;
 use crate::console::command::{Change, Command, Done, Outcome};
 use crate::console::form::{self, FieldId, Form};
-use crate::dialect::Keys;
 use crate::dialect::script::{Language, script};
+use crate::dialect::{Keys, iproute2};
 use crate::kernel::together::Reversal;
-use crate::model::pair::{Half, PairPlan, Purpose, Side, Stage, free_reqid, uses};
+use crate::model::pair::{Half, OldSa, PairPlan, Purpose, Side, Stage, free_reqid, uses};
 use crate::model::{
     IpsecProtocol, Mode, Policy, PolicyDirection, Prefix, Sa, SaId, SaSpec, Secret, Selector, Spi, Template,
 };
@@ -181,6 +181,56 @@ impl Proposal {
         !self.done.is_empty() && self.steps.iter().any(is_out)
     }
 
+    /// The SAs that a host has and the other one has not, or not any more, each with the host. What was handed over
+    /// counts as done.
+    fn left_over(&self) -> Vec<(Side, OldSa)> {
+        let of = |side, is_begun| {
+            let steps = self.steps.iter().filter(move |step| step.side == side && step.is_begun() == is_begun);
+            steps.map(|step| &step.half)
+        };
+        let made = |side| -> Vec<OldSa> {
+            of(side, true).flat_map(|half| &half.sas).map(|sa| OldSa { id: sa.id(), source: sa.source }).collect()
+        };
+        let listed = |side, is_begun| of(side, is_begun).flat_map(|half| &half.old_sas).copied();
+        // Marks are each host's own.
+        let name = |sa: &OldSa| (sa.source, SaId { mark: None, ..sa.id });
+        let mut left = Vec::new();
+        for (side, other) in [(Side::Here, Side::There), (Side::There, Side::Here)] {
+            let (known, gone) = (made(other), listed(other, true).collect::<Vec<_>>());
+            let alone = made(side).into_iter().filter(|sa| !known.iter().any(|one| name(one) == name(sa)));
+            let stays = listed(side, false).filter(|sa| gone.iter().any(|one| name(one) == name(sa)));
+            left.extend(alone.chain(stays).map(|sa| (side, sa)));
+        }
+        left
+    }
+
+    /// What is left on the hosts by a plan that is not carried out to its end, and what removes it.
+    fn leftovers(&self) -> String {
+        let (here, there) = (self.host(Side::Here), self.host(Side::There));
+        let has_half = self.steps.iter().find(|step| step.is_begun()).map_or(here, |step| self.host(step.side));
+        match self.plan.purpose {
+            Purpose::Make => format!(
+                "only {has_half} has what protects its packets with the other host: they are lost; A on its SAs' screen \
+                 removes it again"
+            ),
+            Purpose::Remove => format!(
+                "only {has_half} has removed what protects its packets with the other host: they are lost until \
+                 {} removes it too",
+                if has_half == here { there } else { here }
+            ),
+            Purpose::NewKeys(_) => {
+                let line = |(side, sa): &(Side, OldSa)| {
+                    format!("on {}: {}", self.host(*side), iproute2::delete_sa(&sa.id, sa.source))
+                };
+                let lines: Vec<String> = self.left_over().iter().map(line).collect();
+                format!(
+                    "new keys for {here} and {there} are left half-way; this removes what only one host has: {}",
+                    lines.join("; ")
+                )
+            }
+        }
+    }
+
     fn why_to_stay(&self) -> &'static str {
         let is_made_here = self.steps.iter().any(|step| step.side == Side::Here && step.is_begun());
         match (self.plan.purpose, is_made_here) {
@@ -286,7 +336,12 @@ impl State {
             }
             Action::Back => {
                 let is_made = !proposal.done.is_empty();
+                let leftovers = proposal.is_half_done().then(|| proposal.leftovers());
                 self.layers.pop();
+                if let Some(words) = leftovers {
+                    self.tell(Origin::Console, Weight::Warning, words);
+                    self.warn("left half-way: the events (4) say what is left on which host".to_owned());
+                }
                 if is_made && matches!(self.layers.last(), Some(Layer::Form(_))) {
                     self.layers.pop();
                 }
@@ -423,6 +478,12 @@ impl State {
                 proposal.has_lapsed = true;
             }
         }
+    }
+
+    /// What a plan leaves on the hosts that is not carried out to its end, if the console is left now.
+    pub fn leaves_behind(&self) -> Option<String> {
+        let proposal = self.layers.iter().find_map(of_layer)?;
+        proposal.is_half_done().then(|| proposal.leftovers())
     }
 
     /// A second has passed.

@@ -7,7 +7,6 @@
 use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::hash::Hash;
-use std::ops::Range;
 
 use crate::console::columns::Columns;
 use crate::model::RowFilter;
@@ -50,6 +49,18 @@ pub enum Reason {
     Asked,
     /// Time has passed. The one that is there will do until it is done.
     Live,
+}
+
+/// Where the rows of a table are, for those that have the columns `C`.
+pub trait Source<C> {
+    /// The number that all slots are less than.
+    fn end(&self) -> Slot;
+
+    /// Whether a slot's row is there and passes a filter, with these columns shown. `scratch` is reused from row to row.
+    fn passes(&self, slot: Slot, filter: Option<&RowFilter>, shown: &[C], scratch: &mut String) -> bool;
+
+    /// Which of two rows stands first in a table sorted by `column`.
+    fn compare(&self, column: C, a: Slot, b: Slot) -> Ordering;
 }
 
 /// An order in the making.
@@ -218,22 +229,22 @@ impl<C: Columns, Id: Copy + Eq + Hash> Table<C, Id> {
         self.making.as_ref().map(|making| making.reason)
     }
 
-    /// The slots to look at next, of a database whose slots end before `end`.
-    pub fn slots_to_look_at(&self, end: Slot) -> Option<Range<Slot>> {
-        self.making.as_ref().map(|making| making.next..making.next.saturating_add(AT_ONCE).min(end))
-    }
-
-    /// Takes those of the slots looked at that pass the filter into the order in the making. With the last of them it is
-    /// done: the selected row stays selected while it is there; otherwise the cursor keeps its place.
-    pub fn take_in(&mut self, mut passing: Vec<Slot>, next: Slot, end: Slot, compare: impl Fn(Slot, Slot) -> Ordering) {
-        let Some(making) = &mut self.making else {
+    /// Goes on with the order in the making, if there is one: looks at the next slots, and takes those that pass the
+    /// filter into it. With the last of them it is done: the selected row stays selected while it is there; otherwise the
+    /// cursor keeps its place.
+    pub fn go_on(&mut self, rows: &impl Source<C>) {
+        let (Some(making), end, column) = (&mut self.making, rows.end(), self.column) else {
             return;
         };
-        let compare = turned(self.backwards, compare);
+        let slots = making.next..making.next.saturating_add(AT_ONCE).min(end);
+        making.next = slots.end;
+        let (filter, mut scratch) = (self.filter.as_ref(), String::new());
+        let mut passing: Vec<Slot> =
+            slots.filter(|slot| rows.passes(*slot, filter, &self.shown, &mut scratch)).collect();
+        let compare = turned(self.backwards, |a, b| rows.compare(column, a, b));
         passing.sort_unstable_by(|a, b| compare(*a, *b));
         merge(&mut making.order, &passing, compare);
-        making.next = next;
-        if next < end {
+        if making.next < end {
             return;
         }
         let selected = self.selected();
@@ -246,9 +257,13 @@ impl<C: Columns, Id: Copy + Eq + Hash> Table<C, Id> {
         self.keep_cursor_inside();
     }
 
-    /// Puts a slot that has passed the filter into its place.
-    pub fn insert(&mut self, slot: Slot, compare: impl Fn(Slot, Slot) -> Ordering) {
-        let compare = turned(self.backwards, compare);
+    /// Puts a slot into its place, if it passes the filter.
+    pub fn insert(&mut self, slot: Slot, rows: &impl Source<C>) {
+        if !rows.passes(slot, self.filter.as_ref(), &self.shown, &mut String::new()) {
+            return;
+        }
+        let column = self.column;
+        let compare = turned(self.backwards, |a, b| rows.compare(column, a, b));
         if let Some(making) = self.making.as_mut().filter(|making| slot < making.next) {
             merge(&mut making.order, &[slot], &compare);
         }
@@ -374,6 +389,23 @@ mod tests {
     use super::*;
     use crate::console::columns::PolicyColumn;
 
+    /// Slots that stand in the order of their numbers.
+    struct There(Vec<Slot>);
+
+    impl Source<PolicyColumn> for There {
+        fn end(&self) -> Slot {
+            self.0.iter().max().map_or(0, |last| last + 1)
+        }
+
+        fn passes(&self, slot: Slot, _: Option<&RowFilter>, _: &[PolicyColumn], _: &mut String) -> bool {
+            self.0.contains(&slot)
+        }
+
+        fn compare(&self, _: PolicyColumn, a: Slot, b: Slot) -> Ordering {
+            a.cmp(&b)
+        }
+    }
+
     fn table(slots: &[Slot]) -> Table<PolicyColumn, Slot> {
         let mut table = Table::by(PolicyColumn::Index);
         remake(&mut table, slots);
@@ -382,7 +414,11 @@ mod tests {
 
     fn remake(table: &mut Table<PolicyColumn, Slot>, slots: &[Slot]) {
         table.begin(Reason::Asked);
-        table.take_in(slots.to_vec(), 1, 1, |a, b| a.cmp(&b));
+        table.go_on(&There(slots.to_vec()));
+    }
+
+    fn insert(table: &mut Table<PolicyColumn, Slot>, slot: Slot) {
+        table.insert(slot, &There(vec![slot]));
     }
 
     #[test]
@@ -390,8 +426,8 @@ mod tests {
         let mut table = table(&[10, 20, 30, 40]);
         table.go(Move::By(2), 10);
         assert_eq!(table.selected(), Some(30));
-        table.insert(5, |a, b| a.cmp(&b));
-        table.insert(35, |a, b| a.cmp(&b));
+        insert(&mut table, 5);
+        insert(&mut table, 35);
         assert_eq!((table.selected(), table.order()), (Some(30), &[5, 10, 20, 30, 35, 40][..]));
         table.remove(10);
         assert_eq!(table.selected(), Some(30));
@@ -400,15 +436,15 @@ mod tests {
         table.turn_round();
         remake(&mut table, &[5, 20, 35, 40]);
         assert_eq!((table.selected(), table.order()), (Some(35), &[40, 35, 20, 5][..]));
-        table.insert(30, |a, b| a.cmp(&b));
+        insert(&mut table, 30);
         assert_eq!(table.order(), [40, 35, 30, 20, 5]);
     }
 
     #[test]
     fn the_first_row_of_an_empty_table_is_selected_and_the_last_one_leaves_none() {
         let mut table = table(&[]);
-        table.insert(1, |a, b| a.cmp(&b));
-        table.insert(0, |a, b| a.cmp(&b));
+        insert(&mut table, 1);
+        insert(&mut table, 0);
         assert_eq!(table.selected(), Some(1));
         table.remove(0);
         table.remove(1);

@@ -40,7 +40,9 @@ fn draw_review(frame: &mut Frame<'_>, area: Rect, theme: &Theme, form: &Form, ch
     let mut lines = Vec::new();
     for (name, text) in in_both_languages(change, form.edited_sa()) {
         lines.push((0, name.to_owned(), Role::Muted));
-        let wrapped = text.lines().flat_map(|line| wrap(line, cells));
+        // What setkey cannot say stands above as a command already.
+        let said = text.lines().filter(|line| !line.starts_with("# ip xfrm"));
+        let wrapped = said.flat_map(|line| wrap(line, cells));
         lines.extend(wrapped.map(|line| (INDENT, line, Role::Text)));
     }
     for warning in form.warnings() {
@@ -59,6 +61,10 @@ fn draw_review(frame: &mut Frame<'_>, area: Rect, theme: &Theme, form: &Form, ch
             .areas(inside);
     // Warnings stand at the end: they must be seen even if there is no room for all of it.
     let hidden = lines.len().saturating_sub(list.height.into());
+    if let Some(first) = lines.get_mut(hidden).filter(|_| hidden > 0) {
+        let words = format!("({} lines above have no room: a larger window shows them)", hidden + 1);
+        *first = (0, words, Role::Caution);
+    }
     for ((column, line, role), y) in lines.iter().skip(hidden).zip(list.y..list.bottom()) {
         put(frame, Rect { y, height: 1, ..list }, *column, line, theme.style(*role));
     }

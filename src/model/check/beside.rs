@@ -1,8 +1,8 @@
 //! What is wrong with an SA or a policy beside those that are there already. None of it is refused by the kernel but
 //! what exists.
 
-use super::{Findings, PolicyField, Problem, SaField};
-use crate::model::{Mode, Policy, PolicyDirection, PolicySpec, Sa, SaSpec};
+use super::{Findings, PolicyField, Problem, SaField, TemplateField};
+use crate::model::{Level, Mode, Policy, PolicyAction, PolicyDirection, PolicySpec, Sa, SaSpec, Template};
 
 /// What is wrong with an SA that is added to these.
 pub fn sa_beside<'a>(spec: &SaSpec, others: impl IntoIterator<Item = &'a Sa>) -> Vec<Problem<SaField>> {
@@ -57,6 +57,16 @@ pub fn policy_beside(spec: &PolicySpec, others: &[&Policy]) -> Vec<Problem<Polic
         };
         findings.warning(PolicyField::Direction, sentence);
     }
+    if let Some(sentence) = cuts(spec) {
+        findings.warning(PolicyField::Action, sentence);
+    }
+    let is_transport = |template: &Template| template.mode == Mode::Transport;
+    let are_hosts = spec.selector.source.is_host() && spec.selector.destination.is_host();
+    if !spec.templates.is_empty() && spec.templates.iter().all(is_transport) && !are_hosts {
+        let sentence = "transport mode takes an SA for each two hosts, which they have themselves: for networks behind \
+                        gateways take mode tunnel";
+        findings.warning(PolicyField::Template(0, TemplateField::Mode), sentence);
+    }
     let (ours, other_default) = match spec.priority {
         0 => ("ip xfrm", PolicySpec::SETKEY_PRIORITY),
         PolicySpec::SETKEY_PRIORITY => ("setkey", 0),
@@ -81,11 +91,31 @@ pub fn policy_beside(spec: &PolicySpec, others: &[&Policy]) -> Vec<Problem<Polic
     findings.0
 }
 
+/// What a policy cuts off that is about every packet, in a sentence.
+fn cuts(spec: &PolicySpec) -> Option<String> {
+    let PolicySpec { selector, templates, .. } = spec;
+    let is_about_some = !selector.is_everything() || spec.mark.is_some() || spec.if_id.is_some();
+    let demands = templates.iter().any(|template| template.level == Level::Required);
+    if is_about_some || spec.action == PolicyAction::Allow && !demands {
+        return None;
+    }
+    let words = match (spec.direction, demands) {
+        (PolicyDirection::Out, false) => ": this host sends nothing more, SSH included",
+        (PolicyDirection::Out, true) => ": this host sends nothing more without an SA for it, SSH included",
+        (PolicyDirection::In, false) => ": no packet reaches this host any more, SSH included",
+        (PolicyDirection::In, true) => ": no packet reaches this host any more that no SA has protected, SSH included",
+        (PolicyDirection::Forward, false) => " behind this host: nothing is passed on any more",
+        (PolicyDirection::Forward, true) => " behind this host: nothing is passed on that no SA has protected",
+        (PolicyDirection::Socket(_), _) => return None,
+    };
+    Some(format!("THIS CUTS THE NETWORK{words}, but what policies before it allow"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::check::Severity::{self, Error, Warning};
-    use crate::model::{IpsecProtocol, Mark, Prefix, Selector, Spi, Template};
+    use crate::model::{IfId, IpsecProtocol, Mark, Prefix, Selector, Spi};
 
     fn sa(from: u8, to: u8, spi: u32) -> SaSpec {
         SaSpec::new([10, 9, 0, from].into(), [10, 9, 0, to].into(), IpsecProtocol::Esp, Spi(spi))
@@ -156,5 +186,47 @@ mod tests {
         let wider = tunnel(Out, "10.0.0.0/8", 0);
         check_policy(&tunnel(Out, network, SETKEY), &[wider], &[(F::Priority, Warning, "only after")]);
         check_policy(&tunnel(Out, network, 0), &[tunnel(Out, "10.7.0.0/24", SETKEY)], &[]);
+    }
+
+    #[test]
+    fn what_is_about_every_packet_is_warned_of_loudly() {
+        use PolicyDirection::{Forward, In, Out};
+        use PolicyField as F;
+        let block = |direction| {
+            let mut spec = PolicySpec::new(direction, Selector::between(Prefix::ANY_V4, Prefix::ANY_V4));
+            spec.action = PolicyAction::Block;
+            spec
+        };
+        for (direction, words) in [(Out, "sends nothing more, SSH"), (In, "reaches this host"), (Forward, "passed on")]
+        {
+            check_policy(&block(direction), &[], &[(F::Action, Warning, words)]);
+        }
+        for (direction, words) in [(Out, "without an SA for it"), (In, "no SA has protected")] {
+            let protect = PolicySpec { selector: block(direction).selector, ..tunnel(direction, "10.1.0.0/24", 7) };
+            let expected = [(F::Direction, Warning, "fwd"), (F::Action, Warning, words)];
+            check_policy(&protect, &[], if direction == In { &expected } else { &expected[1..] });
+            let optional = |template: &Template| Template { level: Level::Use, ..template.clone() };
+            let optional = PolicySpec { templates: protect.templates.iter().map(optional).collect(), ..protect };
+            check_policy(&optional, &[], if direction == In { &expected[..1] } else { &[] });
+        }
+        // An xfrm interface, a mark or a port has packets of its own.
+        check_policy(&PolicySpec { if_id: Some(IfId(7)), ..block(Out) }, &[], &[]);
+        check_policy(&PolicySpec { mark: Some(Mark { value: 7, mask: 7 }), ..block(Out) }, &[], &[]);
+        check_policy(&PolicySpec { action: PolicyAction::Allow, ..block(Out) }, &[], &[]);
+        check_policy(&PolicySpec { selector: tunnel(Out, "10.1.0.0/24", 7).selector, ..block(Out) }, &[], &[]);
+    }
+
+    #[test]
+    fn transport_mode_between_networks_is_seldom_meant() {
+        let mut spec = tunnel(PolicyDirection::Out, "10.1.0.0/24", 7);
+        let nowhere = std::net::IpAddr::from([0, 0, 0, 0]);
+        let ah = Template::new(IpsecProtocol::Ah, Mode::Transport, nowhere, nowhere);
+        spec.templates.push(ah.clone());
+        check_policy(&spec, &[], &[]);
+        spec.templates = vec![ah];
+        let field = PolicyField::Template(0, TemplateField::Mode);
+        check_policy(&spec, &[], &[(field, Warning, "take mode tunnel")]);
+        spec.selector = Selector::between(network("10.9.0.1"), network("10.9.0.2"));
+        check_policy(&spec, &[], &[]);
     }
 }

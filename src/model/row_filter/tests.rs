@@ -262,7 +262,8 @@ fn only_what_changes_by_itself_is_live() {
         ("state ok", true),
         ("left < 1m", true),
         ("window 32", false),
-        ("spi 5 or dir in", false),
+        ("spi 5 or dir in", true),
+        ("spi 5 or proto ah", false),
     ] {
         assert_eq!(RowFilter::parse(text, Rows::Sas).unwrap().unwrap().is_live(), live, "{text}");
     }

@@ -2,6 +2,7 @@
 
 use super::stories::article;
 use super::{Bench, KEY_HEX, busy_kernel};
+use espial::console::event::Event;
 use espial::kernel::{Kernel, Operation};
 use espial::model::policy::HashThresholds;
 use espial::model::{IpsecProtocol, PolicyAction};
@@ -30,8 +31,44 @@ fn folded_fields_are_shown_on_demand_and_count_all_the_same() {
         bench.keys("<backtab>");
     }
     bench.keys("<right>").misses("Interface ID").sees("1 filled in");
-    bench.keys("<ctrl-s>").sees("if_id 0x9").keys("<enter>").sees("SAs 1");
+    bench.keys("<ctrl-s>").sees("if_id 0x9").keys("<read><enter>").sees("SAs 1");
     assert_eq!(bench.kernel.sas().unwrap()[0].if_id.map(|id| id.0), Some(9));
+}
+
+#[test]
+fn what_was_filled_in_is_not_thrown_away_by_one_key() {
+    let mut bench = article();
+    let lost = "would be lost: Esc again leaves the form";
+    // What the form was opened with, and what was only looked at, is no loss.
+    for keys in ["a<esc>", "e<esc>", "A<esc>", "2e<esc>", "1a<end><tab><tab><end><left><esc>"] {
+        bench.keys(keys).misses(lost).misses("Ctrl-S");
+    }
+    bench.keys("a");
+    go(&mut bench, "More");
+    bench.keys("<right>").sees("Security label").keys("<esc>").misses("Ctrl-S");
+    bench.keys("a");
+    go(&mut bench, "Encryption key");
+    bench.keys("<ctrl-g><esc>").sees(lost).sees("Add an SA").misses(KEY_HEX);
+    // Whoever goes on with it is asked again.
+    bench.keys("<tab>").misses(lost).keys("<esc>").sees(lost).keys("<esc>").misses("Add an SA");
+    bench.keys("a<right><esc>").sees(lost).keys("<left><esc>").misses("Add an SA");
+    bench.keys("2a");
+    go(&mut bench, "Transforms");
+    bench.keys("<ctrl-n><esc>").sees(lost).keys("<ctrl-x><esc>").misses(lost).misses("Add a policy");
+    bench.keys("a<tab>10.5.0.0/24").event(Event::Paste("x".to_owned()));
+    bench.keys("<esc>").sees(lost).event(Event::Paste("y".to_owned()));
+    bench.keys("<esc>").sees(lost).keys("<esc>").misses("Add a policy");
+}
+
+#[test]
+fn an_edit_that_changes_nothing_makes_nothing_anew() {
+    let mut bench = article();
+    for keys in ["e<ctrl-s>", "2e<ctrl-s>", "1e<right><left><ctrl-s>"] {
+        bench.keys(keys).sees("nothing of it was changed").misses("this will be sent").keys("<esc>").misses("Ctrl-S");
+    }
+    assert!(
+        !bench.kernel.done().iter().any(|done| matches!(done, Operation::DeleteSa(_) | Operation::UpdatePolicy(_)))
+    );
 }
 
 #[test]
@@ -75,7 +112,7 @@ fn another_name_makes_another_policy_of_it_and_says_so() {
     bench.keys("2e").sees("Edit a policy");
     go(&mut bench, "Source");
     bench.keys("10.9.0.7<ctrl-s>").sees("the selector is part of a policy's name").sees("ip xfrm policy delete");
-    bench.sees("spddelete 10.9.0.1 10.9.0.2 any -P out;").keys("<enter>").sees("Policies 3");
+    bench.sees("spddelete 10.9.0.1 10.9.0.2 any -P out;").keys("<read><enter>").sees("Policies 3");
     let done = bench.kernel.done();
     assert!(done.iter().any(|done| matches!(done, Operation::DeletePolicy(_))));
     assert!(bench.kernel.policies().unwrap().iter().any(|p| p.selector.source.to_string() == "10.9.0.7/32"));
@@ -97,12 +134,42 @@ fn packets_without_a_policy_are_decided_over_loudly() {
         .keys("<ctrl-s>")
         .sees("ip xfrm policy setdefault in block fwd accept out accept")
         .sees("Send it all the same");
-    bench.keys("<esc><esc>").misses("Packets without");
+    bench.keys("<esc><esc><esc>").misses("Packets without");
     assert!(!bench.kernel.done().contains(&Operation::SetDefaults));
     bench
-        .keys(":defaults<enter><tab><right><ctrl-s><enter>")
+        .keys(":defaults<enter><tab><right><ctrl-s><read><enter>")
         .sees("packets without a policy are now: in allow, fwd block");
     assert_eq!(bench.kernel.defaults().unwrap().forward, PolicyAction::Block);
+}
+
+#[test]
+fn what_will_be_sent_is_said_once_and_what_has_no_room_is_counted() {
+    let add = "a<tab><tab>10.9.0.1<tab>10.9.0.2<tab>0x1001<tab><tab><ctrl-g><ctrl-s>";
+    let mut bench = Bench::new();
+    let screen = bench.keys(add).sees("setkey on Linux cannot say AEAD").misses("no room").screen();
+    assert_eq!(screen.matches("ip xfrm state add").count(), 1, "{screen}");
+    let mut bench = Bench::new().sized(80, 12);
+    bench.keys(add).sees("lines above have no room: a larger window").sees("no esp SA back").misses("ip xfrm state");
+}
+
+#[test]
+fn a_warning_is_not_confirmed_by_a_key_that_is_pressed_twice_or_held_down() {
+    let mut bench = article();
+    bench.keys(":defaults<enter><right>");
+    for key in ["<ctrl-s>", "<enter>"] {
+        bench.keys("<ctrl-s>").sees("THIS CUTS THE NETWORK").misses("not sent yet").keys(key).sees("not sent yet");
+        bench.keys("<read>").keys("<esc>");
+    }
+    // A key that is held down goes on coming: it never confirms.
+    bench.keys("<ctrl-s>");
+    for _ in 0..20 {
+        bench.milliseconds(400);
+        bench.keys("<enter>").sees("not sent yet: read the warnings first");
+    }
+    assert!(!bench.kernel.done().contains(&Operation::SetDefaults));
+    bench.keys("<read><enter>").sees("packets without a policy are now: in block");
+    // Where there is nothing to read, nobody waits.
+    bench.keys(":thresholds<enter>24,32<ctrl-s><enter>").sees("found by hash from IPv4 24 32 on");
 }
 
 #[test]

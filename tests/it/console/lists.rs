@@ -110,11 +110,15 @@ fn what_goes_while_the_question_is_asked_is_no_hindrance() {
 fn policies_of_sockets_and_what_the_kernel_made_are_left_out() {
     let mut bench = busy();
     bench.keys("2*").sees("6 marked").keys("d").sees("These 5 policies go:").misses("│ socket").keys("y");
-    bench.sees("Policies 1, 1 marked").keys("d").misses("Delete");
+    bench.sees("Policies 1, 1 marked").keys("d").misses("Delete").sees("goes with what it belongs to");
     let made = SaSpec::new([10, 9, 0, 1].into(), [10, 9, 0, 2].into(), IpsecProtocol::Other(4), Spi(0x0a09_0001));
     bench.kernel.put_sa(Sa::from_spec(&made, START));
     bench.settle();
-    bench.keys("1*").sees("8 marked").keys("d").sees("These 7 SAs go:");
+    bench.keys("1*").sees("8 marked").keys("d").sees("These 7 SAs go:").keys("n<esc>");
+    while !bench.line(">").contains("0x0a090001") {
+        bench.keys("j");
+    }
+    bench.keys("d").sees("for the IPComp SA beside it: delete that one").misses("Delete this SA?");
 }
 
 #[test]

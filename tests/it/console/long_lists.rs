@@ -9,6 +9,7 @@ use espial::console::state::table::AT_ONCE;
 use espial::console::state::{Drawn, Layer, Setting, State};
 use espial::kernel::Update;
 use espial::kernel::follow::Snapshot;
+use espial::model::extras::SecurityContext;
 use espial::model::{
     IpsecProtocol, KernelEvent, Policy, PolicyDirection, PolicySpec, Prefix, Sa, SaSpec, Selector, Spi,
 };
@@ -17,10 +18,10 @@ use proptest::prelude::*;
 use super::{START, named_key, transform};
 
 /// Three pieces, the last of them not a whole one.
-const MANY: u32 = 2 * AT_ONCE + AT_ONCE / 3;
+pub(super) const MANY: u32 = 2 * AT_ONCE + AT_ONCE / 3;
 const FILTERS: [&str; 5] = ["", "esp", "ah", "10.0.0.7", "bytes > 500 and not dst 10.1.0.0/25"];
 
-fn sa(n: u32) -> Sa {
+pub(super) fn sa(n: u32) -> Sa {
     let protocol = if n.is_multiple_of(3) { IpsecProtocol::Ah } else { IpsecProtocol::Esp };
     let last = |shift: u32| u8::try_from(n >> shift & 0xff).unwrap();
     let mut spec = SaSpec::new([10, 0, 0, last(4)].into(), [10, 1, last(8), last(0)].into(), protocol, Spi(0x1000 + n));
@@ -31,13 +32,13 @@ fn sa(n: u32) -> Sa {
 }
 
 /// A console without a kernel: what happens to it is told by the test alone.
-struct Long {
-    state: State,
-    now: Now,
+pub(super) struct Long {
+    pub(super) state: State,
+    pub(super) now: Now,
 }
 
 impl Long {
-    fn new(sas: impl Iterator<Item = Sa>) -> Self {
+    pub(super) fn new(sas: impl Iterator<Item = Sa>) -> Self {
         let now = Now { unix_ms: START * 1000, uptime_ms: 0 };
         let mut state = State::new(Setting::default(), Clock::utc(), now);
         state.drawn(Drawn { usable: true, rows: 40, ..Drawn::default() });
@@ -46,15 +47,15 @@ impl Long {
         long
     }
 
-    fn event(&mut self, event: Event) {
+    pub(super) fn event(&mut self, event: Event) {
         self.state.update(event, self.now, &mut Vec::new());
     }
 
-    fn say(&mut self, events: Vec<KernelEvent>) {
+    pub(super) fn say(&mut self, events: Vec<KernelEvent>) {
         self.event(Event::Kernel(Update::Events(events)));
     }
 
-    fn press(&mut self, key: &str) {
+    pub(super) fn press(&mut self, key: &str) {
         self.event(Event::Key(named_key(key)));
     }
 
@@ -63,7 +64,7 @@ impl Long {
     }
 
     /// Another filter for the list, as it is typed.
-    fn filter(&mut self, filter: &str) {
+    pub(super) fn filter(&mut self, filter: &str) {
         let before = self.state.sas.typed_filter().len();
         self.press("/");
         (0..before).for_each(|_| self.press("bs"));
@@ -71,7 +72,7 @@ impl Long {
         self.press("enter");
     }
 
-    fn finish(&mut self) {
+    pub(super) fn finish(&mut self) {
         while self.state.makes_lists() {
             self.event(Event::Spare);
         }
@@ -201,6 +202,23 @@ fn a_long_list_of_policies_is_made_piece_by_piece_too() {
     assert_eq!((policies.len(), policies.count_words().as_str()), (MANY as usize, "…"), "the list before is shown");
     long.finish();
     assert_eq!((long.state.policies.len(), long.state.policies.count_words().as_str()), (256, "256"));
+}
+
+#[test]
+fn a_policy_that_is_not_listed_beside_its_like_is_told_of() {
+    let policy = |label: &str| {
+        let host = |last| Prefix::host([10, 9, 0, last].into());
+        let mut spec = PolicySpec::new(PolicyDirection::Out, Selector::between(host(1), host(2)));
+        spec.security = Some(Box::new(SecurityContext::selinux(label)));
+        Policy::from_spec(&spec, 8, START)
+    };
+    for (labels, count) in [(&["a", "b"][..], 1), (&["a"], 0)] {
+        let mut long = Long::new(std::iter::empty());
+        let policies = labels.iter().map(|label| policy(label)).collect();
+        long.event(Event::Kernel(Update::Snapshot(Snapshot { policies, ..Snapshot::default() })));
+        let told = long.state.log.iter().filter(|(_, entry)| entry.text.starts_with("not listed: 1 policy")).count();
+        assert_eq!((long.state.policies.len(), told), (1, count));
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The console without a terminal: keys in, a scripted kernel behind it, pictures and commands out.
 
+mod cursor;
 mod forms;
 mod lists;
 mod long_lists;
@@ -148,13 +149,23 @@ impl Bench {
         }
     }
 
-    /// Presses keys: characters as they are, others as `<enter>`, `<esc>`, `<tab>`, `<ctrl-s>`.
+    /// Lets a part of a second go by.
+    pub fn milliseconds(&mut self, milliseconds: u64) {
+        self.now.uptime_ms += milliseconds;
+    }
+
+    /// Presses keys: characters as they are, others as `<enter>`, `<esc>`, `<tab>`, `<ctrl-s>`; `<read>` lets a second go
+    /// by, in which warnings are read.
     pub fn keys(&mut self, keys: &str) -> &mut Self {
         let mut rest = keys;
         while let Some(c) = rest.chars().next() {
             let named = rest.strip_prefix('<').and_then(|name| name.split_once('>'));
             let event = if let Some((name, behind)) = named {
                 rest = behind;
+                if name == "read" {
+                    self.milliseconds(1000);
+                    continue;
+                }
                 named_key(name)
             } else {
                 rest = &rest[c.len_utf8()..];

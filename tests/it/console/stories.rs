@@ -3,6 +3,7 @@
 use super::{Bench, KEY_HEX, START, article_policies, article_sas, busy_kernel, no_esp};
 use espial::console::command::{Change, Command, Outcome};
 use espial::console::event::Event;
+use espial::dialect::deed::Deed;
 use espial::kernel::{Cause, Kernel, KernelError, Operation, ScriptedKernel};
 use espial::model::{IpsecProtocol, KernelEvent, Sa, SaSpec, Spi, XfrmStatistics};
 
@@ -24,7 +25,7 @@ pub fn article() -> Bench {
 fn an_sa_is_added_by_form_and_appears_when_the_kernel_says_so() {
     let mut bench = Bench::new();
     bench.hold = true;
-    bench.keys("a<tab><tab>10.9.0.1<tab>10.9.0.2<tab><ctrl-g><tab><tab><ctrl-g><ctrl-s><enter>");
+    bench.keys("a<tab><tab>10.9.0.1<tab>10.9.0.2<tab><ctrl-g><tab><tab><ctrl-g><ctrl-s><read><enter>");
     bench.sees("waiting for the kernel").misses("SAs 1");
     bench.release();
     bench.sees("SAs 1").sees("added SA esp 0x").misses("Add an SA");
@@ -41,7 +42,7 @@ fn the_last_step_shows_what_will_be_sent_without_its_key_and_goes_back() {
     bench.sees("no esp SA back from 10.9.0.2 to 10.9.0.1").sees("Send it all the same").misses("0x1001");
     bench.keys("<esc>").sees("0x1001").misses("this will be sent");
     assert!(!bench.kernel.done().iter().any(|done| matches!(done, Operation::AddSa(_))));
-    bench.keys("<ctrl-s>").sees("this will be sent").keys("<enter>").sees("SAs 1");
+    bench.keys("<ctrl-s>").sees("this will be sent").keys("<read><enter>").sees("SAs 1");
 }
 
 #[test]
@@ -59,9 +60,12 @@ fn the_kernels_refusal_stands_at_the_field_it_is_about_and_the_form_stays() {
     bench.keys("a<tab><tab>10.9.0.1<tab>10.9.0.2<tab>0x1001<tab><tab><ctrl-g>");
     let text = Some("Requested AEAD algorithm not found".to_owned());
     bench.kernel.refuse_next(Cause::Refused { errno: libc::ENOSYS, text });
-    bench.keys("<ctrl-s><enter>").sees("Add an SA").sees("the kernel: Requested AEAD algorithm not found (ENOSYS)");
+    bench
+        .keys("<ctrl-s><read><enter>")
+        .sees("Add an SA")
+        .sees("the kernel: Requested AEAD algorithm not found (ENOSYS)");
     assert!(bench.line("> Encryption").contains("aes-gcm-256"));
-    bench.keys("<ctrl-s><enter>").misses("Add an SA").sees("SAs 1");
+    bench.keys("<ctrl-s><read><enter>").misses("Add an SA").sees("SAs 1");
 }
 
 #[test]
@@ -322,7 +326,7 @@ fn warnings_are_confirmed_by_sending_once_more() {
     }
     bench.keys("<tab><ctrl-g><tab><tab><ctrl-g><ctrl-s>");
     bench.sees("Send it all the same").sees("3des-cbc is too weak").misses("SAs 1");
-    bench.keys("<ctrl-s>").sees("SAs 1");
+    bench.keys("<read><ctrl-s>").sees("SAs 1");
 }
 
 #[test]
@@ -438,6 +442,46 @@ fn new_keys_are_made_step_by_step_and_the_old_ones_go() {
     assert_eq!((here.len(), &here), (2, &there));
     assert!(here.iter().all(|spi| !before.contains(spi)));
     bench.keys("<esc>").misses("Both hosts use").misses("Show what is done");
+}
+
+#[test]
+fn who_leaves_new_keys_half_way_is_told_what_is_left_on_which_host() {
+    // After each step: what only one host has is named, and without it both have the same.
+    for steps in 1..=3 {
+        let (mut bench, mut reblochon) = tunnel();
+        bench.keys("A<ctrl-s>");
+        for key in ["y", "o", "y"].into_iter().take(steps) {
+            bench.keys(key);
+            if key == "o" {
+                there(&mut bench, &mut reblochon);
+            }
+        }
+        bench.keys("<esc>").sees("Esc again leaves both hosts as they are now");
+        let left = bench.state.leaves_behind();
+        bench.keys("<esc>").sees("the events (4) say what is left on which host");
+        let told = bench.state.log.iter().last().map(|(_, entry)| entry.text.clone()).unwrap();
+        assert_eq!(
+            (left.as_ref(), bench.state.leaves_behind()),
+            (Some(&told), None),
+            "who ends the console reads it too"
+        );
+        let commands = told.split_once("only one host has: ").unwrap_or_else(|| panic!("{told}")).1;
+        for command in commands.split("; ") {
+            let (host, command) = command.split_once(": ").unwrap();
+            let script = espial::dialect::ip_script::parse(command, &|_| None).unwrap();
+            let Deed::DeleteSa(id) = &script.statements[0].deed else { panic!("{command}") };
+            let kernel = if host == "on 10.9.0.1" { &mut bench.kernel } else { &mut reblochon };
+            kernel.delete_sa(id).unwrap_or_else(|error| panic!("{steps}: {error}: {told}"));
+        }
+        let (mut here, mut there) = (spis(&mut bench.kernel), spis(&mut reblochon));
+        here.sort();
+        there.sort();
+        assert_eq!((here.len(), &here), (2, &there), "after {steps}: {told}");
+    }
+    let (mut bench, mut reblochon) = tunnel();
+    bench.keys("A<right><ctrl-s>o");
+    there(&mut bench, &mut reblochon);
+    bench.keys("<esc><esc>4").sees("only 10.9.0.2 has removed what protects its packets");
 }
 
 #[test]
@@ -571,7 +615,7 @@ fn a_removal_that_could_not_be_taken_back_is_not_said_to_be() {
 fn a_pairs_form_is_filled_in_from_the_row_and_refuses_what_cannot_be() {
     let (mut bench, _) = tunnel();
     bench.keys("2A").sees("◂ new keys ▸").sees("10.9.0.2").sees("10.1.0.0/24");
-    bench.keys("<left><ctrl-s>").sees("there are policies for this already").keys("<esc>");
+    bench.keys("<left><ctrl-s>").sees("there are policies for this already").keys("<esc><esc>");
     for row in ["j", "jj"] {
         bench.keys(row).keys("A").sees("◂ new keys ▸");
         assert!(bench.line("This host").contains("10.9.0.1") && bench.line("Network here").contains("10.1.0.0/24"));
@@ -595,7 +639,7 @@ fn an_sa_is_edited_and_what_the_form_does_not_say_stays() {
     while !bench.line("> ").contains("ReqID") {
         bench.keys("<tab>");
     }
-    bench.keys("42<ctrl-s>").sees("this will be sent").sees("numbers go on").keys("<enter>");
+    bench.keys("42<ctrl-s>").sees("this will be sent").sees("numbers go on").keys("<read><enter>");
     bench.misses("Edit an SA").sees("made SA");
     let after: Vec<Sa> = bench.kernel.sas().unwrap();
     assert_eq!(after.len(), before.len());
@@ -613,7 +657,7 @@ fn an_sa_is_edited_and_what_the_form_does_not_say_stays() {
     while !bench.line("> ").contains("key") {
         bench.keys("<tab>");
     }
-    bench.keys("<ctrl-g><ctrl-s>").sees("numbers begin again").keys("<esc><esc>").misses("Edit an SA");
+    bench.keys("<ctrl-g><ctrl-s>").sees("numbers begin again").keys("<esc><esc><esc>").misses("Edit an SA");
 }
 
 #[test]

@@ -6,7 +6,9 @@ use super::algorithm::{
 };
 use crate::console::form::Form;
 use crate::console::form::field::{Description, FieldId as F, words};
-use crate::console::form::reading::{LIMIT_FIELDS, PROTOCOLS, is_mobile, mode, modes, selector_fields};
+use crate::console::form::reading::{
+    IF_ID, LIMIT_FIELDS, MARK, PROTOCOLS, SECURITY, is_mobile, mode, modes, selector_fields,
+};
 use crate::model::{AlgorithmName, Mode};
 
 /// All of them.
@@ -245,11 +247,10 @@ static MORE: &[Description] = &[
     )
     .when(has_sequence_numbers)
     .under(F::More),
-    Description::text(F::Mark, "Mark", "Only for packets with this mark: a number, or number/mask.").under(F::More),
+    MARK,
     Description::text(F::OutputMark, "Output mark", "The mark that its packets get: a number, or number/mask.")
         .under(F::More),
-    Description::text(F::IfId, "Interface ID", "Only for packets through the xfrm interface of this number.")
-        .under(F::More),
+    IF_ID,
     Description::text(
         F::Flags,
         "Flags",
@@ -269,5 +270,5 @@ static MORE: &[Description] = &[
         .under(F::More),
     Description::text(F::TimerThreshold, "Timer threshold", "... and after so many tenths of a second.").under(F::More),
     Description::text(F::Cpu, "CPU", "The CPU that alone uses it; it needs a direction (Linux 6.13).").under(F::More),
-    Description::text(F::Security, "Security label", "Of SELinux: only flows that may use it do.").under(F::More),
+    SECURITY,
 ];
