@@ -119,6 +119,7 @@ impl Observer {
             dropped: 0,
             link: None,
         };
+        observer.judge.begin_watching(now_ns());
         // Until the first snapshot says so, nobody knows which SAs there are.
         observer.judge.memory.set_unreadable();
         observer.look_at_interfaces();
@@ -287,6 +288,7 @@ impl Observer {
         // Where the interface is gone the old one waits for it.
         if let Ok(source) = capture::open(Wanted { filter, ..wanted.clone() }) {
             (self.source, self.ports) = (Source::Live(source), ports);
+            self.judge.begin_watching(now_ns());
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 
+use super::copies::OPENING_NS;
 use super::fragments::{Key, PATIENCE_NS, Part};
 use super::{Evidence, Finding, Judge, Looked, Reason, Sight, Verdict};
 use crate::model::Prefix;
@@ -189,7 +190,8 @@ impl Check {
         }
     }
 
-    /// The same where the capture began at this time: of a packet that was on its way just then parts may be missing.
+    /// The same where the capture began at this time: of a packet that was on its way just then parts may be missing, and
+    /// what was inside a tunnel's packet may be shown although that came before.
     #[must_use]
     pub fn since(self, at_ns: u64) -> Self {
         Self { since_ns: at_ns, ..self }
@@ -219,6 +221,10 @@ impl Check {
         let is_before = evidence.reasons.iter().any(shows_before);
         if is_before || verdict == Verdict::Copy {
             self.before += u64::from(is_before && self.course(dissection).is_some());
+            return None;
+        }
+        let is_of_start = sight.at_ns < self.since_ns.saturating_add(OPENING_NS);
+        if is_of_start && evidence.reasons.contains(&Reason::MaybeDecrypted) {
             return None;
         }
         let looked = judge.look_into(sight, dissection, evidence);

@@ -14,6 +14,8 @@ const MOST: usize = 1024;
 const MOST_SLOW_BYTES: usize = 256 * 1024;
 /// How long: the kernel needs microseconds, a busy capture may need more.
 const PATIENCE_NS: u64 = 2_000_000_000;
+/// Longer than it takes from a tunnel's packet to what was inside.
+pub(super) const OPENING_NS: u64 = 10_000_000;
 
 /// The packets that came out of inbound tunnels lately.
 #[derive(Debug, Default)]
@@ -29,6 +31,8 @@ pub struct Copies {
     pub newest: Option<Flow>,
     /// When a packet of a flow last came out of a tunnel.
     flows: HashMap<Flow, u64>,
+    /// Until when that may be shown of which the tunnel's packet came before anybody watched.
+    unwatched_until: u64,
 }
 
 /// What is remembered of a packet that came out of a tunnel.
@@ -133,6 +137,16 @@ impl Copies {
     /// and others is no copy of those that were.
     pub fn has_flow(&self, flow: &Flow, at_ns: u64) -> bool {
         self.flows.get(flow).is_some_and(|then| then.saturating_add(PATIENCE_NS) >= at_ns)
+    }
+
+    /// From now on packets are watched.
+    pub fn begin(&mut self, at_ns: u64) {
+        self.unwatched_until = at_ns.saturating_add(OPENING_NS);
+    }
+
+    /// Whether a packet of this time may have come out of a tunnel before anybody watched.
+    pub fn is_from_before(&self, at_ns: u64) -> bool {
+        at_ns < self.unwatched_until
     }
 
     /// A packet came out of a tunnel, and nobody knows which.

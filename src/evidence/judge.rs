@@ -100,6 +100,11 @@ impl Judge {
         evidence
     }
 
+    /// Frames are watched from now on: what was inside a tunnel's packet may be shown although that came before.
+    pub fn begin_watching(&mut self, at_ns: u64) {
+        self.copies.begin(at_ns);
+    }
+
     /// Forgets the sums.
     pub fn forget_totals(&mut self) {
         self.totals = Totals::default();
@@ -207,7 +212,9 @@ impl Judge {
     fn may_be_copy(&mut self, flow: Option<Flow>, at_ns: u64) -> bool {
         // What comes out of a tunnel came in no matter where.
         let flow = flow.filter(|flow| flow.protocol == UpperProtocol::TCP).map(|flow| Flow { interface: 0, ..flow });
-        flow.is_some_and(|flow| self.copies.has_flow(&flow, at_ns)) || self.copies.take_unopened(at_ns)
+        let Self { copies, memory, .. } = self;
+        let is_from_before = copies.is_from_before(at_ns) && memory.may_have_tunnels();
+        is_from_before || flow.is_some_and(|flow| copies.has_flow(&flow, at_ns)) || copies.take_unopened(at_ns)
     }
 
     /// On such an interface packets are shown before they are encrypted and after they were decrypted: not as they are on

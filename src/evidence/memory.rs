@@ -445,6 +445,11 @@ impl SaMemory {
         known.mode == Mode::Tunnel || self.compresses_tunnels
     }
 
+    /// Whether there may be SAs whose packets carry whole packets.
+    pub(super) fn may_have_tunnels(&self) -> bool {
+        self.unreadable || self.known.values().any(|known| self.may_carry_packets(known))
+    }
+
     /// In which flows, beside those of port 4500, SAs send their packets.
     pub fn encapsulations(&self) -> &Encapsulations {
         &self.encapsulations

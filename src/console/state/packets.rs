@@ -442,6 +442,7 @@ impl State {
         }
         self.packets.capture = match news {
             CaptureNews::Started(name) => {
+                self.packets.judge.begin_watching(self.facts.now.unix_ns());
                 self.tell(Origin::Capture, Weight::Note, format!("packets are taken from {name}"));
                 CaptureState::Running(name)
             }

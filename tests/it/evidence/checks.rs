@@ -263,6 +263,22 @@ fn a_text_in_what_may_be_a_copy_is_not_known_to_have_been_on_the_wire() {
 }
 
 #[test]
+fn what_comes_out_of_a_tunnel_just_when_the_watch_begins_is_no_leak() {
+    const START: u64 = NOW * 1_000_000_000;
+    let far = [10, 2, 0, 1];
+    let mut watch = Watch::over(Traffic::with(far.into()), None);
+    watch.judge = behind_a_tunnel();
+    watch.judge.begin_watching(START);
+    watch.check = watch.check.since(START);
+    let plain = plain(far, [10, 1, 0, 1]);
+    assert_eq!(watch.see_at(START + 1_000_000, Direction::In, &plain), None);
+    assert_eq!(watch.check.answer(), Answer::Undecided);
+    // Later its packet would have been seen.
+    assert_eq!(watch.see_at(START + 10_000_000, Direction::In, &plain), Some(Proof::Readable));
+    assert_eq!(watch.check.answer(), Answer::InClear, "{}", watch.sentence());
+}
+
+#[test]
 fn what_an_interface_shows_before_it_is_encrypted_or_wrapped_does_not_count_and_that_is_said() {
     for kind in [TunnelInterface::Xfrm(IfId(7)), TunnelInterface::Vti, TunnelInterface::Wrapping] {
         let mut watch = Watch::over(Traffic::with(FAR.into()), Some("hello world"));
