@@ -207,6 +207,12 @@ impl Check {
         evidence: &Evidence,
     ) -> Option<Proof> {
         let verdict = evidence.verdict;
+        let shows_before = |reason: &Reason| matches!(reason, Reason::TunnelInterface(_) | Reason::Wrapped);
+        let is_before = evidence.reasons.iter().any(shows_before);
+        if is_before || verdict == Verdict::Copy {
+            self.before += u64::from(is_before && self.course(dissection).is_some());
+            return None;
+        }
         let part = Part::of(sight.bytes, dissection, 0).filter(|_| !sight.is_cut);
         if verdict == Verdict::Part {
             return self.take_part(judge, &part?, sight, dissection, evidence);
@@ -215,12 +221,6 @@ impl Check {
             self.parted.remove(&part.key());
         }
         let bytes = evidence.whole.as_deref().unwrap_or(sight.bytes);
-        let shows_before = |reason: &Reason| matches!(reason, Reason::TunnelInterface(_) | Reason::Wrapped);
-        let is_before = evidence.reasons.iter().any(shows_before);
-        if is_before || verdict == Verdict::Copy {
-            self.before += u64::from(is_before && self.course(dissection).is_some());
-            return None;
-        }
         let looked = judge.look_into(sight, dissection, evidence);
         let shows_text = self.is_shown(bytes, &looked, evidence);
         let first = || First { at_ns: sight.at_ns, words: first_words(dissection, evidence) };
