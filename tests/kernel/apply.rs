@@ -469,7 +469,7 @@ fn foreseen() {
         let kinds: [&[&str]; 4] =
             [&["all", "flush"], &["all", "flush", "add"], &["add", "update", "alloc"], &["add", "delete"]];
         let script: Vec<String> = kinds.iter().map(|kinds| line(kinds) + "\n").collect();
-        let words: String = script.iter().map(|line| format!("ip {line}")).collect();
+        let words: String = script.iter().flat_map(|line| ["ip ", line]).collect();
         let (status, _, complaints) = apply(&["--dry-run"], &words);
         let output = feed("ip", &["-batch", "-"], &script.concat());
         let (before, script) = (before.concat(), script.concat());
