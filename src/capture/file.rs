@@ -18,6 +18,8 @@ use crate::packet::{Direction, LinkType};
 const LONGEST: u32 = 16 * 1024 * 1024;
 /// How much memory for frames is taken at a time.
 const ARENA: usize = 256 * 1024;
+/// More bytes of options than programs write behind a frame.
+const MUCH_TOLD: u32 = 4096;
 /// How many frames share a copy of their interface's name.
 const NAMED_ALIKE: usize = 512;
 /// More interfaces than any capture has.
@@ -424,6 +426,10 @@ impl FileCapture {
         let told = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
         let flags = self.options(told).find(|(code, _)| *code == 2).and_then(|(_, value)| self.u32_at(value, 0));
         bytes.truncate(length);
+        if behind > MUCH_TOLD {
+            // It would stay in memory for as long as the frame does.
+            bytes = Bytes::copy_from_slice(&bytes);
+        }
         let direction = match flags.unwrap_or(0) & 3 {
             1 => Some(Direction::In),
             2 => Some(Direction::Out),

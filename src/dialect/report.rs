@@ -62,11 +62,17 @@ pub fn excerpt(source: &str, span: &Range<usize>) -> String {
         setkey::key_spans(source, &setkey::tokens(source))
     };
     keys.retain(|key| key.start < line_end && line_start < key.end);
+    keys.sort_unstable_by_key(|key| key.start);
+    // One walk over both: a line may be as long as its file.
+    let (mut keys, mut secret_until) = (keys.into_iter().peekable(), 0);
     let cells: Vec<(usize, String, usize)> = line
         .char_indices()
         .map(|(at, c)| {
             let at = line_start + at;
-            if keys.iter().any(|key| key.contains(&at)) {
+            while let Some(key) = keys.next_if(|key| key.start <= at) {
+                secret_until = secret_until.max(key.end);
+            }
+            if at < secret_until {
                 return (at, "*".to_owned(), 1);
             }
             match (c, c.width()) {
@@ -125,6 +131,13 @@ mod tests {
         let text = error("add x y esp 9 -E 3des-cbc \"top secret\" -A hmac-md5 hunter2 -u \u{1b}[2J;", "esp");
         assert!(!text.contains("secret") && !text.contains("hunter2") && !text.contains('\u{1b}'), "{text}");
         assert!(text.contains("-E 3des-cbc ************ -A hmac-md5 ******* -u ?[2J"), "{text}");
+    }
+
+    #[test]
+    fn a_script_in_one_line_is_shown_in_part_soon() {
+        let statement = "add 10.9.0.1 10.9.0.2 esp 9 -E des-cbc 0x0123456789abcdef; ";
+        let text = error(&(statement.repeat(20_000) + "wrong"), "wrong");
+        assert!(text.contains("-E des-cbc ******************; wrong"), "{text}");
     }
 
     #[test]

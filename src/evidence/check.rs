@@ -209,14 +209,6 @@ impl Check {
         evidence: &Evidence,
     ) -> Option<Proof> {
         let verdict = evidence.verdict;
-        let part = Part::of(sight.bytes, dissection, 0).filter(|_| !sight.is_cut);
-        if verdict == Verdict::Part {
-            return self.take_part(judge, &part?, sight, dissection, evidence);
-        }
-        if let Some(part) = part {
-            self.parted.remove(&part.key());
-        }
-        let bytes = evidence.whole.as_deref().unwrap_or(sight.bytes);
         let shows_before = |reason: &Reason| matches!(reason, Reason::TunnelInterface(_) | Reason::Wrapped);
         let is_before = evidence.reasons.iter().any(shows_before);
         if is_before || verdict == Verdict::Copy {
@@ -227,6 +219,14 @@ impl Check {
         if is_of_start && evidence.reasons.contains(&Reason::MaybeDecrypted) {
             return None;
         }
+        let part = Part::of(sight.bytes, dissection, 0).filter(|_| !sight.is_cut);
+        if verdict == Verdict::Part {
+            return self.take_part(judge, &part?, sight, dissection, evidence);
+        }
+        if let Some(part) = part {
+            self.parted.remove(&part.key());
+        }
+        let bytes = evidence.whole.as_deref().unwrap_or(sight.bytes);
         let looked = judge.look_into(sight, dissection, evidence);
         let shows_text = self.is_shown(bytes, &looked, evidence);
         let first = || First { at_ns: sight.at_ns, words: first_words(dissection, evidence) };

@@ -51,6 +51,8 @@ struct Expected {
 #[derive(Clone, Copy, Debug)]
 pub struct Shown<'a> {
     head: &'a [u8],
+    /// Where in it TCP begins.
+    tcp_at: usize,
     flow: Option<Flow>,
     /// A segment's data, and its number in the stream; of all else nothing.
     data: &'a [u8],
@@ -64,13 +66,13 @@ impl<'a> Shown<'a> {
         // What comes out of a tunnel came in no matter where.
         let flow = flow(dissection, 0);
         let tcp = dissection.layers().iter().find_map(|layer| match &layer.header {
-            Header::Tcp(tcp) => Some((tcp.sequence, layer.range.end)),
+            Header::Tcp(tcp) => Some((tcp.sequence, layer.range.clone())),
             _ => None,
         });
         let tcp = tcp.filter(|_| flow.is_some_and(|flow| flow.protocol == UpperProtocol::TCP));
-        let (sequence, start) = tcp.unwrap_or((0, packet.end));
-        let (head, data) = (bytes.get(packet.start..start)?, bytes.get(start..packet.end)?);
-        Some(Self { head, flow, data, sequence })
+        let (sequence, tcp) = tcp.unwrap_or((0, packet.end..packet.end));
+        let (head, data) = (bytes.get(packet.start..tcp.end)?, bytes.get(tcp.end..packet.end)?);
+        Some(Self { head, tcp_at: tcp.start.saturating_sub(packet.start), flow, data, sequence })
     }
 
     fn segment(&self) -> Option<(Flow, u32, usize)> {
@@ -85,7 +87,7 @@ impl Copies {
         if self.expected.len() == MOST {
             self.expected.pop_front();
         }
-        let (head, data) = (print_of_head(packet.head), print(packet.data));
+        let (head, data) = (print_of_head(&packet), print(packet.data));
         self.expected.push_back(Expected { at_ns, head, data, segment: packet.segment() });
         if let Some(flow) = packet.flow {
             self.expect_flow(flow, at_ns);
@@ -175,17 +177,16 @@ impl Copies {
             self.has_protected = false;
             return false;
         }
-        let (head, data) = (print_of_head(packet.head), print(packet.data));
+        let (head, data) = (print_of_head(&packet), print(packet.data));
         let place = self.expected.iter().position(|other| (other.head, other.data) == (head, data));
         match place {
             Some(place) => self.expected.remove(place).is_some(),
-            None => self.take_joined(packet),
+            None => self.take_joined(packet, head),
         }
     }
 
-    /// Whether its data is that of segments which follow one another, and nothing else. The head of joined segments is
-    /// that of the first, with another length and the flags of all (`tcp_gro_receive`, `inet_gro_complete`).
-    fn take_joined(&mut self, packet: Shown<'_>) -> bool {
+    /// Whether its data is that of segments which follow one another, and nothing else, and its head that of the first.
+    fn take_joined(&mut self, packet: Shown<'_>, head: u64) -> bool {
         let Some((flow, mut sequence, _)) = packet.segment() else { return false };
         let mut rest = packet.data;
         let mut places = Vec::new();
@@ -193,7 +194,8 @@ impl Copies {
             let next = self.expected.iter().enumerate().find_map(|(place, expected)| {
                 let (_, _, length) = expected.segment.filter(|(of, at, _)| (*of, *at) == (flow, sequence))?;
                 let (data, behind) = rest.split_at_checked(length)?;
-                (print(data) == expected.data).then_some((place, length, behind))
+                let is_it = (!places.is_empty() || expected.head == head) && expected.data == print(data);
+                is_it.then_some((place, length, behind))
             });
             let Some((place, length, behind)) = next else { return false };
             (rest, sequence) = (behind, sequence.wrapping_add(u32::try_from(length).unwrap_or(0)));
@@ -213,12 +215,18 @@ fn print(bytes: impl Hash) -> u64 {
     hasher.finish()
 }
 
-/// Of a packet's head without what decapsulation changes: the type of service (RFC 6040) and, with it, the checksum.
-fn print_of_head(packet: &[u8]) -> u64 {
-    match packet.first().map(|byte| byte >> 4) {
-        Some(4) => print((packet.get(2..10), packet.get(12..))),
-        _ => print(packet.get(4..)),
-    }
+/// Of a packet's head without what decapsulation changes: the type of service (RFC 6040) and, with it, the checksum. Of a
+/// segment with data also without what joining it with others changes: the lengths, and of TCP the flags and the checksum
+/// (`tcp_gro_receive`, `inet_gro_complete`).
+fn print_of_head(Shown { head, tcp_at, data, .. }: &Shown<'_>) -> u64 {
+    let (ip, tcp) = head.split_at_checked(*tcp_at).unwrap_or((head, &[]));
+    let length = if data.is_empty() { 2 } else { 0 };
+    let ip = match ip.first().map(|byte| byte >> 4) {
+        Some(4) => (ip.get(4 - length..10), ip.get(12..)),
+        _ => (ip.get(6 - length..), None),
+    };
+    let tcp = if data.is_empty() { [Some(tcp), None, None] } else { [tcp.get(..13), tcp.get(14..16), tcp.get(18..)] };
+    print((ip, tcp))
 }
 
 #[cfg(test)]

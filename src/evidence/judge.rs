@@ -78,7 +78,7 @@ impl Judge {
             None => self.weigh(sight, direction, dissection, interface),
         };
         self.totals.count(evidence.verdict, peer(direction, dissection));
-        evidence
+        self.before_the_wire(evidence, interface)
     }
 
     /// Judges a frame once more of which this was found `before`, because more is known now.
@@ -97,6 +97,19 @@ impl Judge {
         let together = before.reasons.iter().find(|reason| matches!(reason, Reason::PutTogether(_))).cloned();
         let evidence = self.weigh_whole(packet.clone(), together, sight, direction, interface);
         self.totals.count(evidence.verdict, peer(direction, dissection));
+        self.before_the_wire(evidence, interface)
+    }
+
+    /// Says of a frame that it is seen where it is not encrypted or wrapped yet, or not any more, whatever it is itself.
+    fn before_the_wire(&self, mut evidence: Evidence, interface: u32) -> Evidence {
+        let reason = match self.tunnel_interfaces.get(&interface) {
+            None => return evidence,
+            Some(TunnelInterface::Wrapping) => Reason::Wrapped,
+            Some(TunnelInterface::Xfrm(_) | TunnelInterface::Vti) => Reason::TunnelInterface(None),
+        };
+        if !evidence.reasons.iter().any(|said| matches!(said, Reason::TunnelInterface(_))) {
+            evidence.reasons = evidence.reasons.into_iter().chain([reason]).collect();
+        }
         evidence
     }
 
@@ -199,10 +212,6 @@ impl Judge {
                 Verdict::Clear
             };
             reasons.extend(found);
-            let interface = flow.and_then(|flow| self.tunnel_interfaces.get(&flow.interface));
-            if interface == Some(&TunnelInterface::Wrapping) {
-                reasons.push(Reason::Wrapped);
-            }
             verdict
         };
         Evidence { verdict, reasons: reasons.into(), sas: sas.into(), whole: None }

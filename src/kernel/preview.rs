@@ -131,6 +131,8 @@ pub fn preview(
         policies: Trial::new(of_all().map(|policy| (policy.id(), policy.to_spec()))),
         larval: sas.iter().filter(|sa| sa.is_larval()).map(Sa::id).collect(),
         places: of_all().map(|policy| (policy.index, policy.id())).collect(),
+        numbers: of_all().map(|policy| (policy.id(), policy.index)).collect(),
+        labelled: of_all().filter(|policy| policy.security.is_some()).map(Policy::id).collect(),
         others: Vec::new(),
     };
     for (place, step) in steps.iter().enumerate() {
@@ -148,6 +150,10 @@ struct Bench {
     larval: HashSet<SaId>,
     /// The policies by their numbers.
     places: HashMap<u32, PolicyId>,
+    /// The numbers of the policies.
+    numbers: HashMap<PolicyId, u32>,
+    /// The policies with labels: others may differ from them in the label alone.
+    labelled: HashSet<PolicyId>,
     others: Vec<String>,
 }
 
@@ -175,14 +181,25 @@ impl Bench {
             }
             Step::AddPolicy(spec) => {
                 let operation = Operation::AddPolicy(Box::new(spec.id()));
-                refused_unless(self.policies.add(spec.id(), (*spec).clone()), operation, libc::EEXIST)
+                if spec.security.is_some() {
+                    self.labelled.insert(spec.id());
+                }
+                let is_new = self.policies.add(spec.id(), (*spec).clone()) || self.labelled.contains(&spec.id());
+                refused_unless(is_new, operation, libc::EEXIST)?;
+                self.number(spec);
+                Ok(())
             }
             Step::UpdatePolicy(spec) => {
+                // One that is there keeps its number.
+                if self.policies.get(&spec.id()).is_none() {
+                    self.number(spec);
+                }
                 self.policies.put(spec.id(), spec);
                 Ok(())
             }
             Step::DeletePolicy(id) => {
-                refused_unless(self.policies.delete(id), Operation::DeletePolicy(Box::new(*id)), libc::ENOENT)
+                let is_gone = self.policies.delete(id) || self.labelled.contains(id);
+                refused_unless(is_gone, Operation::DeletePolicy(Box::new(*id)), libc::ENOENT)
             }
             Step::DeletePolicyIfThere(id) => {
                 self.policies.delete(id);
@@ -191,13 +208,15 @@ impl Bench {
             Step::DeletePolicyAt(place) => {
                 let id = self.places.get(&place.index);
                 let id = id.filter(|id| id.direction == place.direction && id.kind == place.kind).copied();
-                let is_gone = id.is_some_and(|id| self.policies.delete(&id));
+                let is_gone = id.is_some_and(|id| self.policies.delete(&id) || self.labelled.contains(&id));
                 refused_unless(is_gone, Operation::ReadPolicyAt(place.index), libc::ENOENT)
             }
             Step::DeletePolicies(filter) => {
-                let fits =
-                    |spec: &PolicySpec| filter.is_none_or(|filter| filter.fits_policy(&Policy::from_spec(spec, 0, 0)));
-                self.policies.flush(fits);
+                let numbers = &self.numbers;
+                self.policies.flush(|spec| {
+                    let number = numbers.get(&spec.id()).copied().unwrap_or(0);
+                    filter.is_none_or(|filter| filter.fits_policy(&Policy::from_spec(spec, number, 0)))
+                });
                 Ok(())
             }
             Step::FlushPolicies(kind) => {
@@ -214,6 +233,14 @@ impl Bench {
                 Ok(())
             }
             Step::Show(_) => Ok(()),
+        }
+    }
+
+    /// A policy that is made has the number that is asked for; another one only the kernel knows.
+    fn number(&mut self, spec: &PolicySpec) {
+        self.numbers.insert(spec.id(), spec.index);
+        if spec.index != 0 {
+            self.places.insert(spec.index, spec.id());
         }
     }
 
@@ -248,7 +275,10 @@ impl Bench {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{IpsecProtocol, PolicyDirection, PolicyKind, Prefix, ReqId, Selector, Spi};
+    use crate::model::extras::SecurityContext;
+    use crate::model::question::PolicyPlace;
+    use crate::model::row_filter::Rows;
+    use crate::model::{IpsecProtocol, PolicyDirection, PolicyKind, Prefix, ReqId, RowFilter, Selector, Spi};
 
     fn spec(spi: u32) -> SaSpec {
         SaSpec::new([10, 9, 0, 1].into(), [10, 9, 0, 2].into(), IpsecProtocol::Esp, Spi(spi))
@@ -308,6 +338,43 @@ mod tests {
         let gone = Step::DeletePolicyIfThere(policy.id());
         let outcome = preview(&[], &[policy], &[gone.clone(), gone]).unwrap();
         assert_eq!((outcome.policies.len(), outcome.policies[0].after.as_ref()), (1, None));
+    }
+
+    #[test]
+    fn a_policy_is_found_by_its_number() {
+        let select = Selector::between(Prefix::ANY_V4, Prefix::ANY_V4);
+        let spec = PolicySpec::new(PolicyDirection::Out, select);
+        let policy = Policy::from_spec(&spec, 81, 0);
+        let numbered = PolicySpec { index: 89, ..spec.clone() };
+        let filter = |number| RowFilter::parse(&format!("index {number}"), Rows::Policies).unwrap().unwrap();
+        let (old, new) = (filter(81), filter(89));
+        let steps = [
+            Step::DeletePolicies(Some(&old)),
+            Step::AddPolicy(&numbered),
+            Step::DeletePolicies(Some(&old)),
+            Step::DeletePolicies(Some(&new)),
+            Step::AddPolicy(&numbered),
+            Step::DeletePolicyAt(PolicyPlace { index: 89, direction: spec.direction, kind: spec.kind }),
+            Step::AddPolicy(&spec),
+        ];
+        let outcome = preview(&[], std::slice::from_ref(&policy), &steps).unwrap();
+        assert_eq!(outcome.policies[0].before, outcome.policies[0].after);
+        let (place, error) = preview(&[], &[policy], &steps[1..]).unwrap_err();
+        assert_eq!((place, error.errno()), (0, Some(libc::EEXIST)));
+    }
+
+    #[test]
+    fn what_may_differ_in_the_label_alone_is_not_foreseen() {
+        let plain = PolicySpec::new(PolicyDirection::Out, Selector::between(Prefix::ANY_V4, Prefix::ANY_V4));
+        let security = SecurityContext { doi: 1, algorithm: 1, label: (*b"a:b\0").into() };
+        let labelled = PolicySpec { security: Some(Box::new(security)), ..plain.clone() };
+        let gone = Step::DeletePolicy(plain.id());
+        let steps = [Step::AddPolicy(&labelled), gone.clone(), gone];
+        let policies = [&plain, &labelled].map(|spec| Policy::from_spec(spec, 0, 0));
+        assert!(preview(&[], &policies[..1], &steps).is_ok());
+        assert!(preview(&[], &policies, &steps[1..]).is_ok());
+        let (place, error) = preview(&[], &policies[..1], &steps[1..]).unwrap_err();
+        assert_eq!((place, error.errno()), (1, Some(libc::ENOENT)));
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub const TESTS: &[Test] = &[
     ("who_does_not_wait_for_a_name_is_free_at_once", looked_up),
     ("policies_with_labels_come_and_go_as_others_do", labels),
     ("policies_passed_on_and_names_are_as_they_are_asked_for", choices),
+    ("what_is_foreseen_to_be_refused_is_refused_by_the_kernel", foreseen),
 ];
 
 const ESPIAL: &str = env!("CARGO_BIN_EXE_espial");
@@ -409,4 +410,79 @@ fn order() {
     ip(&format!("xfrm policy update {block} priority 7 action block"));
     assert!(!may_send());
     assert_eq!(listed(), [before[0].clone(), before[2].clone(), before[3].clone()]);
+}
+
+/// Scripts by chance over a few names: whatever a dry run foresees as refused, the kernel refuses when `ip` asks it.
+fn foreseen() {
+    let mut state = 7_u64;
+    let mut any = |words: &[&str]| {
+        // Knuth's generator; its high bits are the good ones.
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        words[usize::try_from(state >> 33).unwrap() % words.len()].to_owned()
+    };
+    let (cipher, ids) = (format!("enc cbc(aes) {}", crate::world::key(16)), ["0x1001", "0x1002"]);
+    let marks = ["", "", "mark 3 mask 3"];
+    let (mut refused, mut taken) = (0, 0);
+    for round in 0..24 {
+        let mut line = |kinds: &[&str]| {
+            let sa = format!("src {} dst 10.9.0.2 proto esp spi {}", any(&["10.9.0.1", "10.9.0.3"]), any(&ids));
+            let (mark, policy_mark) = (any(&marks), any(&marks));
+            let selector = any(&["src 10.1.0.1/24", "src 10.1.0.0/24 proto udp dport 5"]);
+            let policy =
+                format!("{selector} dir {} {policy_mark} {}", any(&["in", "out", "out"]), any(&["", "", "if_id 3"]));
+            let number = any(&["", "index 81"]);
+            let out = policy.contains("dir out");
+            let kind = any(kinds);
+            let is_about_sas = any(&["y", "n"]) == "y";
+            match (kind.as_str(), is_about_sas) {
+                ("add" | "update", true) => {
+                    format!("xfrm state {kind} {sa} reqid {} mode tunnel {mark} {cipher}", any(&["0", "5"]))
+                }
+                ("alloc", _) => {
+                    let (sa, spi) = sa.split_once(" spi ").unwrap();
+                    format!("xfrm state allocspi {sa} mode tunnel {mark} min {spi} max {spi}")
+                }
+                ("delete", true) => format!("xfrm state delete {sa} {mark}"),
+                ("all", true) => {
+                    format!(
+                        "xfrm state deleteall {}",
+                        any(&["", "src 10.9.0.1", "proto esp", "mode tunnel", "reqid 5"])
+                    )
+                }
+                ("flush", true) => format!("xfrm state flush {}", any(&["", "proto esp", "proto ah"])),
+                ("add" | "update", false) => {
+                    let number = if out { &number } else { "" };
+                    format!("xfrm policy {kind} {policy} {number} priority {}", any(&["1", "9"]))
+                }
+                ("delete", false) if out && !number.is_empty() => format!("xfrm policy delete {number} dir out"),
+                ("delete", false) => format!("xfrm policy delete {policy}"),
+                ("all", false) => {
+                    let which = ["", "dir out", "index 81", "index 81", "priority 1", "dir out proto udp"];
+                    format!("xfrm policy deleteall {}", any(&which))
+                }
+                _ => format!("xfrm policy flush {}", any(&["", "ptype main", "ptype sub"])),
+            }
+        };
+        // Some of these are refused; the others are there.
+        let before: Vec<String> = (0..8).map(|_| line(&["add", "add", "alloc"]) + "\n").collect();
+        feed("ip", &["-force", "-batch", "-"], &before.concat());
+        let kinds: [&[&str]; 4] =
+            [&["all", "flush"], &["all", "flush", "add"], &["add", "update", "alloc"], &["add", "delete"]];
+        let script: Vec<String> = kinds.iter().map(|kinds| line(kinds) + "\n").collect();
+        let words: String = script.iter().flat_map(|line| ["ip ", line]).collect();
+        let (status, _, complaints) = apply(&["--dry-run"], &words);
+        let output = feed("ip", &["-batch", "-"], &script.concat());
+        let (before, script) = (before.concat(), script.concat());
+        if status == Some(0) {
+            taken += 1;
+        } else {
+            refused += 1;
+            assert!(
+                !output.status.success() || complaints.contains("would"),
+                "round {round}: {complaints}\nbefore\n{before}\nscript\n{script}"
+            );
+        }
+        crate::world::reset();
+    }
+    assert!(refused > 3 && taken > 3, "{refused} refused, {taken} taken");
 }

@@ -19,6 +19,9 @@ pub const TESTS: &[Test] = &[
     ("what_gre_shows_is_looked_at_where_it_leaves", wrapped),
 ];
 
+const CIPHER: &str = "enc cbc(aes) 0x000102030405060708090a0b0c0d0e0f auth-trunc hmac(sha256) \
+                      0x000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f 128";
+
 /// The interface with an address, on gouda.
 fn interface_with(address: &str) -> String {
     let address = address.parse().unwrap();
@@ -107,5 +110,19 @@ fn wrapped() {
         assert!(status == 0 && line.starts_with("ENCRYPTED: "), "{line}");
         let (status, line) = check(&["10.66.0.2", "-i", "egre"]);
         assert!(status == 2 && line.contains("on an interface that is not the wire yet"), "{line}");
+    });
+    crate::world::reset();
+    // ESP between the ends of GRE for one way: what is in clear beside it is seen where both leave.
+    ip(&format!("xfrm state add src 10.66.0.1 dst 10.66.0.2 proto esp spi 0x6003 mode transport {CIPHER}"));
+    ip("xfrm policy add src 10.66.0.1 dst 10.66.0.2 proto udp dport 99 dir out tmpl proto esp mode transport");
+    while_saying(b"in ESP in GRE", "gouda", "10.66.0.1", ("10.66.0.2", 99), || {
+        let (status, line) = check(&["10.66.0.2", "-i", "any"]);
+        assert!(status == 0 && line.starts_with("ENCRYPTED: "), "{line}");
+        while_saying(b"in GRE alone", "gouda", "10.66.0.1", ("10.66.0.2", 98), || {
+            let (status, line) = check(&["10.66.0.2", "-i", "egre"]);
+            assert!(status == 2 && line.contains("on an interface that is not the wire yet"), "{line}");
+            let (status, line) = check(&["10.66.0.2", "-i", "any"]);
+            assert!(status == 1 && line.starts_with("MIXED: "), "{line}");
+        });
     });
 }

@@ -84,6 +84,25 @@ fn what_is_recorded_is_read_again() {
 }
 
 #[test]
+fn what_is_told_behind_a_frame_does_not_stay_in_memory_with_it() {
+    let mut file = recorded(&some_frames()[..1]);
+    let told = 300_000_usize;
+    // An enhanced packet block (6) of the first interface: a frame of four bytes, and an end of options with much behind.
+    let length = u32::try_from(32 + 4 + told).unwrap();
+    for word in [6, length, 0, 0, 0, 4, 4] {
+        file.extend(word.to_le_bytes());
+    }
+    file.extend([0x45; 4]);
+    file.extend(vec![0; told]);
+    file.extend(length.to_le_bytes());
+    let (mut frames, error) = read(&file);
+    assert!(error.is_none() && frames.len() == 2, "{error:?}");
+    let bytes = frames.remove(1).bytes.try_into_mut().unwrap();
+    assert_eq!(bytes, [0x45; 4][..]);
+    assert!(bytes.capacity() < 100, "{}", bytes.capacity());
+}
+
+#[test]
 fn a_file_that_ends_too_soon_gives_all_before_and_says_where() {
     let whole = recorded(&some_frames());
     let (frames, error) = read(&whole[..whole.len() - 5]);

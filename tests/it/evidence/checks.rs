@@ -296,6 +296,25 @@ fn what_an_interface_shows_before_it_is_encrypted_or_wrapped_does_not_count_and_
 }
 
 #[test]
+fn what_is_encrypted_where_it_is_not_the_wire_yet_does_not_speak_for_what_is_in_clear_there() {
+    for kind in [TunnelInterface::Vti, TunnelInterface::Wrapping] {
+        let (mut watch, frame) = encrypted("hello world");
+        watch.judge.tunnel_interfaces = [(1, kind)].into();
+        let leak = plain([10, 9, 0, 7], REBLOCHON);
+        for frame in [&[frame, leak.clone()][..], &cut(&leak, 24)].concat() {
+            assert_eq!(watch.see(Direction::Out, &frame), None);
+        }
+        watch.check.end();
+        let ending = " on an interface that is not the wire yet";
+        assert!(
+            watch.sentence().starts_with("UNDECIDED: ") && watch.sentence().ends_with(ending),
+            "{}",
+            watch.sentence()
+        );
+    }
+}
+
+#[test]
 fn nothing_is_called_encrypted_where_frames_were_not_seen() {
     let (mut watch, frame) = encrypted("");
     watch.see(Direction::Out, &frame);
