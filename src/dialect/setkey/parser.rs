@@ -1,5 +1,6 @@
 //! Tokens into statements, by recursive descent. An error ends its statement; the next one is read all the same.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::ops::Range;
@@ -53,7 +54,8 @@ pub fn parse_with(source: &str, reading: Reading<'_>) -> Result<Script, Vec<Synt
     let mut lexer = Lexer::new(source);
     let next = lexer.take();
     let hosts = HashMap::new();
-    let mut parser = Parser { source, lexer, next, end_of_last: 0, reading, hosts, warnings: Vec::new() };
+    let mut parser =
+        Parser { source, lexer, next, end_of_last: 0, reading, hosts, warnings: Vec::new(), keys: OnceCell::new() };
     let mut script = Script::default();
     let mut errors = Vec::new();
     while parser.peek().kind != Kind::End && errors.len() < MOST_ERRORS {
@@ -100,6 +102,8 @@ struct Parser<'a> {
     /// The hosts that were asked for: a name means the same in the whole script.
     hosts: HashMap<String, Result<Vec<IpAddr>, String>>,
     warnings: Vec<Warning>,
+    /// Where keys are or may be, once an error asks for it.
+    keys: OnceCell<Vec<Range<usize>>>,
 }
 
 fn wrong(span: &Range<usize>, problem: impl Into<String>) -> SyntaxError {
@@ -162,7 +166,10 @@ impl Parser<'_> {
     }
 
     fn may_be_a_key(&self, token: &Token) -> bool {
-        key_spans(self.source, &tokens(self.source)).iter().any(|key| key.contains(&token.span.start))
+        self.keys
+            .get_or_init(|| key_spans(self.source, &tokens(self.source)))
+            .iter()
+            .any(|key| key.contains(&token.span.start))
     }
 
     /// The error of a word that means nothing where it stands.
