@@ -3,11 +3,11 @@
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 
-use super::widget::{cut, draw_input, draw_popup, put, width_of, wrap};
+use super::widget::{cut, draw_input, draw_more, draw_popup, put, width_of, wrap};
 use crate::console::command::Change;
 use crate::console::form::said::in_both_languages;
 use crate::console::form::{Form, Kind, Made, Place, Progress};
-use crate::console::state::State;
+use crate::console::state::{Reading, State};
 use crate::console::text_field::TextField;
 use crate::console::theme::{Role, Theme};
 use crate::model::check::Severity;
@@ -103,6 +103,8 @@ fn draw_fields(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme, 
             Row::Button => draw_button(frame, place, theme, form),
         }
     }
+    let reading = Reading { top: scroll, height: list.height.into(), length: rows.len() };
+    draw_more(frame, inside, theme, reading, "Tab");
     for (line, y) in help.iter().zip(below.y + 1..below.bottom()) {
         put(frame, Rect { y, height: 1, ..below }, 0, line, theme.style(Role::Muted));
     }

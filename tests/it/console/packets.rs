@@ -407,6 +407,13 @@ fn a_check_with_a_text_shows_the_first_frame_that_has_it_inside_and_marks_it_in_
 }
 
 #[test]
+fn the_line_above_the_bytes_of_a_check_is_whole_on_a_narrow_screen() {
+    let mut bench = with_gcm().sized(80, 24);
+    bench.keys("x1gc<enter>").captured(vec![sealed(1, &[b'x'; 80])]);
+    bench.sees("The first encrypted one, with what was inside: 16:21:42.123 out, 158 bytes");
+}
+
+#[test]
 fn a_check_sends_something_every_second_if_it_is_asked_to() {
     let mut bench = Bench::with(busy_kernel, |setting| setting.read_only = true).sized(80, 24);
     bench.keys("gc<tab><tab><tab><left><tab>7777<tab>2<tab>").sees("[ Watch ]").keys("<enter>").seconds(3);
