@@ -6,7 +6,7 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use super::widget::{cut, draw_input, draw_more, draw_popup, put, width_of, wrap};
 use crate::console::command::Change;
 use crate::console::form::said::in_both_languages;
-use crate::console::form::{Form, Kind, Made, Place, Progress};
+use crate::console::form::{Form, Kind, Place, Progress};
 use crate::console::state::{Reading, State};
 use crate::console::text_field::TextField;
 use crate::console::theme::{Role, Theme};
@@ -24,11 +24,9 @@ enum Row {
 
 /// Draws it, or its last step.
 pub fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme, form: &Form) {
-    match form.made() {
-        Some(Made::Change(change)) if *form.progress() == Progress::Review => {
-            draw_review(frame, area, theme, form, &change);
-        }
-        _ => draw_fields(frame, area, state, theme, form),
+    match form.in_review() {
+        Some(change) => draw_review(frame, area, theme, form, &change),
+        None => draw_fields(frame, area, state, theme, form),
     }
 }
 
