@@ -14,6 +14,7 @@ use crate::console::state::line::Purpose;
 use crate::console::state::log::Weight;
 use crate::console::state::{Layer, State};
 use crate::console::theme::{Role, Theme};
+use crate::model::pair::Side;
 
 /// Draws them.
 pub fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme) {
@@ -108,6 +109,13 @@ fn word(state: &State, action: Action) -> Option<Cow<'static, str>> {
         }
         (Some(Layer::Form(form)), Action::Generate) => form.can_make_up(),
         (Some(Layer::Form(form)), Action::Reveal) => form.has_keys(),
+        (Some(Layer::Proposal(proposal)), Action::MakeHere) => {
+            proposal.next(Side::Here).is_some() || proposal.trial_until.is_some()
+        }
+        (Some(Layer::Proposal(proposal)), Action::MakeThere) => {
+            state.setting.other_host.is_some() && proposal.next(Side::There).is_some()
+        }
+        (Some(Layer::Proposal(proposal)), Action::TakeBack) => proposal.is_begun(),
         _ => true,
     };
     does_something.then(|| action.hint().into())

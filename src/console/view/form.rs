@@ -39,7 +39,7 @@ fn draw_review(frame: &mut Frame<'_>, area: Rect, theme: &Theme, form: &Form, ch
     for (name, text) in in_both_languages(change, form.edited_sa()) {
         lines.push((0, name.to_owned(), Role::Muted));
         // What setkey cannot say stands above as a command already.
-        let said = text.lines().filter(|line| !line.starts_with("# ip xfrm"));
+        let said = text.lines().filter(|line| !line.starts_with("# ip xfrm")).map(|line| line.trim_end_matches(':'));
         let wrapped = said.flat_map(|line| wrap(line, cells));
         lines.extend(wrapped.map(|line| (INDENT, line, Role::Text)));
     }
