@@ -180,6 +180,8 @@ pub struct Setting {
     pub themes: Vec<String>,
     /// The lab's other host, if this is the lab.
     pub other_host: Option<String>,
+    /// Its address.
+    pub other_address: Option<IpAddr>,
     /// The interface that packets are to be taken from, if one was named.
     pub interface: Option<String>,
     /// Whether packets are taken from the start, and not only when somebody wants to see them.

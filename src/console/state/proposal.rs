@@ -268,7 +268,8 @@ impl State {
         };
         let own_address = own.iter().find(|address| address.is_ipv4()).or(own.first()).copied();
         let here = ends.map(|(here, _)| here).or(own_address);
-        for (field, address) in [(FieldId::Source, here), (FieldId::Destination, ends.map(|(_, there)| there))] {
+        let there = ends.map(|(_, there)| there).or(self.setting.other_address);
+        for (field, address) in [(FieldId::Source, here), (FieldId::Destination, there)] {
             if let Some(address) = address {
                 form.set(field, &address.to_string());
             }

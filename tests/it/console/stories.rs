@@ -381,6 +381,13 @@ fn keys_that_only_one_host_has_are_not_thrown_away_by_one_key() {
 }
 
 #[test]
+fn in_the_lab_the_other_host_is_filled_in_and_typing_takes_its_place() {
+    let mut bench = Bench::with(|_| {}, |setting| setting.other_address = Some([10, 9, 0, 2].into()));
+    bench.keys("A").sees("Other host         10.9.0.2");
+    bench.keys("<tab><tab>10.9.0.7").sees("Other host         10.9.0.7");
+}
+
+#[test]
 fn a_pair_that_the_kernel_refuses_leaves_nothing_and_says_why() {
     let mut bench = Bench::with(|_| {}, |setting| setting.other_host = Some("reblochon".to_owned()));
     bench.keys(TUNNEL);
