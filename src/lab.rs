@@ -16,6 +16,7 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -62,12 +63,17 @@ impl HostName {
     }
 }
 
-/// The other one of the hosts, if this process runs in the lab and on one of them.
-pub fn other_host() -> Option<String> {
+/// The other one of the hosts and its address, if this process runs in the lab and on one of them.
+pub fn other_host() -> Option<(String, IpAddr)> {
     std::env::var_os(VARIABLE)?;
     let own = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let names = [HostName::Gouda.name(), HostName::Reblochon.name()];
-    names.contains(&own.as_str()).then(|| names.into_iter().find(|name| *name != own).map(str::to_owned)).flatten()
+    let [gouda, reblochon] = profile::addresses();
+    let (other, address) = match own.as_str() {
+        own if own == HostName::Gouda.name() => (HostName::Reblochon, reblochon),
+        own if own == HostName::Reblochon.name() => (HostName::Gouda, gouda),
+        _ => return None,
+    };
+    Some((other.name().to_owned(), address))
 }
 
 /// Which kernel the hosts live in.

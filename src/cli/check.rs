@@ -98,7 +98,8 @@ pub fn run(arguments: &Arguments, place: &Place) -> anyhow::Result<ExitCode> {
     }
     if place.interface.is_none() {
         // What leaves by another one is not seen.
-        writeln!(err, "espial: watching {} (-i names another interface, or any for all)", observer.interface())?;
+        let (interface, seconds) = (observer.interface(), arguments.seconds);
+        writeln!(err, "espial: watching {interface} for {seconds} s (-i names another interface, or any for all)")?;
     }
     let text = arguments.text.as_deref().or_else(|| arguments.probe.map(|_| PROBE_TEXT));
     let mut check = Check::new(traffic, text).since(u64::try_from(since.as_nanos()).unwrap_or(0));

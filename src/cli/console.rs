@@ -38,13 +38,14 @@ pub fn run(common: &Common) -> anyhow::Result<ExitCode> {
     })?;
     // It lies in another namespace, which may be entered now and not later.
     let other_host = lab::other_host();
-    let other_kernel = other_host.as_ref().filter(|_| !settings.read_only).and_then(|host| kernel_of(host));
+    let other_kernel = other_host.as_ref().filter(|_| !settings.read_only).and_then(|(host, _)| kernel_of(host));
     privilege::drop_the_rest();
     let setting = Setting {
         host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         namespace: common.netns.clone(),
         read_only: settings.read_only,
-        other_host: other_kernel.is_some().then_some(other_host).flatten(),
+        other_address: other_host.as_ref().map(|(_, address)| *address),
+        other_host: other_kernel.is_some().then_some(other_host).flatten().map(|(host, _)| host),
         themes: theme::names(settings.theme_folder.as_deref()),
         interface: settings.interface,
         capture_at_start: settings.capture_at_start,

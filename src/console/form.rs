@@ -464,8 +464,7 @@ impl Form {
     /// # Errors
     /// When the system gives no random numbers.
     pub fn make_up(&mut self, id: FieldId, sad: &Sad) -> Result<bool, getrandom::Error> {
-        let is_key = self.plan.all().any(|field| field.id == id && matches!(field.kind, Kind::Key));
-        if is_key {
+        if self.is_key(id) {
             let key = Secret::random(sa::key_bytes(self, id).unwrap_or(0))?;
             self.set(id, &zeroize::Zeroizing::new(format!("0x{}", *key.reveal_hex())));
         } else if id == FieldId::Spi {
@@ -477,6 +476,30 @@ impl Form {
             return Ok(false);
         }
         Ok(true)
+    }
+
+    fn is_key(&self, id: FieldId) -> bool {
+        self.plan.all().any(|field| field.id == id && matches!(field.kind, Kind::Key))
+    }
+
+    /// Whether a random value can be made up for the field that keys go to.
+    pub fn can_make_up(&self) -> bool {
+        // Those of the small forms are of SAs that are there.
+        let field = self.focused().filter(|place| place.item.is_none()).map(|place| place.field.id);
+        field.is_some_and(|id| id == FieldId::Spi || self.is_key(id))
+    }
+
+    /// Whether a key is among its fields.
+    pub fn has_keys(&self) -> bool {
+        self.places().iter().any(|place| matches!(place.field.kind, Kind::Key))
+    }
+
+    /// What is shown of it in the place of its fields, in its last step: what will be sent.
+    pub fn in_review(&self) -> Option<Box<Change>> {
+        match self.made() {
+            Some(Made::Change(change)) if self.progress == Progress::Review => Some(change),
+            _ => None,
+        }
     }
 
     /// To the button: what the form holds is likely to be what is wanted.

@@ -180,6 +180,8 @@ pub struct Setting {
     pub themes: Vec<String>,
     /// The lab's other host, if this is the lab.
     pub other_host: Option<String>,
+    /// Its address.
+    pub other_address: Option<IpAddr>,
     /// The interface that packets are to be taken from, if one was named.
     pub interface: Option<String>,
     /// Whether packets are taken from the start, and not only when somebody wants to see them.
@@ -267,6 +269,8 @@ pub struct State {
     /// What was checked last: the next check is likely to be like it.
     checked: Option<CheckPlan>,
     seen: under_cursor::Seen,
+    /// When a row that was read whole went by itself, and its text with it.
+    closed_at: Option<u64>,
     /// When a form's warnings were shown, or somebody wanted to go on without having read them, in uptime milliseconds.
     warned_at: Option<u64>,
     /// When something was last taken away or changed here, in uptime milliseconds.
@@ -301,6 +305,7 @@ impl State {
             came_from_packet: false,
             checked: None,
             seen: Vec::new(),
+            closed_at: None,
             warned_at: None,
             acted_at: None,
             lost_threads: Vec::new(),

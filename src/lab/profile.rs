@@ -25,7 +25,8 @@ pub enum Profile {
     None,
 }
 
-fn addresses() -> [std::net::IpAddr; 2] {
+/// Of gouda and of reblochon.
+pub(super) fn addresses() -> [std::net::IpAddr; 2] {
     [[10, 9, 0, 1].into(), [10, 9, 0, 2].into()]
 }
 

@@ -50,6 +50,30 @@ impl XfrmStatistics {
         self.iter().find(|(other, _)| *other == name).map(|(_, value)| value)
     }
 
+    /// What a counter counts, in a few words; none for one that came with a later kernel.
+    /// (Linux, `Documentation/networking/xfrm/xfrm_proc.rst`)
+    pub fn meaning(name: &str) -> Option<&'static str> {
+        Some(match name {
+            "XfrmInBufferError" => "too many SAs around it, or no memory",
+            "XfrmInHdrError" => "its ESP or AH header cannot be read",
+            "XfrmInNoStates" => "no SA here for what came",
+            "XfrmInStateProtoError" => "not authentic or not decrypted: the keys or algorithms differ",
+            "XfrmInStateModeError" => "the SA has another mode than the packet",
+            "XfrmInStateSeqError" => "replayed, or too old for the window",
+            "XfrmInStateExpired" | "XfrmOutStateExpired" => "the SA's hard limit is reached",
+            "XfrmInStateMismatch" => "in UDP and the SA is not, or the reverse",
+            "XfrmInStateInvalid" | "XfrmOutStateInvalid" => "the SA is going",
+            "XfrmInTmplMismatch" => "it came not as a policy demands: in clear, or by another SA",
+            "XfrmInNoPols" => "no policy lets it in",
+            "XfrmInPolBlock" | "XfrmOutPolBlock" => "a policy blocks it",
+            "XfrmOutNoStates" => "no SA here for what a policy protects",
+            "XfrmOutStateSeqError" => "the SA's sequence numbers are used up",
+            "XfrmOutBundleGenError" | "XfrmOutBundleCheckError" => "no route to where the SA leads",
+            "XfrmInStateDirError" | "XfrmOutStateDirError" => "the SA is for the other direction",
+            _ => return None,
+        })
+    }
+
     /// All of them together: every one counts a packet lost.
     pub fn total(&self) -> u64 {
         self.iter().fold(0, |sum, (_, value)| sum.saturating_add(value))

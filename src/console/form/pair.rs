@@ -141,7 +141,7 @@ fn network(form: &Form, field: F, complaints: &mut Vec<Complaint>) -> Option<Pre
     };
     let prefix = prefix.and_then(|prefix| {
         if prefix.has_host_bits() {
-            return Err(format!("{prefix} is a host in a network, not the network itself"));
+            return Err(format!("{prefix} is a host in a network: say {}", prefix.network()));
         }
         Ok(prefix)
     });
@@ -244,7 +244,7 @@ mod tests {
         form.set(F::Mode, TUNNEL);
         form.set(F::OwnNetwork, "10.1.0.1/24");
         let expected = [
-            (F::OwnNetwork, "10.1.0.1/24 is a host in a network, not the network itself".to_owned()),
+            (F::OwnNetwork, "10.1.0.1/24 is a host in a network: say 10.1.0.0/24".to_owned()),
             (F::FarNetwork, "a network is needed, as 10.1.0.0/24".to_owned()),
         ];
         assert_eq!(sentences(&form), expected);

@@ -137,7 +137,7 @@ impl State {
         if has_warned && self.warned_at.is_some_and(|at| now < at + READ_MS) {
             // A key that is held down goes on coming.
             self.warned_at = Some(now);
-            self.warn("not sent yet: read the warnings first, then the same key once more".to_owned());
+            self.warn("not sent yet: read the warnings first; after a second the same key sends it".to_owned());
             return;
         }
         self.warned_at = Some(now);

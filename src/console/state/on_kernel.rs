@@ -311,8 +311,11 @@ impl State {
     fn on_statistics(&mut self, statistics: XfrmStatistics) {
         // The first reading is the past of the namespace, not news.
         if self.facts.statistics.iter().next().is_some() {
-            let news: Vec<String> =
-                statistics.grown_since(&self.facts.statistics).map(|(name, by)| format!("{name} +{by}")).collect();
+            let say = |(name, by): (&str, u64)| match XfrmStatistics::meaning(name) {
+                Some(meaning) => format!("{name} +{by} ({meaning})"),
+                None => format!("{name} +{by}"),
+            };
+            let news: Vec<String> = statistics.grown_since(&self.facts.statistics).map(say).collect();
             if !news.is_empty() {
                 self.tell_again(Origin::Counter, Weight::Warning, "packets lost", &news.join(", "));
             }

@@ -145,8 +145,13 @@ impl Proposal {
     }
 
     /// The next step on a host.
-    fn next(&self, side: Side) -> Option<usize> {
+    pub fn next(&self, side: Side) -> Option<usize> {
         self.steps.iter().position(|step| step.side == side && step.progress != Progress::Made)
+    }
+
+    /// Whether something was done that could be taken back.
+    pub fn is_begun(&self) -> bool {
+        !self.done.is_empty()
     }
 
     /// The first step of those that have an order that is not taken.
@@ -263,7 +268,8 @@ impl State {
         };
         let own_address = own.iter().find(|address| address.is_ipv4()).or(own.first()).copied();
         let here = ends.map(|(here, _)| here).or(own_address);
-        for (field, address) in [(FieldId::Source, here), (FieldId::Destination, ends.map(|(_, there)| there))] {
+        let there = ends.map(|(_, there)| there).or(self.setting.other_address);
+        for (field, address) in [(FieldId::Source, here), (FieldId::Destination, there)] {
             if let Some(address) = address {
                 form.set(field, &address.to_string());
             }
@@ -335,7 +341,7 @@ impl State {
                 self.warn(why);
             }
             Action::Back => {
-                let is_made = !proposal.done.is_empty();
+                let is_made = proposal.is_begun();
                 let leftovers = proposal.is_half_done().then(|| proposal.leftovers());
                 self.layers.pop();
                 if let Some(words) = leftovers {
@@ -408,6 +414,8 @@ impl State {
             return;
         };
         let Some(place) = proposal.next(side) else {
+            let host = if side == Side::Here { "here" } else { "on the other host" };
+            self.note(format!("all is done {host}: u takes back what was done last, Esc leaves it so"));
             return;
         };
         let waits =

@@ -42,6 +42,7 @@ impl State {
             return;
         } else if before.is_some() && matches!(self.layers.last(), Some(Layer::Whole { .. })) {
             self.layers.pop();
+            self.closed_at = Some(now);
             self.warn("what was read here has gone".to_owned());
         }
         let old = self.seen.iter().rposition(|(at, _)| at + ON_ITS_WAY_MS <= now).unwrap_or(0);
@@ -56,6 +57,12 @@ impl State {
             Action::Delete | Action::Reveal | Action::CopyRows => !self.has_marks(),
             _ => false,
         };
+        let has_closed = self.closed_at.take().is_some_and(|at| self.facts.now.uptime_ms < at + ON_ITS_WAY_MS);
+        if has_closed && matches!(action, Action::Back | Action::Leave) {
+            // It was to leave what is closed already: neither the filter nor the program.
+            self.warn("what was read here has gone by itself: once more means it".to_owned());
+            return true;
+        }
         if !is_about_row || !self.layers.is_empty() {
             return false;
         }

@@ -7,7 +7,7 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::Line;
 
 use super::detail::bytes::{self, Marks};
-use super::widget::{cut, draw_lines, draw_popup, wrap};
+use super::widget::{cut, draw_lines, draw_more, draw_popup, wrap};
 use crate::capture::{ANY, LinkState};
 use crate::console::state::checking::Checking;
 use crate::console::state::packets::CaptureState;
@@ -32,14 +32,16 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme, che
         lines.push(Line::default());
         let way = seen.frame.direction.map_or_else(String::new, |way| format!(" {way}"));
         let head = format!("The first {}: {}{way}, {} bytes", proof_words(*proof), row.time, seen.frame.bytes.len());
-        lines.push(Line::styled(head, theme.style(Role::Title)));
+        lines.extend(wrap(&head, cells).into_iter().map(|line| Line::styled(line, theme.style(Role::Title))));
         lines.extend(bytes::draw(&row.frame.bytes, &looked, &marks, theme, cells).lines);
     }
     let height = u16::try_from(lines.len() + 2).unwrap_or(u16::MAX).max(6);
     let title = format!("Is the traffic {} encrypted?", checking.plan.traffic);
     let inside = draw_popup(frame, area, theme, &title, width, height);
     let height = draw_lines(frame, inside, &lines, checking.scroll);
-    Reading { top: checking.scroll, height, length: lines.len() }
+    let reading = Reading { top: checking.scroll, height, length: lines.len() };
+    draw_more(frame, inside, theme, reading, "j");
+    reading
 }
 
 fn words(state: &State, theme: &Theme, checking: &Checking, cells: usize) -> Vec<Line<'static>> {
@@ -91,8 +93,8 @@ fn words(state: &State, theme: &Theme, checking: &Checking, cells: usize) -> Vec
 fn proof_words(proof: Proof) -> &'static str {
     match proof {
         Proof::Undecided => "of which nothing can be said",
-        Proof::Encrypted => "that is encrypted, but cannot be opened here",
-        Proof::Opened => "that is encrypted, with what was inside",
+        Proof::Encrypted => "encrypted one, which cannot be opened here",
+        Proof::Opened => "encrypted one, with what was inside",
         Proof::TextInside => "with the text inside",
         Proof::Readable => "that can be read on the wire",
         Proof::TextOnWire => "with the text on the wire",

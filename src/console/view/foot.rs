@@ -1,16 +1,20 @@
 //! The last two lines: what was just said or is being typed, and the keys that matter here.
 
+use std::borrow::Cow;
+
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use super::widget::{cut, draw_input, put, width_of};
 use crate::console::action::Action;
+use crate::console::form::Kind;
 use crate::console::keymap;
 use crate::console::state::line::Purpose;
 use crate::console::state::log::Weight;
 use crate::console::state::{Layer, State};
 use crate::console::theme::{Role, Theme};
+use crate::model::pair::Side;
 
 /// Draws them.
 pub fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme) {
@@ -60,9 +64,12 @@ fn draw_hints(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme) {
     let contexts = state.contexts();
     let mut spans = vec![Span::raw(" ")];
     let mut room = usize::from(area.width).saturating_sub(1);
-    let hints: Vec<(Action, String, &str)> = keymap::bindings(&contexts, state.setting.read_only)
+    let hints: Vec<(Action, String, Cow<'static, str>)> = keymap::bindings(&contexts, state.setting.read_only)
         .filter(|binding| binding.hinted)
-        .filter_map(|binding| Some((binding.action, binding.keys.first()?.to_string(), binding.action.hint())))
+        .filter_map(|binding| {
+            let word = word(state, binding.action)?;
+            Some((binding.action, binding.keys.first()?.to_string(), word))
+        })
         .collect();
     let width = |key: &str, word: &str| width_of(key) + width_of(word) + 3;
     // A newcomer needs these before all others.
@@ -70,7 +77,7 @@ fn draw_hints(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme) {
     let kept: usize = hints.iter().filter(|(a, ..)| is_kept(*a)).map(|(_, key, word)| width(key, word)).sum();
     let mut room_for_others = room.saturating_sub(kept);
     for (action, key, word) in hints {
-        let width = width(&key, word);
+        let width = width(&key, &word);
         if !is_kept(action) {
             if width > room_for_others {
                 room_for_others = 0;
@@ -86,4 +93,30 @@ fn draw_hints(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme) {
         spans.push(Span::styled(format!(" {word}  "), theme.style(Role::Muted)));
     }
     frame.buffer_mut().set_line(area.x, area.y, &Line::from(spans), area.width);
+}
+
+/// What a key does now, in a word; none where it does nothing.
+fn word(state: &State, action: Action) -> Option<Cow<'static, str>> {
+    let does_something = match (state.layers.last(), action) {
+        (Some(Layer::Form(form)), Action::Submit) => {
+            let word = if form.in_review().is_some() { action.hint().to_owned() } else { form.button().to_lowercase() };
+            return Some(word.into());
+        }
+        (Some(Layer::Form(_)), Action::Back) => true,
+        (Some(Layer::Form(form)), _) if form.in_review().is_some() => false,
+        (Some(Layer::Form(form)), Action::NextChoice) => {
+            form.focused().is_some_and(|place| matches!(place.field.kind, Kind::Choice(_) | Kind::Fold))
+        }
+        (Some(Layer::Form(form)), Action::Generate) => form.can_make_up(),
+        (Some(Layer::Form(form)), Action::Reveal) => form.has_keys(),
+        (Some(Layer::Proposal(proposal)), Action::MakeHere) => {
+            proposal.next(Side::Here).is_some() || proposal.trial_until.is_some()
+        }
+        (Some(Layer::Proposal(proposal)), Action::MakeThere) => {
+            state.setting.other_host.is_some() && proposal.next(Side::There).is_some()
+        }
+        (Some(Layer::Proposal(proposal)), Action::TakeBack) => proposal.is_begun(),
+        _ => true,
+    };
+    does_something.then(|| action.hint().into())
 }

@@ -3,11 +3,11 @@
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 
-use super::widget::{cut, draw_input, draw_popup, put, width_of, wrap};
+use super::widget::{cut, draw_input, draw_more, draw_popup, put, width_of, wrap};
 use crate::console::command::Change;
 use crate::console::form::said::in_both_languages;
-use crate::console::form::{Form, Kind, Made, Place, Progress};
-use crate::console::state::State;
+use crate::console::form::{Form, Kind, Place, Progress};
+use crate::console::state::{Reading, State};
 use crate::console::text_field::TextField;
 use crate::console::theme::{Role, Theme};
 use crate::model::check::Severity;
@@ -24,11 +24,9 @@ enum Row {
 
 /// Draws it, or its last step.
 pub fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme, form: &Form) {
-    match form.made() {
-        Some(Made::Change(change)) if *form.progress() == Progress::Review => {
-            draw_review(frame, area, theme, form, &change);
-        }
-        _ => draw_fields(frame, area, state, theme, form),
+    match form.in_review() {
+        Some(change) => draw_review(frame, area, theme, form, &change),
+        None => draw_fields(frame, area, state, theme, form),
     }
 }
 
@@ -41,7 +39,7 @@ fn draw_review(frame: &mut Frame<'_>, area: Rect, theme: &Theme, form: &Form, ch
     for (name, text) in in_both_languages(change, form.edited_sa()) {
         lines.push((0, name.to_owned(), Role::Muted));
         // What setkey cannot say stands above as a command already.
-        let said = text.lines().filter(|line| !line.starts_with("# ip xfrm"));
+        let said = text.lines().filter(|line| !line.starts_with("# ip xfrm")).map(|line| line.trim_end_matches(':'));
         let wrapped = said.flat_map(|line| wrap(line, cells));
         lines.extend(wrapped.map(|line| (INDENT, line, Role::Text)));
     }
@@ -103,6 +101,8 @@ fn draw_fields(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme, 
             Row::Button => draw_button(frame, place, theme, form),
         }
     }
+    let reading = Reading { top: scroll, height: list.height.into(), length: rows.len() };
+    draw_more(frame, inside, theme, reading, "Tab");
     for (line, y) in help.iter().zip(below.y + 1..below.bottom()) {
         put(frame, Rect { y, height: 1, ..below }, 0, line, theme.style(Role::Muted));
     }

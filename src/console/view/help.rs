@@ -33,8 +33,9 @@ pub fn draw(
     let height = u16::try_from(lines.len() + 2).unwrap_or(u16::MAX);
     let inside = draw_popup(frame, area, theme, "Keys", WIDTH, height);
     let height = draw_lines(frame, inside, &lines, scroll);
-    draw_more(frame, inside, theme, lines.len(), scroll);
-    Reading { top: scroll, height, length: lines.len() }
+    let reading = Reading { top: scroll, height, length: lines.len() };
+    draw_more(frame, inside, theme, reading, "j");
+    reading
 }
 
 /// As wide as the narrowest terminal that most people have.

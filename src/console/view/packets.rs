@@ -70,13 +70,11 @@ fn title(state: &State) -> String {
         None => place,
     };
     let (all, shown) = (packets.ring.len(), packets.feed.len());
-    let mut title = match (packets.feed.filter(), packets.came_meanwhile()) {
-        ("", None) => format!("Packets {all}{place}"),
-        ("", Some(count)) => format!("FROZEN, {} came meanwhile: Packets {shown}{place}", quantity(count)),
-        (filter, None) => format!("Packets {shown} of {all}{place} with: {filter}"),
-        (filter, Some(count)) => {
-            format!("FROZEN, {} came meanwhile: Packets {shown}{place} with: {filter}", quantity(count))
-        }
+    let filter = packets.feed.filter();
+    let mut title = match packets.came_meanwhile() {
+        Some(count) => format!("FROZEN, {} came meanwhile: Packets {shown}{place}", quantity(count)),
+        None if filter.is_empty() => format!("Packets {all}{place}"),
+        None => format!("Packets {shown} of {all}{place}"),
     };
     let Sums { protected, weak, clear, forbidden, undecided } = packets.judge.totals.all;
     let sums = [
@@ -91,9 +89,6 @@ fn title(state: &State) -> String {
             title += &format!(", {} {word}", quantity(count));
         }
     }
-    if let Some(text) = &packets.sought {
-        title += &format!(", marking {text:?}");
-    }
     if let Some(recording) = &packets.recording {
         title += &format!(", RECORDING {} in {}", quantity(recording.written), recording.path);
     }
@@ -102,6 +97,13 @@ fn title(state: &State) -> String {
     }
     if packets.ring.forgotten() > 0 {
         title += &format!(", {} older forgotten", quantity(packets.ring.forgotten()));
+    }
+    // The user's own words come last: where there is no room they are what can be missed.
+    if let Some(text) = &packets.sought {
+        title += &format!(", marking {text:?}");
+    }
+    if !filter.is_empty() {
+        title += &format!(", with: {filter}");
     }
     title
 }

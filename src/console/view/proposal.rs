@@ -5,7 +5,7 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 
-use super::widget::{draw_lines, draw_popup, wrap};
+use super::widget::{draw_lines, draw_more, draw_popup, wrap};
 use crate::console::state::proposal::{CANNOT_SAY, Progress, Proposal, Step};
 use crate::console::state::{Reading, State};
 use crate::console::theme::{Role, Theme};
@@ -62,7 +62,9 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme, pro
     let room = draw_lines(frame, list, &lines, scroll);
     let sentences = Rect { y: sentences.y + 1, height: sentences.height.saturating_sub(1), ..sentences };
     draw_lines(frame, sentences, &below, 0);
-    Reading { top: scroll.min(lines.len().saturating_sub(room)), height: room, length: lines.len() }
+    let reading = Reading { top: scroll.min(lines.len().saturating_sub(room)), height: room, length: lines.len() };
+    draw_more(frame, inside, theme, reading, "j");
+    reading
 }
 
 /// A command in as many lines as it takes; it begins where the others do.

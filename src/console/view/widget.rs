@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Clear};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use crate::console::state::Choice;
+use crate::console::state::{Choice, Reading};
 use crate::console::theme::{Role, Theme};
 
 mod table;
@@ -95,13 +95,19 @@ pub fn draw_lines(frame: &mut Frame<'_>, area: Rect, lines: &[Line<'_>], scroll:
     room
 }
 
-/// Says on the border below a text, which is `inside` a popup, how many lines are out of sight there.
-pub fn draw_more(frame: &mut Frame<'_>, inside: Rect, theme: &Theme, length: usize, scroll: usize) {
-    let room = usize::from(inside.height);
-    let hidden = length.saturating_sub(scroll.min(length.saturating_sub(room)) + room);
+/// Says on the border below the `inside` of a popup how many lines of a text are out of sight there, and the key that
+/// brings them. `room` lines are seen, from `scroll` on.
+pub fn draw_more(
+    frame: &mut Frame<'_>,
+    inside: Rect,
+    theme: &Theme,
+    Reading { top, height, length }: Reading,
+    key: &str,
+) {
+    let hidden = length.saturating_sub(top.min(length.saturating_sub(height)) + height);
     if hidden > 0 {
         let below = Rect { y: inside.bottom(), height: 1, ..inside };
-        put(frame, below, 0, &format!(" {hidden} more below: j "), theme.style(Role::Caution));
+        put(frame, below, 0, &format!(" {hidden} more below: {key} "), theme.style(Role::Caution));
     }
 }
 
@@ -143,7 +149,8 @@ pub fn draw_choice(frame: &mut Frame<'_>, area: Rect, theme: &Theme, choice: &Ch
         })
         .collect();
     let scroll = (choice.cursor + 1).saturating_sub(inside.height.into());
-    draw_lines(frame, inside, &lines, scroll);
+    let height = draw_lines(frame, inside, &lines, scroll);
+    draw_more(frame, inside, theme, Reading { top: scroll, height, length: lines.len() }, "j");
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use espial::console::command::Command;
 use espial::console::event::{Event, Polled};
 use espial::console::state::Layer;
 use espial::console::state::question::Deed;
@@ -319,4 +320,9 @@ fn what_is_read_whole_does_not_become_another_row() {
     bench.keys("<enter>").misses("Dir Source").kernel.clone().delete_sa(&id).unwrap();
     bench.settle();
     bench.sees("what was read here has gone").sees("SAs 3").sees("Dir Source");
+    // The key that would have closed it leaves neither the filter nor the program.
+    bench.keys("q").sees("what was read here has gone by itself: once more means it").sees("SAs 3");
+    assert!(!bench.asked.contains(&Command::Quit), "q was for what had closed by itself");
+    bench.keys("q");
+    assert_eq!(bench.asked.last(), Some(&Command::Quit));
 }

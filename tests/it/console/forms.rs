@@ -164,7 +164,7 @@ fn a_warning_is_not_confirmed_by_a_key_that_is_pressed_twice_or_held_down() {
     bench.keys("<ctrl-s>");
     for _ in 0..20 {
         bench.milliseconds(400);
-        bench.keys("<enter>").sees("not sent yet: read the warnings first");
+        bench.keys("<enter>").sees("not sent yet: read the warnings first; after a second the same key sends it");
     }
     assert!(!bench.kernel.done().contains(&Operation::SetDefaults));
     bench.keys("<read><enter>").sees("packets without a policy are now: in block");

@@ -218,13 +218,24 @@ fn a_frozen_list_stands_still_and_what_comes_meanwhile_is_not_lost() {
     bench.sees("FROZEN, 7 came meanwhile: Packets 7 on veth0, 2 CLEAR !");
     bench.seconds(1);
     bench.keys("4").sees("against a policy").keys("3G<enter>").sees("Packet 7:").keys("n").sees("newest packet of the");
-    bench.keys("<esc>/udp<enter>").sees("FROZEN, 7 came meanwhile: Packets 3 on veth0 with: udp").keys("<esc>");
+    bench
+        .keys("<esc>/udp<enter>")
+        .sees("FROZEN, 7 came meanwhile: Packets 3 on veth0, 2 CLEAR !")
+        .sees(", with: udp")
+        .keys("<esc>");
     bench.keys(" ").sees("Packets 14 on veth0").misses("FROZEN");
     bench.captured(frames());
     bench.sees("Packets 21 on veth0");
     bench.keys(" x").sees("FROZEN, 0 came meanwhile: Packets 0").captured(frames());
     bench.sees("FROZEN, 7 came meanwhile: Packets 0").sees("Space goes on");
     bench.keys(" ").sees("Packets 7 on veth0");
+}
+
+#[test]
+fn a_long_filter_hides_neither_the_alarm_nor_that_there_is_a_recording() {
+    let mut bench = busy().sized(80, 24);
+    bench.keys("/udp and not (host 10.9.9.9 or host 10.9.9.8)<enter>:record /tmp/x.pcapng<enter>");
+    bench.sees("Packets 3 of 7 on veth0, 1 CLEAR !, 4 undecided, RECORDING 0 in /tmp/x");
 }
 
 #[test]
@@ -404,6 +415,13 @@ fn a_check_with_a_text_shows_the_first_frame_that_has_it_inside_and_marks_it_in_
     bench.keys("<esc>c").sees("hello world").keys("<enter>");
     bench.captured(frames());
     bench.sees("The first with the text on the wire");
+}
+
+#[test]
+fn the_line_above_the_bytes_of_a_check_is_whole_on_a_narrow_screen() {
+    let mut bench = with_gcm().sized(80, 24);
+    bench.keys("x1gc<enter>").captured(vec![sealed(1, &[b'x'; 80])]);
+    bench.sees("The first encrypted one, with what was inside: 16:21:42.123 out, 158 bytes");
 }
 
 #[test]

@@ -39,6 +39,7 @@ fn the_last_step_shows_what_will_be_sent_without_its_key_and_goes_back() {
     let mut bench = Bench::new();
     bench.keys("a<tab><tab>10.9.0.1<tab>10.9.0.2<tab>0x1001<tab><tab><ctrl-g><ctrl-s>");
     bench.sees("ip xfrm state add src 10.9.0.1 dst 10.9.0.2 proto esp spi 0x00001001").sees("<key hidden>");
+    bench.sees("setkey on Linux cannot say AEAD algorithms; ip xfrm can").misses("can:");
     bench.sees("no esp SA back from 10.9.0.2 to 10.9.0.1").sees("Send it all the same").misses("0x1001");
     bench.keys("<esc>").sees("0x1001").misses("this will be sent");
     assert!(!bench.kernel.done().iter().any(|done| matches!(done, Operation::AddSa(_))));
@@ -276,7 +277,7 @@ fn rates_and_losses_come_from_counters_read_twice() {
     assert!(line.contains("42.0k"), "{line}");
     bench.kernel.put_statistics(XfrmStatistics::parse("XfrmInNoStates 3\n").unwrap());
     bench.seconds(1);
-    bench.sees("3 lost").keys("4").sees("packets lost: XfrmInNoStates +3");
+    bench.sees("3 lost").keys("4").sees("packets lost: XfrmInNoStates +3 (no SA here for what came)");
 }
 
 #[test]
@@ -380,6 +381,13 @@ fn keys_that_only_one_host_has_are_not_thrown_away_by_one_key() {
 }
 
 #[test]
+fn in_the_lab_the_other_host_is_filled_in_and_typing_takes_its_place() {
+    let mut bench = Bench::with(|_| {}, |setting| setting.other_address = Some([10, 9, 0, 2].into()));
+    bench.keys("A").sees("Other host         10.9.0.2");
+    bench.keys("<tab><tab>10.9.0.7").sees("Other host         10.9.0.7");
+}
+
+#[test]
 fn a_pair_that_the_kernel_refuses_leaves_nothing_and_says_why() {
     let mut bench = Bench::with(|_| {}, |setting| setting.other_host = Some("reblochon".to_owned()));
     bench.keys(TUNNEL);
@@ -392,6 +400,9 @@ fn a_pair_that_the_kernel_refuses_leaves_nothing_and_says_why() {
     there(&mut bench, &mut reblochon);
     assert_eq!((reblochon.sas().unwrap().len(), reblochon.policies().unwrap().len()), (2, 3));
     bench.sees("reblochon: done").sees("Both hosts have it");
+    for (key, done) in [("y", "all is done here:"), ("o", "all is done on the other host:")] {
+        bench.misses(&format!("{key} yes")).misses("o there").keys(key).sees(done);
+    }
     bench.keys("<esc>").misses("reblochon: done");
 }
 
