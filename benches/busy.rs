@@ -94,7 +94,13 @@ impl Bench {
             self.update(Event::Tick);
             let counts = Ok(Counts { sas: ROWS, policies_out: ROWS, ..Counts::default() });
             let sas = (self.next - 245..self.next).map(sa).collect();
-            self.update(Event::Polled(Box::new(Polled { sas, counts, statistics: None, interfaces: Vec::new() })));
+            self.update(Event::Polled(Box::new(Polled {
+                sas,
+                policies: Vec::new(),
+                counts,
+                statistics: None,
+                interfaces: Vec::new(),
+            })));
         }
     }
 

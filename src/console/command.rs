@@ -23,7 +23,12 @@ pub enum Command {
     /// What is on trial stays.
     Keep,
     /// Read counters.
-    Poll(Wanted),
+    Poll {
+        /// Of which SAs.
+        sas: Wanted,
+        /// Of which policies: when a packet last met them.
+        policies: Vec<PolicyId>,
+    },
     /// Read the whole SAD and SPD again.
     Resync,
     /// Take packets from this interface (or the one that is most likely meant) and from no other.

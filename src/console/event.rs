@@ -5,7 +5,7 @@ use crossterm::event::{Event as TerminalEvent, KeyEvent};
 use super::command::Outcome;
 use crate::capture::{Batch, Interface};
 use crate::kernel::{KernelError, Support, Update};
-use crate::model::{Counts, Sa, XfrmStatistics};
+use crate::model::{Counts, Policy, Sa, XfrmStatistics};
 
 /// A moment, as it comes with each event: the state reads no clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -111,6 +111,8 @@ impl Event {
 pub struct Polled {
     /// The SAs asked for, as they are now.
     pub sas: Vec<Sa>,
+    /// The policies asked for, as they are now.
+    pub policies: Vec<Policy>,
     /// How many there are.
     pub counts: Result<Counts, KernelError>,
     /// Packets lost.

@@ -51,7 +51,7 @@ use super::view;
 use crate::capture::{self, Method, Probe, ProbeEnds, Prober};
 use crate::kernel::follow::{Follower, Resync};
 use crate::kernel::{Kernel, KernelError, Support, XfrmKernel};
-use crate::model::Secret;
+use crate::model::{PolicyId, Secret};
 use crate::packet::Filter;
 use crate::privilege::write_private;
 
@@ -199,7 +199,7 @@ struct World {
     changes: Option<blocking::Sender<Order>>,
     /// The thread that carries changes out; none is abandoned halfway.
     changing: JoinHandle<()>,
-    polls: blocking::SyncSender<Wanted>,
+    polls: blocking::SyncSender<(Wanted, Vec<PolicyId>)>,
     resync: blocking::Receiver<Resync>,
     following: Option<Resync>,
     /// Changes of the lab's other host.
@@ -268,8 +268,8 @@ impl World {
             Command::Change(change) => self.order(Order::Change(change)),
             Command::Try(change) => self.order(Order::Try(change)),
             Command::Keep => self.order(Order::Keep),
-            Command::Poll(wanted) => {
-                let _ = self.polls.try_send(wanted);
+            Command::Poll { sas, policies } => {
+                let _ = self.polls.try_send((sas, policies));
             }
             Command::Resync => {
                 self.following = self.resync.try_iter().last().or(self.following.take());
@@ -514,18 +514,22 @@ fn change_there(mut kernel: XfrmKernel, sender: &mpsc::Sender<Event>, wanted: &b
     }
 }
 
-fn poll(sender: &mpsc::Sender<Event>, wanted: &blocking::Receiver<Wanted>) {
+fn poll(sender: &mpsc::Sender<Event>, wanted: &blocking::Receiver<(Wanted, Vec<PolicyId>)>) {
     let mut kernel: Option<XfrmKernel> = None;
-    while let Ok(wanted) = wanted.recv() {
+    while let Ok((sas, policies)) = wanted.recv() {
         let opened = match &mut kernel {
             Some(kernel) => Ok(kernel),
             None => XfrmKernel::open().map(|opened| kernel.insert(opened)),
         };
         let polled = match opened {
-            Ok(kernel) => read_counters(kernel, &wanted),
-            Err(error) => {
-                Polled { sas: Vec::new(), counts: Err(error), statistics: None, interfaces: capture::interfaces() }
-            }
+            Ok(kernel) => read_counters(kernel, &sas, &policies),
+            Err(error) => Polled {
+                sas: Vec::new(),
+                policies: Vec::new(),
+                counts: Err(error),
+                statistics: None,
+                interfaces: capture::interfaces(),
+            },
         };
         if sender.blocking_send(Event::Polled(Box::new(polled))).is_err() {
             return;
@@ -533,11 +537,13 @@ fn poll(sender: &mpsc::Sender<Event>, wanted: &blocking::Receiver<Wanted>) {
     }
 }
 
-fn read_counters(kernel: &mut XfrmKernel, wanted: &Wanted) -> Polled {
+fn read_counters(kernel: &mut XfrmKernel, wanted: &Wanted, policies: &[PolicyId]) -> Polled {
     // An SA that is gone by now is no error: its event is on the way.
     let sas = match wanted {
         Wanted::All => kernel.sas().unwrap_or_default(),
         Wanted::These(ids) => kernel.sas_of(ids),
     };
-    Polled { sas, counts: kernel.counts(), statistics: kernel.statistics().ok(), interfaces: capture::interfaces() }
+    let policies = policies.iter().filter_map(|id| kernel.policy(id).ok()).collect();
+    let (counts, statistics) = (kernel.counts(), kernel.statistics().ok());
+    Polled { sas, policies, counts, statistics, interfaces: capture::interfaces() }
 }

@@ -20,7 +20,7 @@ use super::keymap::{self, Context, Key};
 use crate::kernel::Update;
 use crate::kernel::follow::Snapshot;
 use crate::model::slots::Slot;
-use crate::model::{Counts, KernelEvent, PolicyId, Sa, SaId};
+use crate::model::{Counts, KernelEvent, Policy, PolicyId, Sa, SaId};
 
 pub mod checking;
 pub mod column_choice;
@@ -490,7 +490,18 @@ impl State {
         self.end_check();
         self.go_on_recording(commands);
         self.watch_trial(commands);
-        commands.push(Command::Poll(self.wanted()));
+        let (sas, policies) = (self.wanted(), self.wanted_policies());
+        commands.push(Command::Poll { sas, policies });
+    }
+
+    /// The policies whose counters to read next: those that are looked at.
+    fn wanted_policies(&self) -> Vec<PolicyId> {
+        if self.screen != Screen::Policies {
+            return Vec::new();
+        }
+        let (visible, _) = self.policies.window(self.drawn.rows);
+        let policies = visible.iter().filter_map(|slot| self.facts.spd.at(*slot));
+        policies.filter(|policy| !policy.is_of_socket()).map(Policy::id).collect()
     }
 
     /// Which SAs' counters to read next: all while they are few; otherwise the visible ones and a slow sweep, so that

@@ -103,6 +103,15 @@ impl ScriptedKernel {
         memory.tell(&KernelEvent::PolicyAdded(Box::new(policy)));
     }
 
+    /// A packet has met a policy: the kernel says so only to whoever asks.
+    pub fn use_policy(&self, id: &PolicyId, at: u64) {
+        let mut memory = self.memory();
+        let slot = memory.spd.slot(id);
+        if let Some(policy) = slot.and_then(|slot| memory.spd.at_mut(slot)) {
+            policy.used.used_at = Some(at);
+        }
+    }
+
     /// Sets the loss counters.
     pub fn put_statistics(&self, statistics: XfrmStatistics) {
         self.memory().statistics = statistics;

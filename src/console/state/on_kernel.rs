@@ -285,6 +285,12 @@ impl State {
                 known.last_used_at = sa.last_used_at;
             }
         }
+        for policy in polled.policies {
+            let slot = self.facts.spd.slot(&policy.id());
+            if let Some(known) = slot.and_then(|slot| self.facts.spd.at_mut(slot)) {
+                known.used = policy.used;
+            }
+        }
         let addresses = polled.interfaces.iter().flat_map(|interface| interface.addresses.iter().copied());
         self.facts.addresses = addresses.collect();
         self.packets.judge.addresses = polled.interfaces.iter().flat_map(Interface::own).collect();

@@ -178,7 +178,8 @@ impl Watched {
                 }
                 let sas = self.there.values().cloned().collect();
                 let (statistics, interfaces) = (Some(XfrmStatistics::default()), Vec::new());
-                let polled = Polled { sas, counts: Ok(Counts::default()), statistics, interfaces };
+                let polled =
+                    Polled { sas, policies: Vec::new(), counts: Ok(Counts::default()), statistics, interfaces };
                 let before = self.selected();
                 self.long.event(Event::Polled(Box::new(polled)));
                 self.stays(before);

@@ -206,6 +206,18 @@ fn every_column_says_something_of_every_row_in_any_width() {
 }
 
 #[test]
+fn a_policy_that_is_looked_at_tells_of_the_last_packet_that_met_it() {
+    let mut bench = article();
+    bench.keys("2").seconds(1);
+    bench.sees("last used       never");
+    for policy in super::article_policies() {
+        bench.kernel.use_policy(&policy.id(), START);
+    }
+    bench.seconds(5);
+    assert!(bench.line("last used").contains("s ago)"), "{}", bench.screen());
+}
+
+#[test]
 fn a_row_is_copied_without_its_keys_unless_they_are_shown_at_that_moment() {
     let mut bench = article();
     bench.keys("y").sees("Copy 1 SA without keys as").keys("<enter>").sees("1 SA without keys as ip xfrm");

@@ -90,15 +90,16 @@ impl Bench {
         match command {
             Command::Change(change) | Command::Try(change) if self.hold => self.held.push(*change),
             Command::Change(change) | Command::Try(change) => self.change(*change),
-            Command::Poll(wanted) => {
-                let sas = match wanted {
+            Command::Poll { sas, policies } => {
+                let sas = match sas {
                     Wanted::All => self.kernel.sas().unwrap_or_default(),
                     Wanted::These(ids) => self.kernel.sas_of(&ids),
                 };
                 let counts = self.kernel.counts();
                 let statistics = self.kernel.statistics().ok();
                 let interfaces = interfaces();
-                self.event(Event::Polled(Box::new(Polled { sas, counts, statistics, interfaces })));
+                let policies = policies.iter().filter_map(|id| self.kernel.policy(id).ok()).collect();
+                self.event(Event::Polled(Box::new(Polled { sas, policies, counts, statistics, interfaces })));
             }
             Command::Resync => self.follower.resync().ask(),
             other => self.asked.push(other),

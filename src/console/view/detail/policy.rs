@@ -45,8 +45,7 @@ pub(super) fn facts(policy: &Policy, state: &State) -> Facts {
     facts.say("index", format!("{}{kind}", policy.index));
     let ago = |at: u64| format!("{} ({} ago)", state.clock.date(at), duration(now.saturating_sub(at)));
     facts.say("added", ago(policy.used.added_at));
-    let used = policy.used.used_at.map_or("never".to_owned(), ago);
-    facts.say("last used", format!("{used}, when it was last read (Ctrl-L reads again)"));
+    facts.say("last used", policy.used.used_at.map_or("never".to_owned(), ago));
     say_limits(&mut facts, &policy.limits, &policy.used, now);
     facts.say_some("flags", Some(policy.flag_words().join(" ")).filter(|flags| !flags.is_empty()));
     facts.say_some("share", Some(policy.share).filter(|share| *share != 0).map(|share| share.to_string()));
