@@ -71,7 +71,7 @@ fn memory() {
         std::thread::sleep(Duration::from_millis(100));
         let sas = (0..245).map(|n| sa(second * 245 + n)).collect();
         let counts = Ok(Counts { sas: ROWS, ..Counts::default() });
-        let polled = Polled { sas, counts, statistics: None, interfaces: Vec::new() };
+        let polled = Polled { sas, policies: Vec::new(), counts, statistics: None, interfaces: Vec::new() };
         state.update(Event::Polled(Box::new(polled)), now, &mut Vec::new());
     }
     told("ten readings of counters later");
