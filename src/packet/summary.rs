@@ -128,18 +128,17 @@ fn is_link(header: &Header) -> bool {
 
 fn protocol(layers: &[Layer]) -> Cow<'static, str> {
     // Of a TCP segment's messages the first one speaks; how many there are is said elsewhere.
-    let above = above_ip(layers);
-    let second = above.iter().enumerate().filter(|(_, layer)| matches!(layer.header, Header::TcpMessage(_))).nth(1);
-    let above = second.and_then(|(second, _)| above.get(..second)).unwrap_or(above);
-    if above.iter().any(|layer| matches!(layer.header, Header::Ike(_) | Header::NonEspMarker)) {
-        return Protocol::Ike.name();
-    }
-    if above.iter().any(|layer| matches!(layer.header, Header::NatKeepAlive)) {
-        return "keepalive".into();
-    }
+    let mut has_message = false;
     let mut words = Cow::Borrowed("");
-    for layer in above {
+    for layer in above_ip(layers) {
         let (protocol, behind) = match &layer.header {
+            Header::TcpMessage(_) if has_message => break,
+            Header::TcpMessage(_) => {
+                has_message = true;
+                continue;
+            }
+            Header::Ike(_) | Header::NonEspMarker => return Protocol::Ike.name(),
+            Header::NatKeepAlive => return "keepalive".into(),
             header if is_stream(header) => continue,
             Header::Ipv6Extension(_) | Header::Ipv6Fragment(_) | Header::Data | Header::Padding => continue,
             Header::FragmentTail(protocol) => (*protocol, " fragment"),
@@ -153,10 +152,12 @@ fn protocol(layers: &[Layer]) -> Cow<'static, str> {
         }
         words += behind;
     }
-    match (words.is_empty(), first_ip(layers)) {
-        (false, _) => words,
-        (true, Some((source, _))) => if source.is_ipv4() { "IPv4" } else { "IPv6" }.into(),
-        (true, None) => layers.first().map_or("empty".into(), |layer| layer.header.protocol().name()),
+    if !words.is_empty() {
+        return words;
+    }
+    match first_ip(layers) {
+        Some((source, _)) => if source.is_ipv4() { "IPv4" } else { "IPv6" }.into(),
+        None => layers.first().map_or("empty".into(), |layer| layer.header.protocol().name()),
     }
 }
 
@@ -166,6 +167,7 @@ fn first_ip(layers: &[Layer]) -> Option<(IpAddr, IpAddr)> {
 
 fn info(layers: &[Layer]) -> String {
     let mut parts: Vec<String> = Vec::new();
+    let mut messages = 0;
     let payload = |above: usize| {
         let rest = layers.get(above + 1..).unwrap_or_default();
         let bytes: usize =
@@ -193,6 +195,7 @@ fn info(layers: &[Layer]) -> String {
             Header::Arp(arp) if arp.operation == 2 => parts.push(format!("{} is at {}", arp.sender, arp.sender_mac)),
             Header::Ike(ike) => parts.push(ike_words(ike, layers.get(place + 1..).unwrap_or_default())),
             Header::TcpStreamPiece => parts.push("a piece of the stream".to_owned()),
+            Header::TcpMessage(_) => messages += 1,
             Header::Vlan(vlan) => parts.push(format!("VLAN {}", vlan.id)),
             Header::Gre(gre) => parts.extend(gre.key.map(|key| format!("key {key:#x}"))),
             Header::Ipv4(ip) if ip.more_fragments || ip.fragment_offset > 0 => {
@@ -205,11 +208,10 @@ fn info(layers: &[Layer]) -> String {
             parts.push(format!("{} {flaw}", layer.header.protocol()));
         }
     }
-    match layers.iter().filter(|layer| matches!(layer.header, Header::TcpMessage(_))).count() {
-        0 | 1 => {}
-        messages => parts.push(format!("{messages} messages")),
+    if messages > 1 {
+        parts.push(format!("{messages} messages"));
     }
-    parts.join("; ")
+    if parts.is_empty() { String::new() } else { parts.join("; ") }
 }
 
 fn is_stream(header: &Header) -> bool {
