@@ -26,7 +26,7 @@ module=$(realpath "$1")
 work=$(mktemp -d -p "$(dirname "$module")")
 trap 'rm -rf "$work"' EXIT
 cd "$work"
-apt-get download -qq "$source=$version"
+apt-get -o APT::Sandbox::User=root download -qq "$source=$version"
 dpkg-deb --fsys-tarfile "$source"_*.deb | tar x "./usr/src/$source.tar.xz"
 # All but what is large and not asked for.
 tar xf "usr/src/$source.tar.xz" --exclude='*/drivers/*.[ch]' --exclude='*/sound/*.[ch]' --exclude='*/fs/*.[ch]' \
