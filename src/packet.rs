@@ -287,6 +287,11 @@ impl Dissection {
         self.layers.iter().find(|layer| layer.header.is_ip())
     }
 
+    /// Source and destination of the outermost IP header.
+    pub fn ends(&self) -> Option<(IpAddr, IpAddr)> {
+        self.first_ip()?.header.ip_addresses()
+    }
+
     /// The IPsec headers that can be read, outermost first: in the article's packets AH, then ESP. In a TCP segment with
     /// several messages they stand side by side.
     pub fn ipsec(&self) -> impl Iterator<Item = IpsecHeader> {

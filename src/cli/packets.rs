@@ -254,7 +254,7 @@ impl InnerJson {
         let ports = layers.iter().find_map(|layer| layer.header.ports());
         let payload = layers.iter().rev().find(|layer| layer.header == Header::Data);
         let payload = payload.and_then(|layer| inside.plaintext.get(layer.range.clone())).unwrap_or_default();
-        let ends = inside.dissection.first_ip().and_then(|layer| layer.header.ip_addresses());
+        let ends = inside.dissection.ends();
         let (source, destination) = ends.unwrap_or((inside.header.source, inside.header.destination));
         let summary = inside.summary();
         let mut payload_hex = String::with_capacity(payload.len() * 2);

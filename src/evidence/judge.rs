@@ -127,7 +127,7 @@ impl Judge {
         if sight.direction.is_some() || self.addresses.is_empty() {
             return sight.direction;
         }
-        let (source, destination) = ends(dissection)?;
+        let (source, destination) = dissection.ends()?;
         match (self.addresses.contains(&source), self.addresses.contains(&destination)) {
             (true, false) => Some(Direction::Out),
             (false, true) => Some(Direction::In),
@@ -412,10 +412,6 @@ fn places<'a>(bytes: &'a [u8], dissection: &Dissection) -> impl Iterator<Item = 
     })
 }
 
-fn ends(dissection: &Dissection) -> Option<(IpAddr, IpAddr)> {
-    dissection.first_ip()?.header.ip_addresses()
-}
-
 /// The first IP packet of a frame, without what fills the frame behind it.
 pub(super) fn first_ip(dissection: &Dissection) -> Option<std::ops::Range<usize>> {
     let start = dissection.first_ip()?.range.start;
@@ -425,7 +421,7 @@ pub(super) fn first_ip(dissection: &Dissection) -> Option<std::ops::Range<usize>
 
 pub(super) fn peer(direction: Option<Direction>, dissection: &Dissection) -> Option<IpAddr> {
     let direction = direction?;
-    let (source, destination) = ends(dissection)?;
+    let (source, destination) = dissection.ends()?;
     Some(match direction {
         Direction::In => source,
         Direction::Out => destination,

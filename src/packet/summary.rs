@@ -69,14 +69,15 @@ pub struct Summary {
 impl Summary {
     /// Sums a dissection up.
     pub fn of(dissection: &Dissection) -> Self {
-        let layers = dissection.layers();
-        let (source, destination) = endpoints(layers);
-        Self { kind: kind(layers), source, destination, protocol: protocol(layers), info: info(layers) }
+        let (layers, ends) = (dissection.layers(), dissection.ends());
+        let (source, destination) = endpoints(layers, ends);
+        Self { kind: kind(layers), source, destination, protocol: protocol(layers, ends), info: info(layers) }
     }
 }
 
-fn endpoints(layers: &[Layer]) -> (Option<Endpoint>, Option<Endpoint>) {
-    if let Some((source, destination)) = first_ip(layers) {
+/// `ends` are those of the outermost IP header.
+fn endpoints(layers: &[Layer], ends: Option<(IpAddr, IpAddr)>) -> (Option<Endpoint>, Option<Endpoint>) {
+    if let Some((source, destination)) = ends {
         return (Some(Endpoint::Ip(source)), Some(Endpoint::Ip(destination)));
     }
     let ends = layers.iter().find_map(|layer| match &layer.header {
@@ -126,7 +127,7 @@ fn is_link(header: &Header) -> bool {
     matches!(header, Header::Ethernet(_) | Header::Vlan(_) | Header::Cooked(_) | Header::Loopback(_))
 }
 
-fn protocol(layers: &[Layer]) -> Cow<'static, str> {
+fn protocol(layers: &[Layer], ends: Option<(IpAddr, IpAddr)>) -> Cow<'static, str> {
     // Of a TCP segment's messages the first one speaks; how many there are is said elsewhere.
     let mut has_message = false;
     let mut words = Cow::Borrowed("");
@@ -155,14 +156,10 @@ fn protocol(layers: &[Layer]) -> Cow<'static, str> {
     if !words.is_empty() {
         return words;
     }
-    match first_ip(layers) {
+    match ends {
         Some((source, _)) => if source.is_ipv4() { "IPv4" } else { "IPv6" }.into(),
         None => layers.first().map_or("empty".into(), |layer| layer.header.protocol().name()),
     }
-}
-
-fn first_ip(layers: &[Layer]) -> Option<(IpAddr, IpAddr)> {
-    layers.iter().find(|layer| layer.header.is_ip())?.header.ip_addresses()
 }
 
 fn info(layers: &[Layer]) -> String {

@@ -101,7 +101,7 @@ impl Columns for PolicyColumn {
             Self::Mark => About::new("mark", "Mark", "the mark of its packets"),
             Self::IfId => About::new("if_id", "IfID", "its xfrm interface").number(),
             Self::Age => About::new("age", "Age", "time since it was added").number(),
-            Self::LastUse => About::new("idle", "Idle", "time since its last use, when it was read").number(),
+            Self::LastUse => About::new("idle", "Idle", "time since its last use").number().live(),
             Self::Left => About::new("left", "Ends in", "time until it is removed").number().live(),
             Self::Limits => About::new("limits", "Limits", "its limits, soft/hard").cut_to(18),
             Self::Flags => About::new("flags", "Flags", "its flags, as ip xfrm calls them"),

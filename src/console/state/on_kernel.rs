@@ -309,7 +309,8 @@ impl State {
         if is_live || self.sas.filter().is_some_and(RowFilter::is_live) {
             self.rebuild_sas(Reason::Live);
         }
-        if self.policies.filter().is_some_and(RowFilter::is_live) {
+        let (column, _) = self.policies.sorting();
+        if column.about().is_live || self.policies.filter().is_some_and(RowFilter::is_live) {
             self.rebuild_policies(Reason::Live);
         }
     }

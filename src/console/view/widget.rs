@@ -96,7 +96,7 @@ pub fn draw_lines(frame: &mut Frame<'_>, area: Rect, lines: &[Line<'_>], scroll:
 }
 
 /// Says on the border below the `inside` of a popup how many lines of a text are out of sight there, and the key that
-/// brings them. `room` lines are seen, from `scroll` on.
+/// brings them.
 pub fn draw_more(
     frame: &mut Frame<'_>,
     inside: Rect,

@@ -218,6 +218,25 @@ fn a_policy_that_is_looked_at_tells_of_the_last_packet_that_met_it() {
 }
 
 #[test]
+fn policies_sorted_by_their_last_use_stay_so() {
+    let few = vec![PolicyColumn::Direction, PolicyColumn::LastUse];
+    let columns = ChosenColumns { sas: None, policies: Some(few), packets: None };
+    let fill = |kernel: &ScriptedKernel| super::article_policies().into_iter().for_each(|p| kernel.put_policy(p));
+    let mut bench = Bench::with(fill, |setting| setting.columns = columns);
+    let [out, inbound, forward] = super::article_policies().try_into().unwrap();
+    bench.keys("2sj<enter>").sees("Idle▲");
+    for policy in [&forward, &out, &inbound] {
+        bench.seconds(5);
+        bench.kernel.use_policy(&policy.id(), bench.now.unix_ms / 1000);
+        bench.seconds(1);
+        // What was met last is idle for the shortest time.
+        let order = bench.state.policies.order().to_vec();
+        let first = order.iter().filter_map(|slot| bench.state.facts.spd.at(*slot)).find(|p| p.used.used_at.is_some());
+        assert_eq!(first.map(Policy::id), Some(policy.id()), "{}", bench.screen());
+    }
+}
+
+#[test]
 fn a_row_is_copied_without_its_keys_unless_they_are_shown_at_that_moment() {
     let mut bench = article();
     bench.keys("y").sees("Copy 1 SA without keys as").keys("<enter>").sees("1 SA without keys as ip xfrm");
