@@ -10,6 +10,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 
+use smallvec::SmallVec;
+
 use crate::crypto::{Malformed, Unready};
 use crate::model::{IpsecProtocol, Mode, PolicyId, ReqId, Spi};
 use crate::packet::{Direction, LinkType};
@@ -345,11 +347,16 @@ pub struct Evidence {
     pub reasons: Box<[Reason]>,
     /// For each IPsec header that can be read in the frame, outermost first: the SA that it names, as the memory numbers
     /// it.
-    pub sas: Box<[Option<u64>]>,
+    pub sas: Sas,
     /// The packet that the frame completed, from its IP header on, if it is the last missing part of one: all is said of
     /// this packet.
     pub whole: Option<Box<[u8]>>,
+    /// Which of the judge's decryptions was that of the frame; 0 if none was.
+    opened: u64,
 }
+
+/// Most frames name one SA.
+type Sas = SmallVec<[Option<u64>; 1]>;
 
 impl Evidence {
     /// Whether what the frame carries cannot be read on the wire: encrypted and authentic.

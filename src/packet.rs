@@ -10,6 +10,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::ops::Range;
 
+use smallvec::SmallVec;
+
 use crate::model::{IpsecProtocol, Spi};
 
 mod arp;
@@ -244,15 +246,30 @@ impl fmt::Display for Flaw {
     }
 }
 
-/// One header of a frame, or the bytes that no header was read from.
+/// One header of a frame, or the bytes that no header was read from. Millions of them are handed from thread to thread, so
+/// it is kept small.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layer {
     /// What it says.
     pub header: Header,
-    /// Which bytes of the frame it is; always within the frame.
-    pub range: Range<usize>,
     /// What is wrong with it.
-    pub flaw: Option<Flaw>,
+    pub flaw: Option<Box<Flaw>>,
+    /// Of a frame longer than four gigabytes, which there is not, what is behind would not be told apart.
+    start: u32,
+    end: u32,
+}
+
+impl Layer {
+    fn new(header: Header, range: Range<usize>, flaw: Option<Flaw>) -> Self {
+        let place = |place| u32::try_from(place).unwrap_or(u32::MAX);
+        Self { header, flaw: flaw.map(Box::new), start: place(range.start), end: place(range.end) }
+    }
+
+    /// Which bytes of the frame it is; always within the frame.
+    pub fn range(&self) -> Range<usize> {
+        let place = |place| usize::try_from(place).unwrap_or(usize::MAX);
+        place(self.start)..place(self.end)
+    }
 }
 
 /// An IPsec header with all that finds its SA.
@@ -270,10 +287,13 @@ pub struct IpsecHeader {
     pub destination: IpAddr,
 }
 
+/// As many as most frames have need no memory beside the frame's.
+type Layers = SmallVec<[Layer; 4]>;
+
 /// A frame taken apart: layers in the order of their bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Dissection {
-    layers: Vec<Layer>,
+    layers: Layers,
 }
 
 impl Dissection {
@@ -319,17 +339,17 @@ pub fn dissect_above_ip(number: u8, payload: &[u8]) -> Dissection {
 }
 
 fn walk(first: Option<Protocol>, frame: &[u8], encapsulations: &Encapsulations) -> Dissection {
-    let mut layers: Vec<Layer> = Vec::with_capacity(4);
+    let mut layers = Layers::new();
     let mut next = first.map(|protocol| (0..frame.len(), protocol));
     while let Some((range, protocol)) = next {
         next = follow(frame, range, protocol, &mut layers, encapsulations);
-        let reached = layers.last().map_or(0, |layer| layer.range.end);
+        let reached = layers.last().map_or(0, |layer| layer.range().end);
         match &next {
             Some((behind, _)) if reached < behind.start => {
-                layers.push(Layer { header: Header::Data, range: reached..behind.start, flaw: None });
+                layers.push(Layer::new(Header::Data, reached..behind.start, None));
             }
             None if reached < frame.len() => {
-                layers.push(Layer { header: Header::Padding, range: reached..frame.len(), flaw: None });
+                layers.push(Layer::new(Header::Padding, reached..frame.len(), None));
             }
             _ => {}
         }
@@ -342,7 +362,7 @@ fn follow(
     frame: &[u8],
     range: Range<usize>,
     protocol: Protocol,
-    layers: &mut Vec<Layer>,
+    layers: &mut Layers,
     encapsulations: &Encapsulations,
 ) -> Option<(Range<usize>, Protocol)> {
     let Range { mut start, mut end } = range;
@@ -359,7 +379,7 @@ fn follow(
             most = MOST_LAYERS_WITH_PAYLOADS;
         }
         if depth == most || layers.len() >= MOST_LAYERS_OF_A_FRAME {
-            layers.push(Layer { header: Header::Data, range: start..end, flaw: Some(Flaw::TooDeep) });
+            layers.push(Layer::new(Header::Data, start..end, Some(Flaw::TooDeep)));
             return None;
         }
         depth += 1;
@@ -375,11 +395,11 @@ fn follow(
             behind = Some((claimed_end..end, protocol));
         }
         end = claimed_end;
-        layers.push(Layer { header: parsed.header, range: start..start + covered, flaw });
+        layers.push(Layer::new(parsed.header, start..start + covered, flaw));
         start += covered;
         next = match parsed.next {
             Some(protocol) if parsed.is_tail => {
-                layers.push(Layer { header: Header::FragmentTail(protocol), range: start..end, flaw: None });
+                layers.push(Layer::new(Header::FragmentTail(protocol), start..end, None));
                 None
             }
             next => next,

@@ -16,8 +16,8 @@ fuzz_target!(|frame: &[u8]| {
         let dissection = dissect(link, frame);
         let mut reached = 0;
         for layer in dissection.layers() {
-            assert_eq!(layer.range.start, reached);
-            reached = layer.range.end;
+            assert_eq!(layer.range().start, reached);
+            reached = layer.range().end;
         }
         assert_eq!(reached, frame.len());
         assert!(dissection.layers().len() < 400);

@@ -66,7 +66,7 @@ impl<'a> Shown<'a> {
         // What comes out of a tunnel came in no matter where.
         let flow = flow(dissection, 0);
         let tcp = dissection.layers().iter().find_map(|layer| match &layer.header {
-            Header::Tcp(tcp) => Some((tcp.sequence, layer.range.clone())),
+            Header::Tcp(tcp) => Some((tcp.sequence, layer.range())),
             _ => None,
         });
         let tcp = tcp.filter(|_| flow.is_some_and(|flow| flow.protocol == UpperProtocol::TCP));

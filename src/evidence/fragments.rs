@@ -107,7 +107,7 @@ impl<'a> Part<'a> {
         if ip.flaw.is_some() {
             return None;
         }
-        let start = ip.range.start;
+        let start = ip.range().start;
         match &ip.header {
             Header::Ipv4(header) if header.more_fragments || header.fragment_offset > 0 => {
                 let key = Key {
@@ -117,14 +117,14 @@ impl<'a> Part<'a> {
                     protocol: header.protocol.0,
                     identification: header.identification.into(),
                 };
-                let payload = bytes.get(ip.range.end..start + usize::from(header.total_length))?;
+                let payload = bytes.get(ip.range().end..start + usize::from(header.total_length))?;
                 let offset = usize::from(header.fragment_offset);
                 Some(Self {
                     key,
                     range: offset..offset + payload.len(),
                     is_last: !header.more_fragments,
                     bytes: payload,
-                    head: bytes.get(ip.range.clone())?,
+                    head: bytes.get(ip.range())?,
                     next_at: 9,
                     next: header.protocol.0,
                 })
@@ -134,13 +134,15 @@ impl<'a> Part<'a> {
                 let extensions = behind.iter().take_while(passed).count();
                 let layer = behind.get(extensions)?;
                 let Header::Ipv6Fragment(fragment) = &layer.header else { return None };
-                if !fragment.more && fragment.offset == 0 || matches!(layer.flaw, Some(Flaw::Truncated { .. })) {
+                if !fragment.more && fragment.offset == 0
+                    || matches!(layer.flaw.as_deref(), Some(Flaw::Truncated { .. }))
+                {
                     return None;
                 }
                 let (source, destination) = ip.header.ip_addresses()?;
                 let identification = fragment.identification;
                 let end = start + IPV6_HEADER + usize::from(header.payload_length);
-                let payload = bytes.get(layer.range.end..end)?;
+                let payload = bytes.get(layer.range().end..end)?;
                 let offset = usize::from(fragment.offset);
                 // The header before the cut says what follows: IPv6's own, or the last extension's.
                 let next_at = extensions.checked_sub(1).and_then(|last| behind.get(last));
@@ -149,8 +151,8 @@ impl<'a> Part<'a> {
                     range: offset..offset + payload.len(),
                     is_last: !fragment.more,
                     bytes: payload,
-                    head: bytes.get(start..layer.range.start)?,
-                    next_at: next_at.map_or(6, |layer| layer.range.start - start),
+                    head: bytes.get(start..layer.range().start)?,
+                    next_at: next_at.map_or(6, |layer| layer.range().start - start),
                     next: fragment.next_header.0,
                 })
             }

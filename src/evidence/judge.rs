@@ -10,7 +10,7 @@ use super::copies::{Copies, Shown};
 use super::fragments::{Fragments, Part};
 use super::opinion::{Newest, Opinion};
 use super::policies;
-use super::{Evidence, Finding, Policies, Reason, SaMemory, Sight, Totals, Verdict};
+use super::{Evidence, Finding, Policies, Reason, SaMemory, Sas, Sight, Totals, Verdict};
 use crate::crypto::{Malformed, Unready};
 use crate::model::{Flow, IpsecProtocol, TunnelInterface, UpperProtocol};
 use crate::packet::{Direction, Dissection, Header, IpsecHeader, LinkType, Protocol};
@@ -46,7 +46,8 @@ pub(super) struct Place<'a> {
     pub(super) header: IpsecHeader,
     /// The packet from its IP header on.
     pub(super) packet: &'a [u8],
-    /// Where the header begins in it.
+    /// Where the header begins in the frame, and in the packet.
+    pub(super) start: usize,
     pub(super) at: usize,
     /// From the header to the end of what it covers.
     pub(super) covered: &'a [u8],
@@ -73,12 +74,13 @@ impl Judge {
             self.totals.count(Verdict::Unproven, peer);
         }
         let direction = self.direction_of(sight, dissection);
-        let evidence = match Part::of(sight.bytes, dissection, interface).filter(|_| !sight.is_cut) {
+        let mut evidence = match Part::of(sight.bytes, dissection, interface).filter(|_| !sight.is_cut) {
             Some(part) => self.weigh_part(&part, sight, direction, dissection, interface),
             None => self.weigh(sight, direction, dissection, interface),
         };
         self.totals.count(evidence.verdict, peer(direction, dissection));
-        self.before_the_wire(evidence, interface)
+        self.say_before_the_wire(&mut evidence, interface);
+        evidence
     }
 
     /// Judges a frame once more of which this was found `before`, because more is known now.
@@ -95,22 +97,23 @@ impl Judge {
             return self.judge(sight, dissection, interface);
         };
         let together = before.reasons.iter().find(|reason| matches!(reason, Reason::PutTogether(_))).cloned();
-        let evidence = self.weigh_whole(packet.clone(), together, sight, direction, interface);
+        let mut evidence = self.weigh_whole(packet.clone(), together, sight, direction, interface);
         self.totals.count(evidence.verdict, peer(direction, dissection));
-        self.before_the_wire(evidence, interface)
+        self.say_before_the_wire(&mut evidence, interface);
+        evidence
     }
 
     /// Says of a frame that it is seen where it is not encrypted or wrapped yet, or not any more, whatever it is itself.
-    fn before_the_wire(&self, mut evidence: Evidence, interface: u32) -> Evidence {
+    fn say_before_the_wire(&self, evidence: &mut Evidence, interface: u32) {
         let reason = match self.tunnel_interfaces.get(&interface) {
-            None => return evidence,
+            None => return,
             Some(TunnelInterface::Wrapping) => Reason::Wrapped,
             Some(TunnelInterface::Xfrm(_) | TunnelInterface::Vti) => Reason::TunnelInterface(None),
         };
         if !evidence.reasons.iter().any(|said| matches!(said, Reason::TunnelInterface(_))) {
-            evidence.reasons = evidence.reasons.into_iter().chain([reason]).collect();
+            let reasons = std::mem::take(&mut evidence.reasons);
+            evidence.reasons = reasons.into_iter().chain([reason]).collect();
         }
-        evidence
     }
 
     /// Frames are watched from now on: what was inside a tunnel's packet may be shown although that came before.
@@ -181,7 +184,7 @@ impl Judge {
         flow: Option<Flow>,
     ) -> Evidence {
         let mut reasons = Vec::new();
-        let mut sas = Vec::new();
+        let mut sas = Sas::new();
         for place in places(sight.bytes, dissection) {
             reasons.push(Reason::Compressed);
             sas.push(self.opinion(&place, sight.at_ns, direction).serial);
@@ -214,7 +217,7 @@ impl Judge {
             reasons.extend(found);
             verdict
         };
-        Evidence { verdict, reasons: reasons.into(), sas: sas.into(), whole: None }
+        Evidence { sas, ..Evidence::plain(verdict, reasons) }
     }
 
     /// Whether it may have come out of a tunnel of which not all could be opened, or was seen.
@@ -277,7 +280,7 @@ impl Judge {
         interface: u32,
     ) -> Evidence {
         // Exactly as many as most frames need: what has room to spare is moved once more in the end.
-        let (mut reasons, mut sas) = (Vec::with_capacity(1), Vec::with_capacity(1));
+        let (mut reasons, mut sas) = (Vec::with_capacity(1), Sas::new());
         let mut verdicts = Together::default();
         if sight.is_cut {
             reasons.push(Reason::Cut);
@@ -288,7 +291,7 @@ impl Judge {
         let provable = reasons.is_empty();
         (self.copies.newest, self.newest.serial) = (None, None);
         for place in places(sight.bytes, dissection) {
-            let header = place.header;
+            let header = &place.header;
             if !provable {
                 let mut known = self.memory.of_packet(header.destination, header.protocol, header.spi, sight.at_ns);
                 let known = known.next();
@@ -311,10 +314,11 @@ impl Judge {
                 verdicts.take(verdict_of(protocol, out_of_turn.as_ref().unwrap_or(&finding)));
             }
             sas.push(serial);
-            let findings = iter::once(finding).chain(out_of_turn);
-            reasons.extend(findings.map(|finding| Reason::Header { protocol, spi, finding }));
+            reasons.push(Reason::Header { protocol, spi, finding });
+            reasons.extend(out_of_turn.map(|finding| Reason::Header { protocol, spi, finding }));
         }
-        let mut evidence = Evidence { sas: sas.into(), ..Evidence::plain(verdicts.verdict(), reasons) };
+        let opened = self.newest.number().unwrap_or(0);
+        let mut evidence = Evidence { sas, opened, ..Evidence::plain(verdicts.verdict(), reasons) };
         if let Some(direction) = direction.filter(|_| evidence.verdict.is_protected() && !sight.loopback)
             && let Some(standing) = self.standing(sight, direction, dissection, interface, &evidence)
         {
@@ -330,7 +334,7 @@ impl Judge {
 impl Evidence {
     /// Of what no SA is about.
     pub(super) fn plain(verdict: Verdict, reasons: Vec<Reason>) -> Self {
-        Self { verdict, reasons: reasons.into(), sas: Box::default(), whole: None }
+        Self { verdict, reasons: reasons.into(), sas: Sas::new(), whole: None, opened: 0 }
     }
 }
 
@@ -394,19 +398,20 @@ fn places<'a>(bytes: &'a [u8], dissection: &Dissection) -> impl Iterator<Item = 
     let (mut packet, mut ends) = (0, None);
     // Where the payload of the innermost packet so far ends: what is behind is padding.
     let end = dissection.layers().iter().rev().find(|layer| !matches!(layer.header, Header::Padding));
-    let end = end.map_or(bytes.len(), |layer| layer.range.end);
+    let end = end.map_or(bytes.len(), |layer| layer.range().end);
     dissection.layers().iter().filter_map(move |layer| {
         if layer.header.is_ip() {
-            (packet, ends) = (layer.range.start, layer.header.ip_addresses());
+            (packet, ends) = (layer.range().start, layer.header.ip_addresses());
             return None;
         }
         let header = layer.header.ipsec(ends?)?;
         // An ESP layer is as long as its payload, of which several may follow one another in TCP.
-        let covered = if header.protocol == IpsecProtocol::Ah { layer.range.start..end } else { layer.range.clone() };
+        let covered = if header.protocol == IpsecProtocol::Ah { layer.range().start..end } else { layer.range() };
         Some(Place {
             header,
             packet: bytes.get(packet..end).unwrap_or_default(),
-            at: layer.range.start.saturating_sub(packet),
+            start: layer.range().start,
+            at: layer.range().start.saturating_sub(packet),
             covered: bytes.get(covered).unwrap_or_default(),
         })
     })
@@ -414,8 +419,8 @@ fn places<'a>(bytes: &'a [u8], dissection: &Dissection) -> impl Iterator<Item = 
 
 /// The first IP packet of a frame, without what fills the frame behind it.
 pub(super) fn first_ip(dissection: &Dissection) -> Option<std::ops::Range<usize>> {
-    let start = dissection.first_ip()?.range.start;
-    let end = dissection.layers().iter().rev().find(|layer| !matches!(layer.header, Header::Padding))?.range.end;
+    let start = dissection.first_ip()?.range().start;
+    let end = dissection.layers().iter().rev().find(|layer| !matches!(layer.header, Header::Padding))?.range().end;
     Some(start..end)
 }
 

@@ -86,7 +86,10 @@ impl Judge {
                 break;
             }
             let around = looked.insides.last().map_or(bytes, |inside| inside.plaintext.as_slice());
-            match self.open(header, around.get(outer.clone()).unwrap_or_default(), serial, sight.at_ns) {
+            let covered = around.get(outer.clone()).unwrap_or_default();
+            let is_newest = looked.insides.is_empty() && self.newest.is_of(evidence, outer.start);
+            let newest = if is_newest { self.newest_opened(covered.len()) } else { None };
+            match newest.map_or_else(|| self.open(header, covered, serial, sight.at_ns), Ok) {
                 Ok(Opened { plaintext, next_header, ciphertext_at }) => {
                     let dissection = self.memory.encapsulations().dissect_above_ip(next_header, &plaintext);
                     let ends = Some((header.source, header.destination));
@@ -99,51 +102,50 @@ impl Judge {
         looked
     }
 
+    /// What was decrypted when the frame was judged, just now.
+    fn newest_opened(&self, length: usize) -> Option<Opened> {
+        let prepared = self.memory.get(self.newest.serial?)?.prepared().as_ref().ok()?;
+        let Prepared::Esp(transform) = &**prepared else { return None };
+        let ciphertext_at = Some(transform.layout(length).ok()?.ciphertext.start);
+        let (plaintext, next_header) = (Arc::clone(&self.newest.plaintext), self.newest.next_header);
+        Some(Opened { plaintext, next_header, ciphertext_at })
+    }
+
     fn open(&self, header: IpsecHeader, covered: &[u8], serial: Option<u64>, at_ns: u64) -> Result<Opened, String> {
         let by_number = || self.memory.of_packet(header.destination, header.protocol, header.spi, at_ns).next();
         let low = header.sequence.unwrap_or(0);
         let by_known = match serial.and_then(|serial| self.memory.get(serial)).or_else(by_number) {
-            Some(known) => self.open_with(Some(known.serial), known.prepared(), covered, known.sequence(low)),
+            Some(known) => open_with(known.prepared(), covered, known.sequence(low)),
             None => Err("its SA is not known".to_owned()),
         };
         // What was inside of another packet no SA was drawn for.
         let by_given = || {
             let mut trials = self.memory.trials(&header, at_ns).into_iter();
-            trials.find_map(|trial| self.open_with(None, &trial.prepared, covered, trial.sequence).ok())
+            trials.find_map(|trial| open_with(&trial.prepared, covered, trial.sequence).ok())
         };
         by_known.or_else(|obstacle| by_given().ok_or(obstacle))
     }
+}
 
-    fn open_with(
-        &self,
-        serial: Option<u64>,
-        prepared: &Preparation,
-        covered: &[u8],
-        sequence: u64,
-    ) -> Result<Opened, String> {
-        match &**prepared.as_ref().map_err(ToString::to_string)? {
-            Prepared::Esp(transform) => {
-                let ciphertext_at = transform.layout(covered.len()).ok().map(|layout| layout.ciphertext.start);
-                if serial.is_some() && self.newest.serial == serial && self.newest.esp == covered {
-                    let (plaintext, next_header) = (Arc::clone(&self.newest.plaintext), self.newest.next_header);
-                    return Ok(Opened { plaintext, next_header, ciphertext_at });
-                }
-                let high = u32::try_from(sequence >> 32).unwrap_or(0);
-                let mut plaintext = Vec::new();
-                let opened = transform.open(covered, high, &mut plaintext).map_err(|error| match error {
-                    NotOpened::BadIcv => "what does not authenticate is not decrypted".to_owned(),
-                    NotOpened::Malformed(why) => why.to_string(),
-                })?;
-                plaintext.truncate(opened.payload_length);
-                Ok(Opened { plaintext: plaintext.into(), next_header: opened.next_header, ciphertext_at })
-            }
-            Prepared::Comp => {
-                let next_header = *covered.first().unwrap_or(&59);
-                let plaintext = ipcomp::inflate(covered.get(4..).unwrap_or_default()).map_err(|e| e.to_string())?;
-                Ok(Opened { plaintext: plaintext.into(), next_header, ciphertext_at: None })
-            }
-            Prepared::Ah(_) => Err("AH hides nothing".to_owned()),
+fn open_with(prepared: &Preparation, covered: &[u8], sequence: u64) -> Result<Opened, String> {
+    match &**prepared.as_ref().map_err(ToString::to_string)? {
+        Prepared::Esp(transform) => {
+            let ciphertext_at = transform.layout(covered.len()).ok().map(|layout| layout.ciphertext.start);
+            let high = u32::try_from(sequence >> 32).unwrap_or(0);
+            let mut plaintext = Vec::new();
+            let opened = transform.open(covered, high, &mut plaintext).map_err(|error| match error {
+                NotOpened::BadIcv => "what does not authenticate is not decrypted".to_owned(),
+                NotOpened::Malformed(why) => why.to_string(),
+            })?;
+            plaintext.truncate(opened.payload_length);
+            Ok(Opened { plaintext: plaintext.into(), next_header: opened.next_header, ciphertext_at })
         }
+        Prepared::Comp => {
+            let next_header = *covered.first().unwrap_or(&59);
+            let plaintext = ipcomp::inflate(covered.get(4..).unwrap_or_default()).map_err(|e| e.to_string())?;
+            Ok(Opened { plaintext: plaintext.into(), next_header, ciphertext_at: None })
+        }
+        Prepared::Ah(_) => Err("AH hides nothing".to_owned()),
     }
 }
 
@@ -159,5 +161,5 @@ fn closed(dissection: &Dissection, ends: Option<(IpAddr, IpAddr)>) -> Option<(Ip
     let hides = |layer: &&Layer| matches!(layer.header, Header::Esp(_) | Header::IpComp(_));
     let layer = dissection.layers().iter().rev().find(hides)?;
     let header = dissection.ipsec_between(ends).filter(|header| header.protocol != IpsecProtocol::Ah).last()?;
-    Some((header, layer.range.clone()))
+    Some((header, layer.range()))
 }

@@ -6,15 +6,19 @@ use super::copies::{Copies, Shown};
 use super::judge::Place;
 use super::keys::Trial;
 use super::memory::{Preparation, Prepared, encrypts};
-use super::{Finding, Judge, Known};
+use super::{Evidence, Finding, Judge, Known};
 use crate::crypto::{EspTransform, Icv, NotOpened, ipcomp};
 use crate::packet::{Direction, Dissection, dissect_above_ip};
 
-/// A decrypted payload, with what it was decrypted from.
+/// The payload that was decrypted last.
 #[derive(Default)]
 pub(super) struct Newest {
+    /// By whose key; nothing where it was of no use.
     pub(super) serial: Option<u64>,
-    pub(super) esp: Vec<u8>,
+    /// How many were decrypted so far, or should have been.
+    count: u64,
+    /// Where its header begins in the frame.
+    start: usize,
     /// Nothing of the padding.
     pub(super) plaintext: Arc<Vec<u8>>,
     pub(super) next_header: u8,
@@ -30,7 +34,7 @@ pub(super) struct Opinion {
 impl Judge {
     /// The best that the SAs of a header, or the keys that were given by hand, say of its packet.
     pub(super) fn opinion(&mut self, place: &Place<'_>, at_ns: u64, direction: Option<Direction>) -> Opinion {
-        let header = place.header;
+        let header = &place.header;
         let Self { memory, copies, newest, .. } = self;
         let is_inbound = direction == Some(Direction::In);
         let mut best: Option<Opinion> = None;
@@ -39,11 +43,11 @@ impl Judge {
             let is_expected = is_inbound && memory.may_carry_packets(known);
             let asked = Asked::of(known, sequence);
             let finding = examine(&asked, place, is_expected.then_some(&mut *copies), newest, at_ns);
-            let opinion = Opinion { serial: Some(known.serial), sequence, finding };
-            if matches!(opinion.finding, Finding::Authentic { .. }) {
-                return opinion;
+            let serial = Some(known.serial);
+            if let Finding::Authentic { encrypted } = finding {
+                return Opinion { serial, sequence, finding: Finding::Authentic { encrypted } };
             }
-            best.get_or_insert(opinion);
+            best.get_or_insert(Opinion { serial, sequence, finding });
         }
         let given = self.by_given_keys(place, at_ns, is_inbound);
         let is_better = |given: &Opinion| match (&given.finding, best.as_ref().map(|best| &best.finding)) {
@@ -165,7 +169,7 @@ fn examine(
             if copies.is_none() && !transform.is_combined() {
                 return verified(transform, place.covered, high, encrypted);
             }
-            match newest.open(asked.serial, transform, place.covered, high) {
+            match newest.open(asked.serial, transform, place, high) {
                 Ok(icv) => {
                     if let Some(copies) = copies {
                         expect_payload(copies, newest.next_header, &newest.plaintext, at_ns);
@@ -180,19 +184,28 @@ fn examine(
 }
 
 impl Newest {
-    fn open(&mut self, serial: u64, transform: &EspTransform, esp: &[u8], high: u32) -> Result<Icv, NotOpened> {
-        self.serial = None;
+    fn open(&mut self, serial: u64, transform: &EspTransform, place: &Place<'_>, high: u32) -> Result<Icv, NotOpened> {
+        (self.serial, self.start) = (None, place.start);
+        self.count += 1;
         // Written into the same memory once more, unless somebody still looks at what is there.
         if Arc::get_mut(&mut self.plaintext).is_none() {
             self.plaintext = Arc::default();
         }
         let plaintext = Arc::make_mut(&mut self.plaintext);
-        let opened = transform.open(esp, high, plaintext)?;
+        let opened = transform.open(place.covered, high, plaintext)?;
         plaintext.truncate(opened.payload_length);
-        self.esp.clear();
-        self.esp.extend_from_slice(esp);
         (self.serial, self.next_header) = (Some(serial), opened.next_header);
         Ok(opened.icv)
+    }
+
+    /// Which decryption it was, if it was of use.
+    pub(super) fn number(&self) -> Option<u64> {
+        self.serial.map(|_| self.count)
+    }
+
+    /// Whether it is that of the header that begins there, of the frame of which this was found.
+    pub(super) fn is_of(&self, evidence: &Evidence, start: usize) -> bool {
+        self.number() == Some(evidence.opened) && self.start == start
     }
 
     /// The packet that was inside, if it was a whole one.

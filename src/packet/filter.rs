@@ -233,7 +233,7 @@ fn ports(layer: &Layer, bytes: &[u8]) -> Option<(u16, u16)> {
     if !matches!(layer.header, Header::Opaque(Protocol::OtherAboveIp(UpperProtocol::SCTP))) {
         return layer.header.ports();
     }
-    let (source, rest) = bytes.get(layer.range.clone())?.split_first_chunk()?;
+    let (source, rest) = bytes.get(layer.range())?.split_first_chunk()?;
     Some((u16::from_be_bytes(*source), u16::from_be_bytes(*rest.first_chunk()?)))
 }
 

@@ -64,15 +64,15 @@ impl Dissection {
         let [first, chain @ ..] = message else { return false };
         let Header::Ike(ike) = &first.header else { return false };
         let end = before.iter().rev().find_map(|layer| match &layer.header {
-            Header::Udp(udp) => Some(layer.range.start + usize::from(udp.length)),
-            Header::TcpMessage(length) => Some(layer.range.start + usize::from(*length)),
+            Header::Udp(udp) => Some(layer.range().start + usize::from(udp.length)),
+            Header::TcpMessage(length) => Some(layer.range().start + usize::from(*length)),
             _ => None,
         });
         let length = usize::try_from(ike.length).unwrap_or(usize::MAX);
-        let fills = end == first.range.start.checked_add(length);
+        let fills = end == first.range().start.checked_add(length);
         // The rest of a fragment's chain is in other frames.
         let is_part = before.iter().any(|layer| layer.header.has_more_fragments());
-        let is_fine = |layer: &Layer| match layer.flaw {
+        let is_fine = |layer: &Layer| match layer.flaw.as_deref() {
             None => true,
             Some(Flaw::Truncated { .. }) => is_part,
             Some(Flaw::Malformed(_) | Flaw::TooDeep) => false,

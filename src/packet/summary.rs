@@ -168,7 +168,7 @@ fn info(layers: &[Layer]) -> String {
     let payload = |above: usize| {
         let rest = layers.get(above + 1..).unwrap_or_default();
         let bytes: usize =
-            rest.iter().filter(|layer| layer.header == Header::Data).map(|layer| layer.range.len()).sum();
+            rest.iter().filter(|layer| layer.header == Header::Data).map(|layer| layer.range().len()).sum();
         match bytes {
             1 => "1 byte".to_owned(),
             bytes => format!("{bytes} bytes"),
@@ -201,7 +201,7 @@ fn info(layers: &[Layer]) -> String {
             Header::Ipv6Fragment(fragment) => parts.push(fragment_words(fragment.offset, fragment.more)),
             _ => {}
         }
-        if let Some(flaw) = layer.flaw {
+        if let Some(flaw) = &layer.flaw {
             parts.push(format!("{} {flaw}", layer.header.protocol()));
         }
     }

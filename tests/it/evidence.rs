@@ -110,6 +110,30 @@ fn every_packet_that_linux_made_is_judged_and_read() {
 }
 
 #[test]
+fn a_frame_that_is_looked_into_later_shows_what_was_inside_of_it_and_of_no_other() {
+    let mut judge = judge_with(&linux_sas());
+    let frames = wire::frames(LINUX);
+    let evidence: Vec<Evidence> = frames.iter().map(|frame| judged(&mut judge, sight(frame))).collect();
+    let later: Vec<Vec<u8>> = frames.iter().zip(&evidence).map(|(f, e)| plaintext(&judge, sight(f), e)).collect();
+    let mut judge = judge_with(&linux_sas());
+    for (frame, later) in frames.iter().zip(&later) {
+        let evidence = judged(&mut judge, sight(frame));
+        assert_eq!(plaintext(&judge, sight(frame), &evidence), *later, "{}", words(&evidence));
+    }
+    // What was changed on the way is not shown as what came before it.
+    let (esp, evidence) = frames.iter().zip(&evidence).find(|(_, e)| e.verdict == Verdict::EspOk).unwrap();
+    let mut changed = esp.to_vec();
+    *changed.last_mut().unwrap() ^= 1;
+    let good = judged(&mut judge, sight(esp));
+    let bad = judged(&mut judge, sight(&changed));
+    assert_eq!(bad.verdict, Verdict::BadIcv, "{}", words(evidence));
+    for (frame, evidence) in [(changed.as_slice(), &bad), (changed.as_slice(), &good)] {
+        let looked = judge.look_into(sight(frame), &dissect(LinkType::Ethernet, frame), evidence);
+        assert!(looked.insides.is_empty() && looked.obstacle.is_some(), "{}", words(evidence));
+    }
+}
+
+#[test]
 fn what_was_inside_is_found_on_the_wire_again() {
     let mut judge = judge_with(&linux_sas());
     let (mut hidden, mut open) = (0, 0);
@@ -118,8 +142,8 @@ fn what_was_inside_is_found_on_the_wire_again() {
         let looked = judge.look_into(sight(frame), &dissect(LinkType::Ethernet, frame), &evidence);
         for (at, inside) in looked.insides.iter().enumerate() {
             for layer in inside.dissection.layers() {
-                let found = looked.on_wire(at, &layer.range).unwrap();
-                let (wire, plain) = (&frame[found], &inside.plaintext[layer.range.clone()]);
+                let found = looked.on_wire(at, &layer.range()).unwrap();
+                let (wire, plain) = (&frame[found], &inside.plaintext[layer.range()]);
                 let is_compressed = inside.header.protocol == IpsecProtocol::Comp;
                 assert!(is_compressed || wire.len() == plain.len());
                 if wire == plain { open += 1 } else { hidden += 1 }

@@ -27,7 +27,7 @@ fn opened(pcap: &[u8], rows: &[KeyRow]) -> (Vec<Icv>, usize) {
             KeyRow::Pattern(row) => u64::from(row.sequence_high.unwrap_or(0)) << 32,
         };
         let sequence = extended(near, header.sequence.unwrap());
-        let packet = &frame[layer.range.clone()];
+        let packet = &frame[layer.range()];
         let opened = esp.open(packet, u32::try_from(sequence >> 32).unwrap(), &mut plaintext).unwrap();
         icvs.push(opened.icv);
         words += usize::from(String::from_utf8_lossy(&plaintext).contains("hello world"));

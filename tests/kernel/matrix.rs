@@ -254,7 +254,7 @@ impl Receiver {
 fn shortened(frame: &[u8], bytes: usize) -> Vec<u8> {
     let mut short = frame[..frame.len() - bytes].to_vec();
     for layer in dissect(LinkType::Ethernet, frame).layers() {
-        let at = layer.range.start;
+        let at = layer.range().start;
         let (length_at, length) = match &layer.header {
             Header::Ipv4(ip) => (at + 2, usize::from(ip.total_length)),
             Header::Ipv6(ip) => (at + 4, usize::from(ip.payload_length)),
@@ -264,7 +264,7 @@ fn shortened(frame: &[u8], bytes: usize) -> Vec<u8> {
         let length = u16::try_from(length - bytes).unwrap().to_be_bytes();
         short[length_at..length_at + 2].copy_from_slice(&length);
         if let Header::Ipv4(_) = layer.header {
-            sum(&mut short[layer.range.clone()]);
+            sum(&mut short[layer.range()]);
         }
     }
     short
@@ -284,8 +284,8 @@ fn ahead(frame: &[u8], by: u32) -> Vec<u8> {
     let mut changed = frame.to_vec();
     let dissection = dissect(LinkType::Ethernet, frame);
     let header = dissection.layers().iter().find_map(|layer| match &layer.header {
-        Header::Esp(esp) => Some((layer.range.start + 4, esp.sequence)),
-        Header::Ah(ah) => Some((layer.range.start + 8, ah.sequence)),
+        Header::Esp(esp) => Some((layer.range().start + 4, esp.sequence)),
+        Header::Ah(ah) => Some((layer.range().start + 8, ah.sequence)),
         _ => None,
     });
     let (at, number) = header.unwrap();

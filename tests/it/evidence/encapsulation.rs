@@ -102,7 +102,7 @@ fn what_one_frame_proved_of_two_tunnels_is_no_replay_when_it_is_shown_between_th
     for frame in wire::frames(LINUX) {
         let dissection = dissect(LinkType::Ethernet, frame);
         let ends = dissection.layers().iter().filter(|layer| layer.header.ip_addresses().is_some());
-        let Some(second) = ends.map(|layer| layer.range.start).nth(1) else { continue };
+        let Some(second) = ends.map(|layer| layer.range().start).nth(1) else { continue };
         let evidence = judged(&mut judge, Sight { direction: Some(Direction::In), ..sight(frame) });
         if evidence.verdict != EspAhOk {
             continue;

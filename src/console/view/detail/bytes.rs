@@ -26,11 +26,11 @@ impl Marks {
             return Self::default();
         };
         if let Some(inside) = inside {
-            return Self::inside(looked, inside, vec![layer.range.clone()]);
+            return Self::inside(looked, inside, vec![layer.range()]);
         }
-        let opened = looked.insides.first().filter(|inside| inside.outer == layer.range);
+        let opened = looked.insides.first().filter(|inside| inside.outer == layer.range());
         let whole = |length| std::iter::once(0..length).collect();
-        Self { wire: vec![layer.range.clone()], inside: opened.map(|inside| (0, whole(inside.plaintext.len()))) }
+        Self { wire: vec![layer.range()], inside: opened.map(|inside| (0, whole(inside.plaintext.len()))) }
     }
 
     /// A text wherever it stands: on the wire, and in the outermost payload that has it.

@@ -114,8 +114,8 @@ fn tree(
 
 fn layer_lines(layer: &Layer, is_chosen: bool, theme: &Theme, cells: usize) -> Vec<Line<'static>> {
     let style = theme.style(if is_chosen { Role::Selected } else { Role::Text });
-    let mut words = format!("{} [{}..{}]", layer_words(layer), layer.range.start, layer.range.end);
-    if let Some(flaw) = layer.flaw {
+    let mut words = format!("{} [{}..{}]", layer_words(layer), layer.range().start, layer.range().end);
+    if let Some(flaw) = &layer.flaw {
         words += &format!("; {flaw}");
     }
     let (mark, label) = (if is_chosen { ">" } else { " " }, label(&layer.header));
