@@ -120,20 +120,20 @@ fn with_one_thread(path: &Path) -> Duration {
 fn with_two_threads(path: &Path) -> Duration {
     let start = Instant::now();
     let mut reader = Reader::new();
-    let prepare = |frame: Frame| {
+    let add = |portion: &mut Vec<(Frame, Dissection)>, frame: Frame| {
         let dissection = dissect(frame.link, &frame.bytes);
-        (frame, dissection)
+        portion.push((frame, dissection));
     };
-    let mut ahead = ReadAhead::begin(FileCapture::open(path).unwrap(), prepare).unwrap();
-    loop {
-        let frames = ahead.next_frames().unwrap();
-        if frames.is_empty() {
-            return start.elapsed();
+    let mut ahead = ReadAhead::begin(FileCapture::open(path).unwrap(), add).unwrap();
+    let mut portion = Vec::new();
+    while let Some(next) = ahead.next(portion).unwrap() {
+        portion = next;
+        for (frame, dissection) in &portion {
+            reader.take(frame, dissection);
         }
-        for (frame, dissection) in frames {
-            reader.take(&frame, &dissection);
-        }
+        portion.clear();
     }
+    start.elapsed()
 }
 
 /// The crypto library alone over the same number of packets of one length, in memory.

@@ -1,7 +1,7 @@
 //! Reads a file in a thread of its own, while somebody else looks at the frames that were read before.
 
 use std::io;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread;
 
 use super::file::FileError;
@@ -15,55 +15,66 @@ const MOST_BYTES: u64 = 4 * 1024 * 1024;
 /// How many portions may wait.
 const MOST_WAITING: usize = 4;
 
-/// A capture file that is read ahead of whoever asks for its frames, each made ready as a `T`.
-pub struct ReadAhead<T> {
-    portions: Receiver<Result<Vec<T>, FileError>>,
+/// A capture file that is read ahead of whoever asks for its frames, a portion of them at a time, made ready as a `P`.
+pub struct ReadAhead<P> {
+    portions: Receiver<Result<P, FileError>>,
+    spent: Sender<P>,
 }
 
-impl<T: Send + 'static> ReadAhead<T> {
-    /// Begins to read; `prepare` does to each frame what needs no knowledge of the others.
+impl<P: Default + Send + 'static> ReadAhead<P> {
+    /// Begins to read; `add` adds a frame to a portion, and does what needs no knowledge of the others.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn begin(file: FileCapture, prepare: impl FnMut(Frame) -> T + Send + 'static) -> io::Result<Self> {
+    pub fn begin(file: FileCapture, add: impl FnMut(&mut P, Frame) + Send + 'static) -> io::Result<Self> {
         let (sender, portions) = sync_channel(MOST_WAITING);
-        thread::Builder::new().name("file".to_owned()).spawn(move || read(file, prepare, &sender))?;
-        Ok(Self { portions })
+        let (spent, memory) = channel();
+        thread::Builder::new().name("file".to_owned()).spawn(move || read(file, add, &sender, &memory))?;
+        Ok(Self { portions, spent })
     }
 
     /// The next frames; none at the end of the file. What comes slowly, through a pipe, is handed over as it comes.
+    /// `spent` is an empty portion whose memory is used once more.
     ///
     /// # Errors
     /// Once, where the file is broken or ends too soon, after all frames before that; after it the file is at its end.
-    pub fn next_frames(&mut self) -> Result<Vec<T>, FileError> {
-        self.portions.recv().unwrap_or_else(|_| Ok(Vec::new()))
+    pub fn next(&mut self, spent: P) -> Result<Option<P>, FileError> {
+        // At the end nobody takes it.
+        let _ = self.spent.send(spent);
+        self.portions.recv().map_or(Ok(None), |portion| portion.map(Some))
     }
 }
 
 /// Reads until the end, or until nobody listens any more.
-fn read<T>(mut file: FileCapture, mut prepare: impl FnMut(Frame) -> T, sender: &SyncSender<Result<Vec<T>, FileError>>) {
+fn read<P: Default>(
+    mut file: FileCapture,
+    mut add: impl FnMut(&mut P, Frame),
+    sender: &SyncSender<Result<P, FileError>>,
+    memory: &Receiver<P>,
+) {
     loop {
-        let mut portion = Vec::with_capacity(PORTION);
+        let mut portion = memory.try_recv().unwrap_or_default();
+        let mut frames = 0;
         let start = file.position();
         let end = loop {
             match file.next_frame() {
-                Ok(Some(frame)) => portion.push(prepare(frame)),
-                Ok(None) => break Some(Ok(Vec::new())),
-                Err(error) => break Some(Err(error)),
+                Ok(Some(frame)) => add(&mut portion, frame),
+                Ok(None) => break Some(None),
+                Err(error) => break Some(Some(error)),
             }
-            if portion.len() == PORTION || file.position() - start >= MOST_BYTES || file.would_wait() {
+            frames += 1;
+            if frames == PORTION || file.position() - start >= MOST_BYTES || file.would_wait() {
                 break None;
             }
         };
-        let is_left = !portion.is_empty() && sender.send(Ok(portion)).is_err();
-        if let Some(end) = end {
-            // Nobody has to listen.
-            let _ = sender.send(end);
-            return;
+        // Nobody has to listen.
+        let is_left = frames > 0 && sender.send(Ok(portion)).is_err();
+        match end {
+            Some(Some(error)) => drop(sender.send(Err(error))),
+            None if !is_left => continue,
+            _ => {}
         }
-        if is_left {
-            return;
-        }
+        return;
     }
 }
 
@@ -78,9 +89,10 @@ mod tests {
         let frame = [words(&[0, 0, LENGTH, LENGTH]), vec![0; 1024 * 1024]].concat();
         let pcap = [words(&[0xa1b2_c3d4, 0x0004_0002, 0, 0, 0, 1]), frame.repeat(20)].concat();
         let file = FileCapture::from_reader("large".to_owned(), Box::new(io::Cursor::new(pcap))).unwrap();
-        let mut ahead = ReadAhead::begin(file, |frame| frame.bytes.len()).unwrap();
+        let mut ahead =
+            ReadAhead::begin(file, |lengths: &mut Vec<usize>, frame| lengths.push(frame.bytes.len())).unwrap();
         let mut portions = Vec::new();
-        while let portion @ [_, ..] = &*ahead.next_frames().unwrap() {
+        while let Some(portion) = ahead.next(Vec::new()).unwrap() {
             portions.push(portion.len());
         }
         assert!(portions.iter().all(|frames| *frames <= 4) && portions.iter().sum::<usize>() == 20, "{portions:?}");

@@ -4,22 +4,19 @@
 //! byte, after everything before it was shown; the crates say only that.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
-
+use self::chunks::Chunks;
 use super::Frame;
 use crate::model::text::{harmless, harmless_bytes};
 use crate::packet::{Direction, LinkType};
 
+mod chunks;
+
 /// No frame and no block of a file is longer; a length beyond it is an error in the file.
 const LONGEST: u32 = 16 * 1024 * 1024;
-/// How much memory for frames is taken at a time.
-const ARENA: usize = 256 * 1024;
-/// More bytes of options than programs write behind a frame.
-const MUCH_TOLD: u32 = 4096;
 /// How many frames share a copy of their interface's name.
 const NAMED_ALIKE: usize = 512;
 /// More interfaces than any capture has.
@@ -45,25 +42,38 @@ fn place(frame: u64, byte: Option<u64>) -> String {
 
 /// A capture file being read.
 pub struct FileCapture {
-    reader: BufReader<Box<dyn Read + Send>>,
+    chunks: Chunks,
     name: String,
-    /// Bytes and frames read so far.
-    byte: u64,
+    /// How many frames were read so far.
     frame: u64,
-    /// Where the part begins that is being read.
+    /// Where the part begins that is being read: it is the beginning of what is ahead.
     start: u64,
     format: Format,
     big_endian: bool,
     interfaces: Vec<Described>,
-    /// Memory for the frames to come: they lie in it side by side, because memory for each alone takes as long to get
-    /// and to give back as reading it.
-    arena: BytesMut,
     broken: bool,
 }
+
+/// What begins a pcapng file, and each of its sections, in either byte order.
+const SECTION: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
+/// The bytes of a pcap file in front of each frame.
+const RECORD: u32 = 16;
 
 enum Format {
     Pcap { nanoseconds: bool },
     Pcapng,
+}
+
+/// What a file says of a packet.
+#[derive(Clone, Copy)]
+struct Packet {
+    interface: usize,
+    at_ns: u64,
+    direction: Option<Direction>,
+    wire_length: u32,
+    /// Where in the part that is being read its bytes begin, and how many there are.
+    start: u32,
+    length: u32,
 }
 
 /// What a file says of an interface.
@@ -113,21 +123,19 @@ impl FileCapture {
     /// When it is neither pcap nor pcapng.
     pub fn from_reader(name: String, reader: Box<dyn Read + Send>) -> Result<Self, FileError> {
         let mut capture = Self {
-            reader: BufReader::with_capacity(64 * 1024, reader),
+            chunks: Chunks::new(reader),
             name,
-            byte: 0,
             frame: 0,
             start: 0,
             format: Format::Pcapng,
             big_endian: false,
             interfaces: Vec::new(),
-            arena: BytesMut::new(),
             broken: false,
         };
-        let magic = capture.array::<4>()?;
+        let magic = capture.first::<4>()?;
         // In the order of the machine that wrote; pcapng's first block type is the same in both.
         match magic {
-            [0x0a, 0x0d, 0x0d, 0x0a] => capture.section()?,
+            SECTION => capture.section()?,
             [0xd4, 0xc3, 0xb2, 0xa1] => capture.pcap_header(false, false)?,
             [0xa1, 0xb2, 0xc3, 0xd4] => capture.pcap_header(true, false)?,
             [0x4d, 0x3c, 0xb2, 0xa1] => capture.pcap_header(false, true)?,
@@ -159,72 +167,55 @@ impl FileCapture {
 
     /// Whether the next frame, if there is one, is not read yet.
     pub(super) fn would_wait(&self) -> bool {
-        self.reader.buffer().is_empty()
+        let ahead = self.chunks.ahead();
+        let whole = match self.format {
+            Format::Pcap { .. } => self.u32_at(ahead, 8).map(|length| length.saturating_add(RECORD)),
+            Format::Pcapng => self.u32_at(ahead, 4),
+        };
+        whole.is_none_or(|whole| ahead.len() < size(whole))
     }
 
     /// How many of its bytes have been read.
     pub(super) fn position(&self) -> u64 {
-        self.byte
+        self.start
     }
 
     fn error(&self, problem: impl Into<String>) -> FileError {
         FileError { name: self.name.clone(), frame: self.frame, byte: Some(self.start), problem: problem.into() }
     }
 
-    fn bytes(&mut self, length: u32) -> Result<Bytes, FileError> {
-        if length == 0 {
-            return Ok(Bytes::new());
-        }
-        let mut missing = usize::try_from(length).unwrap_or(usize::MAX);
-        if self.arena.capacity() < missing {
-            // Not all of a length that is only claimed.
-            self.arena = BytesMut::with_capacity(ARENA);
-        }
-        while missing > 0 {
-            let ahead = match self.reader.fill_buf() {
-                Ok([]) => return Err(self.ends_too_soon()),
-                Ok(ahead) => ahead,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(self.error(error.to_string())),
-            };
-            let part = ahead.get(..missing).unwrap_or(ahead);
-            let length = part.len();
-            self.arena.extend_from_slice(part);
-            self.reader.consume(length);
-            self.byte += length as u64;
-            missing -= length;
-        }
-        Ok(self.arena.split().freeze())
+    /// So many bytes must be ahead.
+    fn need(&mut self, bytes: u32) -> Result<(), FileError> {
+        if self.chunks.ahead().len() >= size(bytes) { Ok(()) } else { self.read_on(bytes) }
     }
 
-    fn ends_too_soon(&self) -> FileError {
-        self.error("the file ends in the middle of it")
-    }
-
-    fn fill(&mut self, bytes: &mut [u8]) -> Result<(), FileError> {
-        match self.reader.read_exact(bytes) {
-            Ok(()) => {
-                self.byte += bytes.len() as u64;
-                Ok(())
-            }
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(self.ends_too_soon()),
+    #[cold]
+    fn read_on(&mut self, bytes: u32) -> Result<(), FileError> {
+        match self.chunks.want(size(bytes)) {
+            Ok(()) if self.chunks.ahead().len() >= size(bytes) => Ok(()),
+            Ok(()) => Err(self.error("the file ends in the middle of it")),
             Err(error) => Err(self.error(error.to_string())),
         }
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], FileError> {
-        let mut bytes = [0; N];
-        self.fill(&mut bytes)?;
-        Ok(bytes)
+    /// The first bytes ahead.
+    fn first<const N: usize>(&mut self) -> Result<[u8; N], FileError> {
+        self.need(u32::try_from(N).unwrap_or(u32::MAX))?;
+        Ok(self.chunks.ahead().first_chunk().copied().unwrap_or([0; N]))
     }
 
     /// Whether nothing follows.
     fn is_at_end(&mut self) -> Result<bool, FileError> {
-        self.start = self.byte;
-        match self.reader.fill_buf() {
-            Ok(bytes) => Ok(bytes.is_empty()),
-            Err(error) => Err(self.error(error.to_string())),
+        if self.chunks.ahead().is_empty() {
+            self.chunks.want(1).map_err(|error| self.error(error.to_string()))?;
         }
+        Ok(self.chunks.ahead().is_empty())
+    }
+
+    /// The part of so many bytes is done with.
+    fn pass(&mut self, bytes: u32) {
+        self.chunks.pass(size(bytes));
+        self.start += u64::from(bytes);
     }
 
     fn u16(&self, bytes: [u8; 2]) -> u16 {
@@ -241,7 +232,8 @@ impl FileCapture {
 
     fn pcap_header(&mut self, big_endian: bool, nanoseconds: bool) -> Result<(), FileError> {
         self.big_endian = big_endian;
-        let [.., l0, l1, l2, l3] = self.array::<20>()?;
+        let [.., l0, l1, l2, l3] = self.first::<24>()?;
+        self.pass(24);
         // The upper half says how long a check sum each frame ends in.
         let number = u16::try_from(self.u32([l0, l1, l2, l3]) & 0xffff).unwrap_or(0);
         self.format = Format::Pcap { nanoseconds };
@@ -254,53 +246,46 @@ impl FileCapture {
         if self.is_at_end()? {
             return Ok(None);
         }
-        let [s0, s1, s2, s3, f0, f1, f2, f3, c0, c1, c2, c3, w0, w1, w2, w3] = self.array::<16>()?;
+        let [s0, s1, s2, s3, f0, f1, f2, f3, c0, c1, c2, c3, w0, w1, w2, w3] = self.first()?;
         let (seconds, fraction) = (self.u32([s0, s1, s2, s3]), self.u32([f0, f1, f2, f3]));
         let (length, wire_length) = (self.u32([c0, c1, c2, c3]), self.u32([w0, w1, w2, w3]));
         if length > LONGEST {
             return Err(self.error(format!("a frame claims {length} bytes")));
         }
-        let bytes = self.bytes(length)?;
+        self.need(RECORD + length)?;
         let fraction = u64::from(fraction) * if nanoseconds { 1 } else { 1000 };
         let at_ns = u64::from(seconds) * 1_000_000_000 + fraction;
-        Ok(Some(self.frame(0, at_ns, wire_length, None, bytes)))
+        let packet = Packet { interface: 0, at_ns, direction: None, wire_length, start: RECORD, length };
+        Ok(Some(self.frame(packet, RECORD + length)))
     }
 
-    fn frame(
-        &mut self,
-        interface: usize,
-        at_ns: u64,
-        wire_length: u32,
-        direction: Option<Direction>,
-        bytes: Bytes,
-    ) -> Frame {
-        let (name, link) = match self.interfaces.get_mut(interface) {
+    /// A packet of a part of `whole` bytes, which is done with then.
+    fn frame(&mut self, packet: Packet, whole: u32) -> Frame {
+        let Packet { interface, at_ns, direction, wire_length, start, length } = packet;
+        let bytes = self.chunks.piece(size(start), size(length));
+        self.pass(whole);
+        let (interface, link) = match self.interfaces.get_mut(interface) {
             Some(described) => (described.name(), described.link),
             None => (Arc::from("-"), LinkType::Unknown(0)),
         };
-        Frame {
-            at_ns,
-            interface: name,
-            link,
-            direction,
-            wire_length: usize::try_from(wire_length).unwrap_or(usize::MAX).max(bytes.len()),
-            bytes,
-        }
+        Frame { at_ns, interface, link, direction, wire_length: size(wire_length).max(bytes.len()), bytes }
     }
 
-    /// A section header, behind its type: it tells the byte order, and interfaces begin anew.
+    /// A section header: it tells the byte order, and interfaces begin anew.
     fn section(&mut self) -> Result<(), FileError> {
-        let [l0, l1, l2, l3, order @ ..] = self.array::<8>()?;
+        let [_, _, _, _, l0, l1, l2, l3, order @ ..] = self.first::<12>()?;
         self.big_endian = match order {
             [0x1a, 0x2b, 0x3c, 0x4d] => true,
             [0x4d, 0x3c, 0x2b, 0x1a] => false,
             _ => return Err(self.error("a section without a byte order")),
         };
-        let length = self.u32([l0, l1, l2, l3]);
-        // Type, length, byte order; the rest with the length once more at its end.
-        let rest = self.checked_length(length)?.checked_sub(12);
-        let rest = rest.filter(|rest| *rest >= 4).ok_or_else(|| self.error("a section header that is too short"))?;
-        self.bytes(rest)?;
+        // Type, length, byte order, and the length once more.
+        let length = self.checked_length(self.u32([l0, l1, l2, l3]))?;
+        if length < 16 {
+            return Err(self.error("a section header that is too short"));
+        }
+        self.need(length)?;
+        self.pass(length);
         self.interfaces.clear();
         Ok(())
     }
@@ -313,44 +298,46 @@ impl FileCapture {
     }
 
     fn next_packet(&mut self) -> Result<Option<Frame>, FileError> {
-        const SECTION: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
         loop {
             if self.is_at_end()? {
                 return Ok(None);
             }
-            let kind = self.array::<4>()?;
-            if kind == SECTION {
+            let [k0, k1, k2, k3, l0, l1, l2, l3] = self.first()?;
+            if [k0, k1, k2, k3] == SECTION {
                 self.section()?;
                 continue;
             }
-            let length = self.array::<4>()?;
-            let length = self.checked_length(self.u32(length))?;
-            let rest = length.checked_sub(12).ok_or_else(|| self.error("a block that is too short"))?;
-            let frame = match self.u32(kind) {
-                1 => {
-                    let body = self.bytes(rest)?;
-                    self.describe(&body)?;
-                    None
-                }
-                3 => Some(self.simple(rest)?),
-                6 => Some(self.enhanced(rest)?),
-                // Statistics, names and whatever else there may be.
-                _ => {
-                    self.bytes(rest)?;
-                    None
-                }
+            let length = self.checked_length(self.u32([l0, l1, l2, l3]))?;
+            let Some(end) = length.checked_sub(4).filter(|end| *end >= 8) else {
+                return Err(self.error("a block that is too short"));
             };
-            let again = self.array::<4>()?;
-            if self.u32(again) != length {
+            self.need(length)?;
+            let ahead = self.chunks.ahead();
+            if self.u32_at(ahead, size(end)) != Some(length) {
                 return Err(self.error("a block ends with another length than it begins with"));
             }
-            if frame.is_some() {
-                return Ok(frame);
+            let body = ahead.get(8..size(end)).unwrap_or_default();
+            match self.u32([k0, k1, k2, k3]) {
+                1 => {
+                    let described = self.described(body)?;
+                    self.interfaces.push(described);
+                }
+                3 => {
+                    let packet = self.simple(body)?;
+                    return Ok(Some(self.frame(packet, length)));
+                }
+                6 => {
+                    let packet = self.enhanced(body)?;
+                    return Ok(Some(self.frame(packet, length)));
+                }
+                // Statistics, names and whatever else there may be.
+                _ => {}
             }
+            self.pass(length);
         }
     }
 
-    fn describe(&mut self, body: &[u8]) -> Result<(), FileError> {
+    fn described(&self, body: &[u8]) -> Result<Described, FileError> {
         let Some(&[l0, l1, ..]) = body.first_chunk::<8>() else {
             return Err(self.error("an interface description that is too short"));
         };
@@ -376,8 +363,7 @@ impl FileCapture {
                 _ => {}
             }
         }
-        self.interfaces.push(described);
-        Ok(())
+        Ok(described)
     }
 
     /// The options of a block: code, length, value, padded to four bytes.
@@ -394,42 +380,28 @@ impl FileCapture {
         })
     }
 
-    /// A packet block's fixed part of `N` bytes, of `rest` bytes that it claims; beside it how many follow.
-    fn fixed_part<const N: usize>(&mut self, rest: u32) -> Result<([u8; N], u32), FileError> {
-        let fixed = u32::try_from(N).unwrap_or(u32::MAX);
-        let behind = rest.checked_sub(fixed).ok_or_else(|| self.too_short())?;
-        Ok((self.array()?, behind))
-    }
-
     fn too_short(&self) -> FileError {
         self.error("a packet block that is too short")
     }
 
-    fn simple(&mut self, rest: u32) -> Result<Frame, FileError> {
-        let (wire_length, behind) = self.fixed_part::<4>(rest)?;
-        let wire_length = self.u32(wire_length);
-        let bytes = self.bytes(wire_length.min(behind))?;
-        self.bytes(behind.saturating_sub(wire_length))?;
-        Ok(self.frame(0, 0, wire_length, None, bytes))
+    fn simple(&self, body: &[u8]) -> Result<Packet, FileError> {
+        let wire_length = self.u32_at(body, 0).ok_or_else(|| self.too_short())?;
+        let length = u32::try_from(body.len() - 4).unwrap_or(u32::MAX).min(wire_length);
+        Ok(Packet { interface: 0, at_ns: 0, direction: None, wire_length, start: 12, length })
     }
 
-    fn enhanced(&mut self, rest: u32) -> Result<Frame, FileError> {
-        let (fixed, behind) = self.fixed_part::<20>(rest)?;
-        let [i0, i1, i2, i3, h0, h1, h2, h3, l0, l1, l2, l3, c0, c1, c2, c3, w0, w1, w2, w3] = fixed;
-        let interface = usize::try_from(self.u32([i0, i1, i2, i3])).unwrap_or(usize::MAX);
+    fn enhanced(&self, body: &[u8]) -> Result<Packet, FileError> {
+        let (fixed, behind) = body.split_first_chunk::<20>().ok_or_else(|| self.too_short())?;
+        let &[i0, i1, i2, i3, h0, h1, h2, h3, l0, l1, l2, l3, c0, c1, c2, c3, w0, w1, w2, w3] = fixed;
+        let interface = size(self.u32([i0, i1, i2, i3]));
         let time = u64::from(self.u32([h0, h1, h2, h3])) << 32 | u64::from(self.u32([l0, l1, l2, l3]));
         let (length, wire_length) = (self.u32([c0, c1, c2, c3]), self.u32([w0, w1, w2, w3]));
-        let behind = behind.checked_sub(length).ok_or_else(|| self.too_short())?;
-        // The frame, padding, and options.
-        let mut bytes = self.bytes(length + behind)?;
-        let length = usize::try_from(length).unwrap_or(usize::MAX);
-        let told = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
-        let flags = self.options(told).find(|(code, _)| *code == 2).and_then(|(_, value)| self.u32_at(value, 0));
-        bytes.truncate(length);
-        if behind > MUCH_TOLD {
-            // It would stay in memory for as long as the frame does.
-            bytes = Bytes::copy_from_slice(&bytes);
+        if size(length) > behind.len() {
+            return Err(self.too_short());
         }
+        // Behind the frame padding, and options.
+        let told = behind.get(size(length).next_multiple_of(4)..).unwrap_or_default();
+        let flags = self.options(told).find(|(code, _)| *code == 2).and_then(|(_, value)| self.u32_at(value, 0));
         let direction = match flags.unwrap_or(0) & 3 {
             1 => Some(Direction::In),
             2 => Some(Direction::Out),
@@ -438,8 +410,12 @@ impl FileCapture {
         let described = self.interfaces.get(interface);
         let described = described.ok_or_else(|| self.error("a packet of an interface that was not described"))?;
         let at_ns = nanoseconds(time, described.resolution, described.offset);
-        Ok(self.frame(interface, at_ns, wire_length, direction, bytes))
+        Ok(Packet { interface, at_ns, direction, wire_length, start: 28, length })
     }
+}
+
+fn size(length: u32) -> usize {
+    usize::try_from(length).unwrap_or(usize::MAX)
 }
 
 fn nanoseconds(time: u64, resolution: u64, offset: i64) -> u64 {

@@ -9,10 +9,11 @@ use anyhow::Context;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
-use super::observer::{Observer, Place};
+use super::observer::{Observer, Place, Portion};
 use crate::capture::{self, PROBE_TEXT, Probe, ProbeEnds, Prober};
 use crate::console::clock::Clock;
 use crate::console::form::check::network;
+use crate::console::state::packets::sight;
 use crate::evidence::check::{Answer, Check, Traffic};
 use crate::model::Prefix;
 use crate::packet::filter::{End, Filter, Test};
@@ -105,6 +106,7 @@ pub fn run(arguments: &Arguments, place: &Place) -> anyhow::Result<ExitCode> {
     let mut check = Check::new(traffic, text).since(u64::try_from(since.as_nanos()).unwrap_or(0));
     let end = Instant::now() + Duration::from_secs(arguments.seconds);
     let mut next_probe = Instant::now();
+    let mut portion = Portion::default();
     while Instant::now() < end || check.waits_for_parts() && Instant::now() < end + GRACE {
         if let Some(prober) = &prober
             && Instant::now() >= next_probe
@@ -114,11 +116,11 @@ pub fn run(arguments: &Arguments, place: &Place) -> anyhow::Result<ExitCode> {
             next_probe += Duration::from_secs(1);
         }
         let dropped = observer.dropped;
-        let frames = observer.next(Duration::from_millis(100))?;
+        observer.next(&mut portion, Duration::from_millis(100))?;
         check.miss(observer.dropped - dropped);
-        for dissected in frames {
-            let judged = observer.judge(dissected);
-            check.take(&observer.judge, judged.sight(), &judged.dissection, &judged.seen.evidence);
+        for dissected in &mut portion.frames {
+            let evidence = observer.judge(dissected);
+            check.take(&observer.judge, sight(&dissected.frame), &dissected.dissection, &evidence);
         }
         if let Some(words) = observer.take_link_words() {
             writeln!(err, "espial: {words}")?;

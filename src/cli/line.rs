@@ -2,23 +2,20 @@
 //!
 //! Most of its parts are pushed as they are: a file has millions of lines, and formatting is a fifth of the work.
 
-use std::fmt::{self, Write as _};
 use std::io::{self, Write};
-use std::net::IpAddr;
-
-use bytes::{Bytes, BytesMut};
+use std::net::{IpAddr, Ipv4Addr};
 
 use crate::capture::Frame;
 use crate::console::clock::{Clock, TimesOfDay};
 use crate::evidence::Verdict;
-use crate::model::Spi;
 use crate::model::text::harmless;
 use crate::packet::{Dissection, Endpoint, Summary};
 
 /// As wide as the column of verdicts.
-const SPACES: &[u8] = b"          ";
-/// How much memory for lines is taken at a time.
-const ARENA: usize = 64 * 1024;
+const SPACES: &[u8; 10] = b"          ";
+/// Each octet's digits with a period behind them, and how many digits there are.
+const OCTETS: [([u8; 4], usize); 256] = octets();
+const HEX_DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 /// Puts packets into lines.
 #[derive(Clone, Debug)]
@@ -26,16 +23,15 @@ pub(super) struct Lines {
     times: TimesOfDay,
     /// Whether the interface is among what is said.
     names_interfaces: bool,
-    /// The line in the making.
-    words: String,
-    /// Memory for the lines to come, side by side as the frames are.
-    arena: BytesMut,
 }
 
-/// A packet's line. What it proves stands in its middle, and is not known yet when a file's packets are read ahead.
+/// Which part of a text is a packet's line. What it proves stands in its middle, in a column that is left empty: it is not
+/// known yet when a file's packets are read ahead.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Line {
-    words: Bytes,
+    start: usize,
     verdict_at: usize,
+    end: usize,
 }
 
 impl Lines {
@@ -45,104 +41,127 @@ impl Lines {
     }
 
     fn of_times(times: TimesOfDay, names_interfaces: bool) -> Self {
-        Self { times, names_interfaces, words: String::new(), arena: BytesMut::new() }
+        Self { times, names_interfaces }
     }
 
-    /// A packet's line.
-    pub(super) fn of(&mut self, frame: &Frame, dissection: &Dissection) -> Line {
-        let mut words = std::mem::take(&mut self.words);
-        words.clear();
-        // A string takes all.
-        let verdict_at = self.push(&mut words, frame, dissection).unwrap_or(words.len());
-        if self.arena.capacity() < words.len() {
-            self.arena = BytesMut::with_capacity(ARENA.max(words.len()));
-        }
-        self.arena.extend_from_slice(words.as_bytes());
-        self.words = words;
-        Line { words: self.arena.split().freeze(), verdict_at }
-    }
-
-    fn push(&mut self, line: &mut String, frame: &Frame, dissection: &Dissection) -> Result<usize, fmt::Error> {
+    /// Adds a packet's line to a text.
+    pub(super) fn add(&mut self, text: &mut Vec<u8>, frame: &Frame, dissection: &Dissection) -> Line {
+        let start = text.len();
         let summary = Summary::of(dissection);
-        line.push_str(self.times.time_of_day_ms(frame.at_ns / 1_000_000));
+        text.extend_from_slice(self.times.time_of_day_ms(frame.at_ns / 1_000_000).as_bytes());
         match frame.direction {
-            Some(way) => write!(line, " {way:<3} ")?,
-            None => line.push_str(" -   "),
+            Some(way) => push_formatted(text, format_args!(" {way:<3} ")),
+            None => text.extend_from_slice(b" -   "),
         }
         if self.names_interfaces {
-            write!(line, "{} ", harmless(&frame.interface))?;
+            push_formatted(text, format_args!("{} ", harmless(&frame.interface)));
         }
-        push_endpoint(line, summary.source)?;
-        line.push_str(" > ");
-        push_endpoint(line, summary.destination)?;
-        line.push(' ');
-        let verdict_at = line.len();
-        line.push_str(&summary.protocol);
+        push_endpoint(text, summary.source);
+        text.extend_from_slice(b" > ");
+        push_endpoint(text, summary.destination);
+        text.push(b' ');
+        let verdict_at = text.len();
+        text.extend_from_slice(SPACES);
+        text.extend_from_slice(summary.protocol.as_bytes());
         if let Some(header) = dissection.ipsec().next() {
-            line.push(' ');
-            push_spi(line, header.spi);
+            text.extend_from_slice(b" 0x");
+            text.extend_from_slice(&hex_digits(header.spi.0));
             if let Some(sequence) = header.sequence {
-                line.push_str(" seq ");
-                push_number(line, sequence);
+                text.extend_from_slice(b" seq ");
+                push_number(text, sequence);
             }
         }
-        line.push(' ');
-        push_number(line, frame.wire_length);
-        line.push_str(" bytes");
+        text.push(b' ');
+        push_number(text, frame.wire_length);
+        text.extend_from_slice(b" bytes");
         if !summary.info.is_empty() {
-            line.push_str(": ");
-            line.push_str(&summary.info);
+            text.extend_from_slice(b": ");
+            text.extend_from_slice(summary.info.as_bytes());
         }
-        line.push('\n');
-        Ok(verdict_at)
+        text.push(b'\n');
+        Line { start, verdict_at, end: text.len() }
     }
 }
 
 impl Line {
-    /// Writes it whole.
-    pub(super) fn write(&self, verdict: Verdict, out: &mut impl Write) -> io::Result<()> {
-        let (before, behind) = self.words.split_at(self.verdict_at);
+    /// Writes it whole. `text` is what it was added to; the verdict is put into its place there.
+    pub(super) fn write(self, text: &mut [u8], verdict: Verdict, out: &mut impl Write) -> io::Result<()> {
         let word = verdict.word();
-        out.write_all(before)?;
-        out.write_all(word.as_bytes())?;
-        out.write_all(SPACES.get(word.len()..).filter(|spaces| !spaces.is_empty()).unwrap_or(b" "))?;
-        out.write_all(behind)
-    }
-}
-
-fn push_endpoint(line: &mut String, end: Option<Endpoint>) -> fmt::Result {
-    match end {
-        Some(Endpoint::Ip(IpAddr::V4(address))) => {
-            for (place, octet) in address.octets().into_iter().enumerate() {
-                if place > 0 {
-                    line.push('.');
-                }
-                push_number(line, octet);
-            }
-            Ok(())
+        let Self { start, verdict_at, end } = self;
+        // At least one space stays behind it.
+        let is_short = word.len() < SPACES.len();
+        if let Some(column) = text.get_mut(verdict_at..verdict_at + word.len()).filter(|_| is_short) {
+            column.copy_from_slice(word.as_bytes());
+            return out.write_all(text.get(start..end).unwrap_or_default());
         }
-        Some(end) => write!(line, "{end}"),
-        None => line.write_char('-'),
+        out.write_all(text.get(start..verdict_at).unwrap_or_default())?;
+        out.write_all(word.as_bytes())?;
+        out.write_all(b" ")?;
+        out.write_all(text.get(verdict_at + SPACES.len()..end).unwrap_or_default())
     }
 }
 
-/// As it displays.
-fn push_spi(line: &mut String, spi: Spi) {
-    line.push_str("0x");
-    push_hex(line, &spi.0.to_be_bytes());
+const fn octets() -> [([u8; 4], usize); 256] {
+    let mut octets = [([0; 4], 0); 256];
+    let mut octet = 0_u8;
+    loop {
+        let digits = [b'0' + octet / 100, b'0' + octet / 10 % 10, b'0' + octet % 10];
+        octets[octet as usize] = match octet {
+            0..10 => ([digits[2], b'.', 0, 0], 1),
+            10..100 => ([digits[1], digits[2], b'.', 0], 2),
+            _ => ([digits[0], digits[1], digits[2], b'.'], 3),
+        };
+        if octet == u8::MAX {
+            return octets;
+        }
+        octet += 1;
+    }
+}
+
+fn push_endpoint(text: &mut Vec<u8>, end: Option<Endpoint>) {
+    match end {
+        Some(Endpoint::Ip(IpAddr::V4(address))) => push_v4(text, address),
+        Some(end) => push_formatted(text, format_args!("{end}")),
+        None => text.push(b'-'),
+    }
+}
+
+fn push_v4(text: &mut Vec<u8>, address: Ipv4Addr) {
+    let (mut digits, mut length) = ([0; 16], 0);
+    for octet in address.octets() {
+        let (octet, count) = OCTETS[usize::from(octet)];
+        if let Some(room) = digits.get_mut(length..length + octet.len()) {
+            room.copy_from_slice(&octet);
+        }
+        length += count + 1;
+    }
+    // Without the last period.
+    text.extend_from_slice(digits.get(..length - 1).unwrap_or_default());
+}
+
+/// All eight.
+fn hex_digits(number: u32) -> [u8; 8] {
+    let mut rest = number;
+    [(); 8].map(|()| {
+        rest = rest.rotate_left(4);
+        HEX_DIGITS[(rest & 0xf) as usize]
+    })
 }
 
 /// Two digits for each byte.
-pub(super) fn push_hex(line: &mut String, bytes: &[u8]) {
-    let digit = |value: u8| char::from(if value < 10 { b'0' + value } else { b'a' + value - 10 });
+pub(super) fn push_hex(text: &mut Vec<u8>, bytes: &[u8]) {
     for byte in bytes {
-        line.push(digit(byte >> 4));
-        line.push(digit(byte & 0xf));
+        text.extend_from_slice(&[byte >> 4, byte & 0xf].map(|digit| HEX_DIGITS[usize::from(digit)]));
     }
 }
 
-fn push_number(line: &mut String, number: impl itoa::Integer) {
-    line.push_str(itoa::Buffer::new().format(number));
+fn push_number(text: &mut Vec<u8>, number: impl itoa::Integer) {
+    text.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+fn push_formatted(text: &mut Vec<u8>, words: std::fmt::Arguments<'_>) {
+    // It takes all.
+    let _ = text.write_fmt(words);
 }
 
 #[cfg(test)]
@@ -162,18 +181,29 @@ mod tests {
         };
         let bytes = [0x45, 0, 0, 28, 0, 0, 0, 0, 64, 50, 0, 0, 10, 9, 0, 1, 10, 9, 0, 2, 0, 0, 0x10, 1, 0, 0, 0, 7];
         let mut lines = Lines::of_times(Clock::utc().times_of_day(), true);
-        let line = lines.of(&frame, &dissect(LinkType::RawIp, &bytes));
+        let mut text = b"the line before\n".to_vec();
+        let line = lines.add(&mut text, &frame, &dissect(LinkType::RawIp, &bytes));
         for (verdict, middle) in [
             (Verdict::EspOk, "ESP ok    "),
             (Verdict::EspAhOk, "ESP+AH ok "),
+            (Verdict::Gap(12345), "GAP 12345 "),
             (Verdict::Gap(123_456), "GAP 123456 "),
             (Verdict::Gap(12_345_678), "GAP 12345678 "),
         ] {
             let mut out = Vec::new();
-            line.write(verdict, &mut out).unwrap();
+            line.write(&mut text.clone(), verdict, &mut out).unwrap();
             let begin = "00:00:00.000 -   eth0 10.9.0.1 > 10.9.0.2 ";
             let expected = format!("{begin}{middle}ESP 0x00001001 seq 7 28 bytes\n");
             assert_eq!(String::from_utf8(out).unwrap(), expected);
+        }
+    }
+    #[test]
+    fn every_octet_is_written_as_it_displays() {
+        for octet in 0..=u8::MAX {
+            let address = Ipv4Addr::new(octet, 0, 255, octet);
+            let mut text = Vec::new();
+            push_v4(&mut text, address);
+            assert_eq!(String::from_utf8(text).unwrap(), address.to_string());
         }
     }
 }

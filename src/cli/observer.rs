@@ -7,9 +7,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::line::{Line, Lines};
 use crate::capture::{self, ANY, FileCapture, Frame, Interface, LinkState, Method, ReadAhead, Wanted};
-use crate::console::state::packets::{Seen, sight, sight_on};
+use crate::console::state::packets::sight_on;
 use crate::dialect::key_file::KeyRow;
-use crate::evidence::{Judge, Policies, Sight};
+use crate::evidence::{Evidence, Judge, Policies};
 use crate::kernel::{Follower, Update, XfrmKernel};
 use crate::model::{IpsecProtocol, KernelEvent, PolicyDefaults, Sa, SaFlags, SaSpec, Spd, Spi};
 use crate::packet::filter::Instruction;
@@ -20,21 +20,6 @@ const BUFFER: usize = 16 * 1024 * 1024;
 
 /// How often the host's addresses are read.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-
-/// A frame with what it proved.
-pub(super) struct Observed {
-    pub(super) seen: Seen,
-    pub(super) dissection: Dissection,
-    /// Its line, if it was made when the packet was read.
-    pub(super) line: Option<Line>,
-}
-
-impl Observed {
-    /// The frame as it was brought before the judge.
-    pub(super) fn sight(&self) -> Sight<'_> {
-        sight(&self.seen.frame)
-    }
-}
 
 /// Where live frames are taken, and how.
 #[derive(Clone, Debug)]
@@ -48,22 +33,36 @@ pub struct Place {
 /// Where frames come from.
 enum Source {
     Live(Box<dyn capture::Source>),
-    File(ReadAhead<Dissected>),
+    File(ReadAhead<Portion>),
+}
+
+/// Frames that came together.
+#[derive(Default)]
+pub(super) struct Portion {
+    pub(super) frames: Vec<Dissected>,
+    /// The lines of those that have one.
+    pub(super) lines: Vec<u8>,
 }
 
 /// A frame, taken apart, and its line: all that needs no knowledge of others, so that the thread that reads a file can do
 /// it.
 pub(super) struct Dissected {
-    frame: Frame,
-    dissection: Dissection,
-    line: Option<Line>,
+    pub(super) frame: Frame,
+    pub(super) dissection: Dissection,
+    /// If it was made when the packet was read.
+    pub(super) line: Option<Line>,
 }
 
-impl Dissected {
-    fn of(frame: Frame, lines: Option<&mut Lines>) -> Self {
+impl Portion {
+    fn add(&mut self, frame: Frame, lines: Option<&mut Lines>) {
         let dissection = dissect(frame.link, &frame.bytes);
-        let line = lines.map(|lines| lines.of(&frame, &dissection));
-        Self { frame, dissection, line }
+        let line = lines.map(|lines| lines.add(&mut self.lines, &frame, &dissection));
+        self.frames.push(Dissected { frame, dissection, line });
+    }
+
+    fn clear(&mut self) {
+        self.frames.clear();
+        self.lines.clear();
     }
 }
 
@@ -136,7 +135,9 @@ impl Observer {
             FileCapture::open(path)?
         };
         Ok(Self {
-            source: Source::File(ReadAhead::begin(file, move |frame| Dissected::of(frame, lines.as_mut()))?),
+            source: Source::File(ReadAhead::begin(file, move |portion: &mut Portion, frame| {
+                portion.add(frame, lines.as_mut());
+            })?),
             wanted: None,
             ports: Vec::new(),
             follower: None,
@@ -206,11 +207,15 @@ impl Observer {
     }
 
     /// Waits for frames, but not longer than `patience`; each must be judged before the next ones are asked for. At the
-    /// end of a file there are none.
-    pub(super) fn next(&mut self, patience: Duration) -> anyhow::Result<Vec<Dissected>> {
+    /// end of a file there are none. They come in the place of those in `portion`.
+    pub(super) fn next(&mut self, portion: &mut Portion, patience: Duration) -> anyhow::Result<()> {
+        portion.clear();
         let batch = match &mut self.source {
             Source::Live(capture) => capture.next(patience)?,
-            Source::File(file) => return Ok(file.next_frames()?),
+            Source::File(file) => {
+                *portion = file.next(std::mem::take(portion))?.unwrap_or_default();
+                return Ok(());
+            }
         };
         if self.looked.elapsed() >= LOOK_EVERY {
             // Addresses come and go: what is for this host is judged by other policies than what is passed on.
@@ -220,19 +225,21 @@ impl Observer {
         let _ = self.listen();
         self.dropped += batch.dropped;
         self.link = batch.link.or(self.link);
-        Ok(batch.frames.into_iter().map(|frame| Dissected::of(frame, None)).collect())
+        for frame in batch.frames {
+            portion.add(frame, None);
+        }
+        Ok(())
     }
 
-    /// What a frame proves.
-    pub(super) fn judge(&mut self, dissected: Dissected) -> Observed {
-        let Dissected { frame, mut dissection, mut line } = dissected;
+    /// What a frame proves. It is taken apart anew where SAs say more of ports.
+    pub(super) fn judge(&mut self, dissected: &mut Dissected) -> Evidence {
+        let Dissected { frame, dissection, line } = dissected;
         if !self.judge.memory.encapsulations().is_empty() {
-            dissection = self.judge.dissect(frame.link, &frame.bytes);
-            line = None;
+            *dissection = self.judge.dissect(frame.link, &frame.bytes);
+            *line = None;
         }
-        let (sight, index) = sight_on(&frame, &self.interfaces);
-        let evidence = self.judge.judge(sight, &dissection, index);
-        Observed { seen: Seen { frame, evidence }, dissection, line }
+        let (sight, index) = sight_on(frame, &self.interfaces);
+        self.judge.judge(sight, dissection, index)
     }
 
     /// Takes in what the kernel has said since the last time.

@@ -13,14 +13,14 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::line::{Lines, push_hex};
-use super::observer::{Observed, Observer, Place};
-use crate::capture::{KeyTable, Recorder};
-use crate::console::state::packets::{Seen, fits};
+use super::observer::{Dissected, Observer, Place, Portion};
+use crate::capture::{Frame, KeyTable, Recorder};
+use crate::console::state::packets::{fits, sight};
 use crate::dialect::esp_sa;
 use crate::dialect::key_file::{KeyRow, key_file};
-use crate::evidence::{Judge, Known};
+use crate::evidence::{Evidence, Judge, Known, Looked};
 use crate::model::Secret;
-use crate::packet::{Filter, Header, Summary};
+use crate::packet::{Dissection, Filter, Header, Summary};
 
 /// Show packets as they come, with what each proves
 #[derive(Clone, Debug, Args)]
@@ -98,30 +98,33 @@ pub fn run(arguments: &Arguments, place: &Place) -> anyhow::Result<ExitCode> {
     let mut out = BufWriter::with_capacity(64 * 1024, io::stdout().lock());
     let mut number = 0;
     let mut told = 0;
+    let (mut portion, mut text) = (Portion::default(), Vec::new());
     loop {
-        let batch = observer.next(Duration::from_millis(200))?;
-        if batch.is_empty() && observer.is_file() {
+        observer.next(&mut portion, Duration::from_millis(200))?;
+        if portion.frames.is_empty() && observer.is_file() {
             return finish(out, recorder.as_mut());
         }
-        for dissected in batch {
+        for dissected in &mut portion.frames {
             number += 1;
-            let mut judged = observer.judge(dissected);
-            if filter.as_ref().is_none_or(|filter| fits(filter, &judged.seen, &judged.dissection, &observer.judge)) {
+            let evidence = observer.judge(dissected);
+            let Dissected { frame, dissection, line } = dissected;
+            let judge = &observer.judge;
+            if filter.as_ref().is_none_or(|filter| fits(filter, frame, &evidence, dissection, judge)) {
                 if let Some(recorder) = &mut recorder {
-                    recorder.record(&judged.seen.frame, &judged.seen.evidence.verdict.to_string())?;
+                    recorder.record(frame, &evidence.verdict.to_string())?;
                 }
                 if let Some(table) = &mut key_table {
-                    let Observed { seen, dissection, .. } = &judged;
-                    let sas = observer.judge.memory.named_first(&seen.evidence, dissection, &mut keys_written);
+                    let sas = judge.memory.named_first(&evidence, dissection, &mut keys_written);
                     let rows: Vec<Secret> = sas.iter().map(|(sa, high)| esp_sa::line(sa, *high)).collect();
                     table.add(&rows)?;
                 }
                 if arguments.json {
-                    print_json(&mut out, number, &judged, &observer.judge)?;
+                    print_json(&mut out, &PacketJson::of(number, frame, dissection, &evidence, judge))?;
+                } else if let Some(line) = line {
+                    line.write(&mut portion.lines, evidence.verdict, &mut out)?;
                 } else {
-                    let Observed { seen, dissection, line } = &mut judged;
-                    let line = line.take().unwrap_or_else(|| lines.of(&seen.frame, dissection));
-                    line.write(seen.evidence.verdict, &mut out)?;
+                    text.clear();
+                    lines.add(&mut text, frame, dissection).write(&mut text, evidence.verdict, &mut out)?;
                 }
                 told += 1;
                 if arguments.count.is_some_and(|count| told >= count) {
@@ -160,8 +163,8 @@ fn read_keys(path: &Path) -> anyhow::Result<Vec<KeyRow>> {
     })
 }
 
-fn print_json(out: &mut impl Write, number: u64, observed: &Observed, judge: &Judge) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, &PacketJson::of(number, observed, judge))?;
+fn print_json(out: &mut impl Write, packet: &PacketJson) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, packet)?;
     writeln!(out)
 }
 
@@ -207,8 +210,7 @@ struct InnerJson {
 
 impl PacketJson {
     #[allow(clippy::cast_precision_loss, reason = "a double of seconds is good for a quarter of a microsecond")]
-    fn of(number: u64, observed: &Observed, judge: &Judge) -> Self {
-        let Observed { seen: Seen { frame, evidence }, dissection, .. } = observed;
+    fn of(number: u64, frame: &Frame, dissection: &Dissection, evidence: &Evidence, judge: &Judge) -> Self {
         let summary = Summary::of(dissection);
         let header = judge.whole(dissection, evidence).ipsec().next();
         let known = evidence.sas.iter().flatten().filter_map(|serial| judge.memory.get(*serial));
@@ -228,7 +230,7 @@ impl PacketJson {
             verdict: evidence.verdict.to_string(),
             reasons: evidence.reasons.iter().map(ToString::to_string).collect(),
             policy: evidence.policy().map(ToString::to_string),
-            inner: InnerJson::of(observed, judge),
+            inner: InnerJson::of(&judge.look_into(sight(frame), dissection, evidence)),
         }
     }
 }
@@ -247,17 +249,16 @@ impl SaJson {
 
 impl InnerJson {
     /// The innermost packet; in transport mode its ends are those of the packet around it.
-    fn of(observed: &Observed, judge: &Judge) -> Option<Self> {
-        let looked = judge.look_into(observed.sight(), &observed.dissection, &observed.seen.evidence);
+    fn of(looked: &Looked) -> Option<Self> {
         let inside = looked.insides.last()?;
         let layers = inside.dissection.layers();
         let ports = layers.iter().find_map(|layer| layer.header.ports());
         let payload = layers.iter().rev().find(|layer| layer.header == Header::Data);
-        let payload = payload.and_then(|layer| inside.plaintext.get(layer.range.clone())).unwrap_or_default();
+        let payload = payload.and_then(|layer| inside.plaintext.get(layer.range())).unwrap_or_default();
         let ends = inside.dissection.ends();
         let (source, destination) = ends.unwrap_or((inside.header.source, inside.header.destination));
         let summary = inside.summary();
-        let mut payload_hex = String::with_capacity(payload.len() * 2);
+        let mut payload_hex = Vec::with_capacity(payload.len() * 2);
         push_hex(&mut payload_hex, payload);
         Some(Self {
             protocol: summary.protocol.into_owned(),
@@ -266,7 +267,7 @@ impl InnerJson {
             destination: Some(destination.to_string()),
             source_port: ports.map(|(source, _)| source),
             destination_port: ports.map(|(_, destination)| destination),
-            payload_hex,
+            payload_hex: String::from_utf8(payload_hex).unwrap_or_default(),
         })
     }
 }

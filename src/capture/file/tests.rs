@@ -7,7 +7,7 @@ use crate::capture::recorder::Recorder;
 
 fn read(bytes: &[u8]) -> (Vec<Frame>, Option<FileError>) {
     let mut frames = Vec::new();
-    let opened = FileCapture::from_reader("test".to_owned(), Box::new(io::Cursor::new(bytes.to_vec())));
+    let opened = FileCapture::from_reader("test".to_owned(), Box::new(std::io::Cursor::new(bytes.to_vec())));
     let mut capture = match opened {
         Ok(capture) => capture,
         Err(error) => return (frames, Some(error)),
@@ -122,6 +122,72 @@ fn a_file_that_ends_too_soon_gives_all_before_and_says_where() {
         let words = read(begun).1.unwrap().to_string();
         assert!(words.ends_with("the file ends in the middle of it (behind frame 0, at byte 0)"), "{words}");
     }
+}
+
+/// Gives few bytes at a time, and is interrupted now and then.
+struct Dribble {
+    bytes: std::io::Cursor<Vec<u8>>,
+    most: usize,
+    reads: usize,
+}
+
+impl Read for Dribble {
+    fn read(&mut self, room: &mut [u8]) -> std::io::Result<usize> {
+        self.reads += 1;
+        if self.reads.is_multiple_of(3) {
+            return Err(std::io::ErrorKind::Interrupted.into());
+        }
+        let most = self.most.min(room.len());
+        self.bytes.read(&mut room[..most])
+    }
+}
+
+#[test]
+fn frames_keep_their_bytes_however_the_file_comes_and_whoever_keeps_them() {
+    let lengths = (0..4000_usize).map(|n| if n == 2000 { 700_000 } else { n * 7 % 1500 });
+    let frames: Vec<Frame> = lengths
+        .enumerate()
+        .map(|(n, length)| {
+            let bytes: Vec<u8> = (0..length).map(|at| (n ^ at).to_le_bytes()[0]).collect();
+            frame(n as u64, "veth0", None, &bytes)
+        })
+        .collect();
+    let file = recorded(&frames);
+    for most in [37, 4096, usize::MAX] {
+        let dribble = Dribble { bytes: std::io::Cursor::new(file.clone()), most, reads: 0 };
+        let mut capture = FileCapture::from_reader("test".to_owned(), Box::new(dribble)).unwrap();
+        // Some are kept, most are not: then their memory is used once more.
+        let mut kept = Vec::new();
+        for expected in &frames {
+            let frame = capture.next_frame().unwrap().unwrap();
+            assert_eq!(frame, *expected);
+            if frame.at_ns.is_multiple_of(100) {
+                kept.push((frame, expected));
+            }
+        }
+        assert!(capture.next_frame().unwrap().is_none());
+        assert!(kept.iter().all(|(frame, expected)| frame == *expected), "{most} bytes at a time");
+    }
+}
+
+#[test]
+fn where_reading_fails_all_before_is_given() {
+    struct Fails(std::io::Cursor<Vec<u8>>);
+    impl Read for Fails {
+        fn read(&mut self, room: &mut [u8]) -> std::io::Result<usize> {
+            match self.0.read(room)? {
+                0 => Err(std::io::Error::other("the disk is gone")),
+                read => Ok(read),
+            }
+        }
+    }
+    let bytes = std::io::Cursor::new(recorded(&some_frames()));
+    let mut capture = FileCapture::from_reader("test".to_owned(), Box::new(Fails(bytes))).unwrap();
+    for expected in some_frames() {
+        assert_eq!(capture.next_frame().unwrap().unwrap(), expected);
+    }
+    let words = capture.next_frame().unwrap_err().to_string();
+    assert!(words.starts_with("test: the disk is gone (behind frame 3, at byte "), "{words}");
 }
 
 proptest! {

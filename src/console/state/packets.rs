@@ -33,6 +33,12 @@ pub struct Seen {
     pub evidence: Evidence,
 }
 
+impl Seen {
+    fn fits(&self, filter: &Filter, dissection: &Dissection, judge: &Judge) -> bool {
+        fits(filter, &self.frame, &self.evidence, dissection, judge)
+    }
+}
+
 impl Weighed for Seen {
     fn cost(&self) -> usize {
         let whole = self.evidence.whole.as_ref().map_or(0, |packet| packet.len());
@@ -178,7 +184,7 @@ impl Packets {
         let Self { ring, feed, filter, judge, .. } = self;
         let passing = ring.iter().filter(|(_, seen)| {
             let dissection = judge.dissect(seen.frame.link, &seen.frame.bytes);
-            filter.as_ref().is_none_or(|filter| fits(filter, seen, &dissection, judge))
+            filter.as_ref().is_none_or(|filter| seen.fits(filter, &dissection, judge))
         });
         let numbers: Vec<u64> = passing.map(|(number, _)| number).collect();
         feed.rebuild(numbers.into_iter());
@@ -212,10 +218,10 @@ impl Packets {
         let seen = Seen { frame, evidence };
         // The kernel passes on what it cannot decide.
         let only = self.only.as_ref().filter(|_| is_plain(seen.evidence.verdict));
-        if only.is_some_and(|(_, only)| !fits(only, &seen, &dissection, &self.judge)) {
+        if only.is_some_and(|(_, only)| !seen.fits(only, &dissection, &self.judge)) {
             return false;
         }
-        let passes = self.filter.as_ref().is_none_or(|filter| fits(filter, &seen, &dissection, &self.judge));
+        let passes = self.filter.as_ref().is_none_or(|filter| seen.fits(filter, &dissection, &self.judge));
         let number = self.ring.next_number();
         self.ring.push(seen);
         if passes {
@@ -250,12 +256,17 @@ impl Packets {
 
 /// Whether a text stands in a judged frame, on the wire or decrypted.
 pub(super) fn has_text(text: &str, seen: &Seen, dissection: &Dissection, judge: &Judge) -> bool {
-    fits(&Filter::Is(Test::Text(text.into())), seen, dissection, judge)
+    seen.fits(&Filter::Is(Test::Text(text.into())), dissection, judge)
 }
 
 /// Whether a judged frame fits a filter.
-pub(crate) fn fits(filter: &Filter, seen: &Seen, dissection: &Dissection, judge: &Judge) -> bool {
-    let Seen { frame, evidence } = seen;
+pub(crate) fn fits(
+    filter: &Filter,
+    frame: &Frame,
+    evidence: &Evidence,
+    dissection: &Dissection,
+    judge: &Judge,
+) -> bool {
     let inside = |text: &[u8]| {
         let looked = judge.look_into(sight(frame), dissection, evidence);
         looked.insides.iter().any(|inside| filter::contains(&inside.plaintext, text))
