@@ -294,9 +294,38 @@ type Layers = SmallVec<[Layer; 4]>;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Dissection {
     layers: Layers,
+    facts: Facts,
+}
+
+/// What is asked of every frame, found once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Facts {
+    first_ip: Option<u16>,
+    payload_end: u32,
+    is_protected: bool,
+    is_fragment: bool,
 }
 
 impl Dissection {
+    fn of(layers: Layers) -> Self {
+        let mut facts = Facts::default();
+        for (place, layer) in layers.iter().enumerate() {
+            match &layer.header {
+                Header::Ipv4(ip) => facts.is_fragment |= ip.more_fragments || ip.fragment_offset > 0,
+                Header::Ipv6Fragment(fragment) => facts.is_fragment |= fragment.more || fragment.offset > 0,
+                Header::Esp(_) | Header::Ah(_) => facts.is_protected = true,
+                _ => {}
+            }
+            if layer.header.is_ip() && facts.first_ip.is_none() {
+                facts.first_ip = u16::try_from(place).ok();
+            }
+            if !matches!(layer.header, Header::Padding) {
+                facts.payload_end = layer.end;
+            }
+        }
+        Self { layers, facts }
+    }
+
     /// The layers, outermost first.
     pub fn layers(&self) -> &[Layer] {
         &self.layers
@@ -304,7 +333,22 @@ impl Dissection {
 
     /// The outermost IP header.
     pub fn first_ip(&self) -> Option<&Layer> {
-        self.layers.iter().find(|layer| layer.header.is_ip())
+        self.layers.get(usize::from(self.facts.first_ip?))
+    }
+
+    /// Where the payload ends of what is innermost; what is behind fills the frame.
+    pub fn payload_end(&self) -> usize {
+        usize::try_from(self.facts.payload_end).unwrap_or(usize::MAX)
+    }
+
+    /// Whether a header of ESP or AH can be read.
+    pub fn is_protected(&self) -> bool {
+        self.facts.is_protected
+    }
+
+    /// Whether an IP header says that it is a part of a packet.
+    pub fn is_fragment(&self) -> bool {
+        self.facts.is_fragment
     }
 
     /// Source and destination of the outermost IP header.
@@ -354,7 +398,7 @@ fn walk(first: Option<Protocol>, frame: &[u8], encapsulations: &Encapsulations) 
             _ => {}
         }
     }
-    Dissection { layers }
+    Dissection::of(layers)
 }
 
 /// Follows header into header from the start of `range`. What stands behind all that, if it is not padding, is returned.

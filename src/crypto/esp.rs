@@ -192,7 +192,7 @@ fn opened(plaintext: &[u8], icv: Icv) -> Result<Opened, Malformed> {
     };
     let (padding, room) = (usize::from(*pad_length), before.len());
     let payload_length = room.checked_sub(padding).ok_or(Malformed::Padding { padding, room })?;
-    let padding_counts_up = before[payload_length..].iter().copied().eq(1..=*pad_length);
+    let padding_counts_up = before[payload_length..].iter().zip(1_u16..).all(|(byte, place)| u16::from(*byte) == place);
     Ok(Opened { icv, payload_length, next_header: *next_header, pad_length: *pad_length, padding_counts_up })
 }
 

@@ -101,6 +101,9 @@ pub struct Fragments {
 impl<'a> Part<'a> {
     /// A frame's packet, if it is a part of one and is all there.
     pub(super) fn of(bytes: &'a [u8], dissection: &Dissection, interface: u32) -> Option<Self> {
+        if !dissection.is_fragment() {
+            return None;
+        }
         let layers = dissection.layers();
         let at = layers.iter().position(|layer| layer.header.is_ip())?;
         let (ip, behind) = layers.get(at..)?.split_first()?;

@@ -150,8 +150,7 @@ impl Judge {
         if dissection.first_ip().is_none() {
             return plain(Verdict::Other, Vec::new());
         }
-        let protected = |header: &Header| matches!(header, Header::Esp(_) | Header::Ah(_));
-        if headers().any(protected) {
+        if dissection.is_protected() {
             let may_be_copy = direction == Some(Direction::In) && self.copies.has_protected();
             return if may_be_copy && self.is_copy(sight, dissection) {
                 self.weigh_protected_copy(sight, direction, dissection, interface)
@@ -285,7 +284,7 @@ impl Judge {
         if sight.is_cut {
             reasons.push(Reason::Cut);
         }
-        if is_fragment(dissection) {
+        if dissection.is_fragment() {
             reasons.push(Reason::Fragment);
         }
         let provable = reasons.is_empty();
@@ -396,9 +395,7 @@ impl Together {
 /// The IPsec headers of a frame with the bytes that they are about.
 fn places<'a>(bytes: &'a [u8], dissection: &Dissection) -> impl Iterator<Item = Place<'a>> {
     let (mut packet, mut ends) = (0, None);
-    // Where the payload of the innermost packet so far ends: what is behind is padding.
-    let end = dissection.layers().iter().rev().find(|layer| !matches!(layer.header, Header::Padding));
-    let end = end.map_or(bytes.len(), |layer| layer.range().end);
+    let end = dissection.payload_end();
     dissection.layers().iter().filter_map(move |layer| {
         if layer.header.is_ip() {
             (packet, ends) = (layer.range().start, layer.header.ip_addresses());
@@ -419,9 +416,7 @@ fn places<'a>(bytes: &'a [u8], dissection: &Dissection) -> impl Iterator<Item = 
 
 /// The first IP packet of a frame, without what fills the frame behind it.
 pub(super) fn first_ip(dissection: &Dissection) -> Option<std::ops::Range<usize>> {
-    let start = dissection.first_ip()?.range().start;
-    let end = dissection.layers().iter().rev().find(|layer| !matches!(layer.header, Header::Padding))?.range().end;
-    Some(start..end)
+    Some(dissection.first_ip()?.range().start..dissection.payload_end())
 }
 
 pub(super) fn peer(direction: Option<Direction>, dissection: &Dissection) -> Option<IpAddr> {
@@ -430,14 +425,6 @@ pub(super) fn peer(direction: Option<Direction>, dissection: &Dissection) -> Opt
     Some(match direction {
         Direction::In => source,
         Direction::Out => destination,
-    })
-}
-
-fn is_fragment(dissection: &Dissection) -> bool {
-    dissection.layers().iter().any(|layer| match &layer.header {
-        Header::Ipv4(ip) => ip.more_fragments || ip.fragment_offset > 0,
-        Header::Ipv6Fragment(fragment) => fragment.more || fragment.offset > 0,
-        _ => false,
     })
 }
 

@@ -46,6 +46,8 @@ pub struct Known {
     pub if_id: IfId,
     /// Its algorithms.
     pub algorithms: Arc<Algorithms>,
+    /// Whether they hide what they are applied to.
+    pub(super) encrypts: bool,
     pub(super) extended: bool,
     /// Whether it was drawn from given keys: the kernel has not told of it.
     is_drawn: bool,
@@ -114,6 +116,7 @@ impl Known {
             reqid: sa.reqid,
             if_id: sa.if_id.unwrap_or(IfId(0)),
             algorithms: Arc::clone(&sa.algorithms),
+            encrypts: encrypts(&sa.algorithms),
             extended: sa.flags.esn(),
             is_drawn: false,
             window: sa.replay.window,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::copies::{Copies, Shown};
 use super::judge::Place;
 use super::keys::Trial;
-use super::memory::{Preparation, Prepared, encrypts};
+use super::memory::{Preparation, Prepared};
 use super::{Evidence, Finding, Judge, Known};
 use crate::crypto::{EspTransform, Icv, NotOpened, ipcomp};
 use crate::packet::{Direction, Dissection, dissect_above_ip};
@@ -112,7 +112,7 @@ struct Asked<'a> {
 
 impl<'a> Asked<'a> {
     fn of(known: &'a Known, sequence: u64) -> Self {
-        Self { serial: known.serial, prepared: known.prepared(), encrypts: encrypts(&known.algorithms), sequence }
+        Self { serial: known.serial, prepared: known.prepared(), encrypts: known.encrypts, sequence }
     }
 }
 
