@@ -13,7 +13,7 @@ const PORTION: usize = 512;
 /// How many bytes of the file at the most, and one frame: 512 frames of the longest would be gigabytes.
 const MOST_BYTES: u64 = 4 * 1024 * 1024;
 /// How many portions may wait.
-const MOST_WAITING: usize = 4;
+const MOST_WAITING: usize = 2;
 
 /// A capture file that is read ahead of whoever asks for its frames, a portion of them at a time, made ready as a `P`.
 pub struct ReadAhead<P> {
