@@ -149,7 +149,8 @@ fn a_pair_in_the_lab() -> Result<(), String> {
     session.sees("here: not done yet")?;
     session.press("y");
     session.sees("here: done")?;
-    session.press("o");
+    tried(&mut session)?;
+    session.press("yo");
     session.sees("Both hosts have it")?;
     leave(&mut session, "Both hosts")?;
     session.press("3");
@@ -194,7 +195,7 @@ fn a_pair_in_the_lab() -> Result<(), String> {
     session.ends(0).map(drop)
 }
 
-/// A removal can be kept when it has been looked at.
+/// What is on trial can be kept when it has been looked at.
 fn tried(session: &mut Session) -> Result<(), String> {
     session.until("a trial that lasts", |screen| {
         screen.contents().contains("on trial") && !screen.contents().contains("in 30 s")

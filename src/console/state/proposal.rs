@@ -1,8 +1,8 @@
 //! What is to become of the protection of the traffic with another host, step by step and shown before it is done: what
 //! this host does, and what the other one's script does, whose keys exist nowhere else until it is handed over.
 //!
-//! A step that was carried out from here can be taken back. A removal is on trial at first: it may have cut off who asked
-//! for it, so it comes back by itself unless a key says that it shall not.
+//! A step that was carried out from here can be taken back. What makes this host differ from the other one is on trial at
+//! first: it may have cut off who asked for it, so it is taken back by itself unless a key says that it shall stay.
 
 use std::net::IpAddr;
 
@@ -20,7 +20,7 @@ use crate::model::{
     IpsecProtocol, Mode, Policy, PolicyDirection, Prefix, Sa, SaId, SaSpec, Secret, Selector, Spi, Template,
 };
 
-/// How long a removal is on trial.
+/// How long a step is on trial.
 pub const TRIAL_MS: u64 = 30_000;
 /// How long it is tried at least before it can be kept.
 const TRIED_MS: u64 = 1_000;
@@ -38,9 +38,9 @@ pub struct Proposal {
     pub steps: Vec<Step>,
     /// What happens to the traffic when its protection is gone, in a sentence.
     pub afterwards: String,
-    /// Until when a removal is on trial, in uptime milliseconds.
+    /// Until when this host's step is on trial, in uptime milliseconds.
     pub trial_until: Option<u64>,
-    /// Whether a removal came back because nobody kept it.
+    /// Whether it was taken back because nobody kept it.
     pub has_lapsed: bool,
     /// The steps that were carried out, in that order.
     done: Vec<usize>,
@@ -157,6 +157,11 @@ impl Proposal {
     /// The first step of those that have an order that is not taken.
     pub fn turn(&self) -> Option<(usize, &Step)> {
         self.steps.iter().enumerate().find(|(_, step)| !step.is_passed())
+    }
+
+    /// What is on trial, if anything is.
+    fn on_trial(&self) -> &'static str {
+        if self.plan.purpose == Purpose::Remove { "the removal" } else { "what was made on this host" }
     }
 
     /// What must be done before this step, if that is not done.
@@ -361,7 +366,8 @@ impl State {
             Action::MakeHere if proposal.trial_until.is_some() => {
                 proposal.trial_until = None;
                 commands.push(Command::Keep);
-                self.tell(Origin::Console, Weight::Note, "the removal is kept".to_owned());
+                let text = format!("{} is kept", proposal.on_trial());
+                self.tell(Origin::Console, Weight::Note, text);
                 self.note("kept".to_owned());
             }
             Action::MakeHere => self.take_step(Side::Here, is_warned, commands),
@@ -438,7 +444,8 @@ impl State {
             }
         }
         proposal.has_lapsed = false;
-        let is_on_trial = proposal.plan.purpose == Purpose::Remove;
+        // In an order of steps none loses packets.
+        let is_on_trial = !proposal.is_ordered();
         if let Some(step) = proposal.steps.get_mut(place) {
             step.progress = Progress::Pending;
             let change = Box::new(Change::Exchange(Box::new(step.half.clone())));
@@ -473,14 +480,14 @@ impl State {
         true
     }
 
-    /// Takes a removal back that nobody has kept: its time is over, or the console ends.
+    /// Takes a step back that nobody has kept: its time is over, or the console ends.
     pub(super) fn end_trial(&mut self, commands: &mut Vec<Command>) {
-        let is_on = self.proposal().is_some_and(|proposal| proposal.trial_until.is_some());
-        if !is_on {
+        let on_trial = self.proposal().filter(|proposal| proposal.trial_until.is_some());
+        let Some(what) = on_trial.map(|proposal| proposal.on_trial()) else {
             return;
-        }
+        };
         if self.take_step_back(commands) {
-            let words = "nobody said that the removal shall be kept: it is taken back".to_owned();
+            let words = format!("nobody said that {what} shall be kept: it is taken back");
             self.tell(Origin::Console, Weight::Warning, words);
             if let Some(proposal) = self.proposal() {
                 proposal.has_lapsed = true;
@@ -600,7 +607,7 @@ impl State {
         let Some(place) = proposal.steps.iter().position(waits) else {
             return;
         };
-        let is_removal = proposal.plan.purpose == Purpose::Remove;
+        let is_tried = !proposal.is_ordered();
         proposal.scroll = None;
         let Some(step) = proposal.steps.get_mut(place) else {
             return;
@@ -608,7 +615,7 @@ impl State {
         match (&outcome.result, is_back) {
             (Ok(Done { reversal, .. }), false) => {
                 (step.progress, step.reversal) = (Progress::Made, reversal.clone());
-                if is_removal && step.side == Side::Here {
+                if is_tried && step.side == Side::Here {
                     proposal.trial_until = Some(until);
                 }
                 proposal.done.push(place);

@@ -118,14 +118,38 @@ fn other(proposal: &Proposal, state: &State) -> (String, &'static str) {
     }
 }
 
+/// What is said while this host's step is on trial. `deed`: what was done; `undone`: what becomes of it unless it is kept.
+fn on_trial(proposal: &Proposal, state: &State, deed: &str, undone: &str) -> Option<(String, Role)> {
+    let seconds = proposal.trial_until?.saturating_sub(state.facts.now.uptime_ms).div_ceil(1000);
+    let words = format!(
+        "{deed} here, on trial: y keeps it. Otherwise all of it {undone} by itself in {seconds} s, in case that this cut \
+         you off."
+    );
+    Some((words, Role::Alarm))
+}
+
 fn making(proposal: &Proposal, state: &State) -> (String, Role) {
     let (other, how) = other(proposal, state);
+    if let Some((mut words, role)) = on_trial(proposal, state, "Made", "goes again") {
+        if !done(proposal)[1] {
+            words.push_str(&format!(" The traffic is lost until {other} has its half too."));
+        }
+        return (words, role);
+    }
+    if proposal.has_lapsed {
+        let mut words =
+            "Nobody said that it shall be kept: it was taken back. y makes it here, y again keeps it.".to_owned();
+        if done(proposal)[1] {
+            words.push_str(&format!(" {other} has its half, so the traffic is lost until then."));
+        }
+        return (words, Role::Alarm);
+    }
     let words = match done(proposal) {
         [true, true] => return ("Both hosts have it. c on the SAs' screen checks the traffic.".to_owned(), Role::Good),
         [true, false] => format!("The traffic is lost until {other} has its half too: {how}."),
         [false, true] => "The traffic is lost until this host has its half too: y makes it.".to_owned(),
         [false, false] => format!(
-            "y makes it here. From the moment that one host has it, the traffic is lost until the other one has it too; \
+            "y makes it here, on trial for half a minute. From the moment that one host has it, the traffic is lost until the other one has it too; \
              for {other}, {how}."
         ),
     };
@@ -172,13 +196,8 @@ fn renewing(proposal: &Proposal, state: &State) -> (String, Role) {
 
 fn removing(proposal: &Proposal, state: &State) -> (String, Role) {
     let (other, how) = other(proposal, state);
-    if let Some(until) = proposal.trial_until {
-        let seconds = until.saturating_sub(state.facts.now.uptime_ms).div_ceil(1000);
-        let words = format!(
-            "Removed here, on trial: y keeps it. Otherwise all of it comes back by itself in {seconds} s, in case that \
-             this cut you off."
-        );
-        return (words, Role::Alarm);
+    if let Some(sentence) = on_trial(proposal, state, "Removed", "comes back") {
+        return sentence;
     }
     if proposal.has_lapsed {
         let mut words =

@@ -349,7 +349,7 @@ fn a_pair_is_shown_before_it_is_made_and_its_keys_never() {
     bench.sees("ip xfrm policy add src 10.2.0.0/24 dst 10.1.0.0/24 dir fwd").sees("<key hidden>");
     assert!(!bench.kernel.done().iter().any(|done| matches!(done, Operation::AddSa(_) | Operation::AddPolicy(_))));
     bench.keys("l").sees("setkey on Linux has no words for this").keys("l");
-    bench.keys("y").sees("here: done").sees("SAs 2").sees("Policies 3");
+    bench.keys("y").sees("here: done").sees("SAs 2").sees("Policies 3").sees("Made here, on trial: y keeps it");
     let written: Vec<_> = bench.kernel.sas().unwrap();
     let keys: Vec<_> =
         written.iter().filter_map(|sa| sa.algorithms.aead.as_ref()).map(|t| t.key.reveal_hex()).collect();
@@ -362,13 +362,27 @@ fn a_pair_is_shown_before_it_is_made_and_its_keys_never() {
     let Some(Command::Copy(script)) = bench.asked.last() else { panic!("{:?}", bench.asked) };
     let script = String::from_utf8(script.expose().to_vec()).unwrap();
     assert!(script.contains("dir out") && keys.iter().all(|key| script.contains(key.as_str())));
+    bench.keys("<esc>").sees("it is on trial: y keeps it").seconds(2);
+    bench.keys("y").seconds(40);
+    bench.sees("The traffic is lost until 10.9.0.2 has its half too").sees("SAs 2");
     bench.keys("<esc>").misses("here: done").misses("Show what is done");
+}
+
+#[test]
+fn what_was_made_goes_again_unless_it_is_kept() {
+    let mut bench = Bench::with(|_| {}, |setting| setting.other_host = Some("reblochon".to_owned()));
+    bench.keys(TUNNEL).keys("y").sees("SAs 2").sees("in 30 s").sees("lost until reblochon has its half");
+    bench.keys("o").sees("it is on trial: y keeps it").keys("y").sees("look whether all goes on").seconds(29);
+    bench.sees("in 1 s").sees("SAs 2").seconds(1);
+    bench.sees("SAs 0").sees("Policies 0").sees("Nobody said that it shall be kept").keys("<esc><esc><esc>4");
+    bench.sees("nobody said that what was made on this host shall be kept");
 }
 
 #[test]
 fn keys_that_only_one_host_has_are_not_thrown_away_by_one_key() {
     let mut bench = Bench::new();
-    bench.keys(TUNNEL).keys("<esc>").sees("Show what is done").keys("<ctrl-s>y");
+    bench.keys(TUNNEL).keys("<esc>").sees("Show what is done").keys("<ctrl-s>y").seconds(2);
+    bench.keys("y").sees("kept");
     bench.keys("<esc>").sees("Esc again throws it away").sees("here: done");
     bench.keys("w<ctrl-u>/keys/peer.sh<enter>");
     let Some(Command::Save { path, .. }) = bench.asked.last() else { panic!("{:?}", bench.asked) };
@@ -394,8 +408,8 @@ fn a_pair_that_the_kernel_refuses_leaves_nothing_and_says_why() {
     let text = Some("Requested AEAD algorithm not found".to_owned());
     bench.kernel.refuse_next(Cause::Refused { errno: libc::ENOSYS, text });
     bench.keys("y").sees("here: refused").sees("nothing of it was done").sees("Requested AEAD algorithm not found");
-    bench.sees("SAs 0").keys("y").sees("here: done").sees("SAs 2");
-    bench.keys("o").sees("reblochon: waiting for the kernel");
+    bench.sees("SAs 0").keys("y").sees("here: done").sees("SAs 2").seconds(2);
+    bench.keys("yo").sees("reblochon: waiting for the kernel");
     let mut reblochon = ScriptedKernel::at(START);
     there(&mut bench, &mut reblochon);
     assert_eq!((reblochon.sas().unwrap().len(), reblochon.policies().unwrap().len()), (2, 3));
@@ -417,7 +431,8 @@ fn there(bench: &mut Bench, kernel: &mut ScriptedKernel) {
 fn tunnel() -> (Bench, ScriptedKernel) {
     let mut bench = Bench::with(|_| {}, |setting| setting.other_host = Some("reblochon".to_owned()));
     let mut reblochon = ScriptedKernel::at(START);
-    bench.keys(TUNNEL).keys("yo");
+    bench.keys(TUNNEL).keys("y").seconds(2);
+    bench.keys("yo");
     there(&mut bench, &mut reblochon);
     bench.keys("<esc>");
     (bench, reblochon)
@@ -498,7 +513,8 @@ fn who_leaves_new_keys_half_way_is_told_what_is_left_on_which_host() {
 #[test]
 fn new_keys_wait_for_the_other_hosts_script() {
     let mut bench = Bench::new();
-    bench.keys(TUNNEL).keys("yc<esc>");
+    bench.keys(TUNNEL).keys("y").seconds(2);
+    bench.keys("yc<esc>");
     let before = spis(&mut bench.kernel);
     bench
         .keys("A<ctrl-s>c")
@@ -602,6 +618,7 @@ fn a_trial_that_was_ended_while_the_console_hung_is_over_for_it_too() {
 #[test]
 fn whoever_keeps_a_removal_after_its_time_does_not() {
     let (mut bench, _) = tunnel();
+    bench.asked.clear();
     bench.keys("A<right><ctrl-s>y").sees("on trial");
     bench.now.uptime_ms += 30_000;
     bench.keys("y").sees("it was taken back");
