@@ -351,12 +351,13 @@ pub struct Evidence {
     /// The packet that the frame completed, from its IP header on, if it is the last missing part of one: all is said of
     /// this packet.
     pub whole: Option<Box<[u8]>>,
-    /// Which of the judge's decryptions was that of the frame; 0 if none was.
+    /// Which of the judge's decryptions was that of the innermost header; 0 if it was not decrypted. Judged once more a
+    /// frame has another number, and other judges know nothing of it.
     opened: u64,
 }
 
-/// Most frames name one SA.
-type Sas = SmallVec<[Option<u64>; 1]>;
+/// The SAs that a frame names: most name one.
+pub type Sas = SmallVec<[Option<u64>; 1]>;
 
 impl Evidence {
     /// Whether what the frame carries cannot be read on the wire: encrypted and authentic.

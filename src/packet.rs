@@ -254,7 +254,7 @@ pub struct Layer {
     pub header: Header,
     /// What is wrong with it.
     pub flaw: Option<Box<Flaw>>,
-    /// Of a frame longer than four gigabytes, which there is not, what is behind would not be told apart.
+    /// No frame has four gigabytes.
     start: u32,
     end: u32,
 }

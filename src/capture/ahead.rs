@@ -7,8 +7,8 @@ use std::thread;
 use super::file::FileError;
 use super::{FileCapture, Frame};
 
-/// How many frames are handed over at a time, if so many can be read without waiting. Waking the other thread costs as
-/// much as some frames.
+/// How many frames are handed over at a time, if so many can be read without waiting: of large frames as many as lie
+/// together in memory. Waking the other thread costs as much as some frames.
 const PORTION: usize = 512;
 /// How many bytes of the file at the most, and one frame: 512 frames of the longest would be gigabytes.
 const MOST_BYTES: u64 = 4 * 1024 * 1024;
@@ -56,25 +56,29 @@ fn read<P: Default>(
         let mut portion = memory.try_recv().unwrap_or_default();
         let mut frames = 0;
         let start = file.position();
-        let end = loop {
+        let next = loop {
             match file.next_frame() {
                 Ok(Some(frame)) => add(&mut portion, frame),
-                Ok(None) => break Some(None),
-                Err(error) => break Some(Some(error)),
+                Ok(None) => break Ok(None),
+                Err(error) => break Err(error),
             }
             frames += 1;
             if frames == PORTION || file.position() - start >= MOST_BYTES || file.would_wait() {
-                break None;
+                break Ok(Some(()));
             }
         };
-        // Nobody has to listen.
-        let is_left = frames > 0 && sender.send(Ok(portion)).is_err();
-        match end {
-            Some(Some(error)) => drop(sender.send(Err(error))),
-            None if !is_left => continue,
-            _ => {}
+        if frames > 0 && sender.send(Ok(portion)).is_err() {
+            return;
         }
-        return;
+        match next {
+            Ok(Some(())) => {}
+            Ok(None) => return,
+            Err(error) => {
+                // Nobody has to listen.
+                let _ = sender.send(Err(error));
+                return;
+            }
+        }
     }
 }
 

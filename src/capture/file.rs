@@ -40,7 +40,7 @@ fn place(frame: u64, byte: Option<u64>) -> String {
     byte.map_or_else(String::new, |byte| format!(" (behind frame {frame}, at byte {byte})"))
 }
 
-/// A capture file being read.
+/// A capture file being read. Its frames share memory: one alone may keep a quarter of a megabyte.
 pub struct FileCapture {
     chunks: Chunks,
     name: String,
@@ -56,6 +56,10 @@ pub struct FileCapture {
 
 /// What begins a pcapng file, and each of its sections, in either byte order.
 const SECTION: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
+// Types of pcapng's other blocks.
+const INTERFACE: u32 = 1;
+const SIMPLE_PACKET: u32 = 3;
+const ENHANCED_PACKET: u32 = 6;
 /// The bytes of a pcap file in front of each frame.
 const RECORD: u32 = 16;
 
@@ -167,15 +171,22 @@ impl FileCapture {
 
     /// Whether the next frame, if there is one, is not read yet.
     pub(super) fn would_wait(&self) -> bool {
-        let ahead = self.chunks.ahead();
-        let whole = match self.format {
-            Format::Pcap { .. } => self.u32_at(ahead, 8).map(|length| length.saturating_add(RECORD)),
-            Format::Pcapng => self.u32_at(ahead, 4),
-        };
-        whole.is_none_or(|whole| ahead.len() < size(whole))
+        let mut ahead = self.chunks.ahead();
+        if let Format::Pcap { .. } = self.format {
+            return self.u32_at(ahead, 8).is_none_or(|length| ahead.len() < size(length.saturating_add(RECORD)));
+        }
+        while let (Some(kind), Some(length)) = (self.u32_at(ahead, 0), self.u32_at(ahead, 4)) {
+            let is_packet = matches!(kind, SIMPLE_PACKET | ENHANCED_PACKET);
+            match ahead.get(size(length)..) {
+                // What is no packet may be all that is ahead. How long a section's header is only its byte order tells.
+                Some(behind) if !is_packet && length > 0 && !ahead.starts_with(&SECTION) => ahead = behind,
+                behind => return !is_packet || behind.is_none(),
+            }
+        }
+        true
     }
 
-    /// How many of its bytes have been read.
+    /// How many of its bytes are done with.
     pub(super) fn position(&self) -> u64 {
         self.start
     }
@@ -318,15 +329,15 @@ impl FileCapture {
             }
             let body = ahead.get(8..size(end)).unwrap_or_default();
             match self.u32([k0, k1, k2, k3]) {
-                1 => {
+                INTERFACE => {
                     let described = self.described(body)?;
                     self.interfaces.push(described);
                 }
-                3 => {
+                SIMPLE_PACKET => {
                     let packet = self.simple(body)?;
                     return Ok(Some(self.frame(packet, length)));
                 }
-                6 => {
+                ENHANCED_PACKET => {
                     let packet = self.enhanced(body)?;
                     return Ok(Some(self.frame(packet, length)));
                 }

@@ -11,8 +11,8 @@ use crate::evidence::Verdict;
 use crate::model::text::harmless;
 use crate::packet::{Dissection, Endpoint, Summary};
 
-/// As wide as the column of verdicts.
-const SPACES: &[u8; 10] = b"          ";
+/// The column of verdicts, empty.
+const COLUMN: &[u8; 10] = b"          ";
 /// Each octet's digits with a period behind them, and how many digits there are.
 const OCTETS: [([u8; 4], usize); 256] = octets();
 const HEX_DIGITS: &[u8; 16] = b"0123456789abcdef";
@@ -27,7 +27,7 @@ pub(super) struct Lines {
 
 /// Which part of a text is a packet's line. What it proves stands in its middle, in a column that is left empty: it is not
 /// known yet when a file's packets are read ahead.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Line {
     start: usize,
     verdict_at: usize,
@@ -61,7 +61,7 @@ impl Lines {
         push_endpoint(text, summary.destination);
         text.push(b' ');
         let verdict_at = text.len();
-        text.extend_from_slice(SPACES);
+        text.extend_from_slice(COLUMN);
         text.extend_from_slice(summary.protocol.as_bytes());
         if let Some(header) = dissection.ipsec().next() {
             text.extend_from_slice(b" 0x");
@@ -84,12 +84,12 @@ impl Lines {
 }
 
 impl Line {
-    /// Writes it whole. `text` is what it was added to; the verdict is put into its place there.
+    /// Writes it whole. `text` is what it was added to; the verdict is put into its place there, once.
     pub(super) fn write(self, text: &mut [u8], verdict: Verdict, out: &mut impl Write) -> io::Result<()> {
         let word = verdict.word();
         let Self { start, verdict_at, end } = self;
         // At least one space stays behind it.
-        let is_short = word.len() < SPACES.len();
+        let is_short = word.len() < COLUMN.len();
         if let Some(column) = text.get_mut(verdict_at..verdict_at + word.len()).filter(|_| is_short) {
             column.copy_from_slice(word.as_bytes());
             return out.write_all(text.get(start..end).unwrap_or_default());
@@ -97,7 +97,7 @@ impl Line {
         out.write_all(text.get(start..verdict_at).unwrap_or_default())?;
         out.write_all(word.as_bytes())?;
         out.write_all(b" ")?;
-        out.write_all(text.get(verdict_at + SPACES.len()..end).unwrap_or_default())
+        out.write_all(text.get(verdict_at + COLUMN.len()..end).unwrap_or_default())
     }
 }
 
@@ -182,7 +182,7 @@ mod tests {
         let bytes = [0x45, 0, 0, 28, 0, 0, 0, 0, 64, 50, 0, 0, 10, 9, 0, 1, 10, 9, 0, 2, 0, 0, 0x10, 1, 0, 0, 0, 7];
         let mut lines = Lines::of_times(Clock::utc().times_of_day(), true);
         let mut text = b"the line before\n".to_vec();
-        let line = lines.add(&mut text, &frame, &dissect(LinkType::RawIp, &bytes));
+        let dissection = dissect(LinkType::RawIp, &bytes);
         for (verdict, middle) in [
             (Verdict::EspOk, "ESP ok    "),
             (Verdict::EspAhOk, "ESP+AH ok "),
@@ -191,12 +191,13 @@ mod tests {
             (Verdict::Gap(12_345_678), "GAP 12345678 "),
         ] {
             let mut out = Vec::new();
-            line.write(&mut text.clone(), verdict, &mut out).unwrap();
+            lines.add(&mut text, &frame, &dissection).write(&mut text, verdict, &mut out).unwrap();
             let begin = "00:00:00.000 -   eth0 10.9.0.1 > 10.9.0.2 ";
             let expected = format!("{begin}{middle}ESP 0x00001001 seq 7 28 bytes\n");
             assert_eq!(String::from_utf8(out).unwrap(), expected);
         }
     }
+
     #[test]
     fn every_octet_is_written_as_it_displays() {
         for octet in 0..=u8::MAX {

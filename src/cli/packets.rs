@@ -120,7 +120,7 @@ pub fn run(arguments: &Arguments, place: &Place) -> anyhow::Result<ExitCode> {
                 }
                 if arguments.json {
                     print_json(&mut out, &PacketJson::of(number, frame, dissection, &evidence, judge))?;
-                } else if let Some(line) = line {
+                } else if let Some(line) = line.take() {
                     line.write(&mut portion.lines, evidence.verdict, &mut out)?;
                 } else {
                     text.clear();

@@ -68,13 +68,13 @@ impl Judge {
         let asked = |judge: &Self, flow: &Flow| Asked { direction, for_us: judge.is_for_us(flow.destination), if_id };
         let (passed, inner) = if passed.iter().any(|passed| passed.mode == Mode::Tunnel) {
             // Outbound ones are not opened when they are judged: the kernel wraps what it sends as the policy says.
-            let opened = || flow(&self.newest.inner().filter(|_| self.is_open(evidence))?, interface);
+            let opened = || flow(&self.newest.inner().filter(|_| self.newest.is_of(evidence))?, interface);
             let inner = self.copies.newest.or_else(opened).filter(|inner| !is_ipsec(inner.protocol))?;
             (passed, Flow { interface, ..inner })
         } else {
             // Most often the addresses alone tell the policy, and nothing needs to be opened.
             let outer = flow(dissection, interface)?;
-            let (asked, is_open) = (asked(self, &outer), self.is_open(evidence));
+            let (asked, is_open) = (asked(self, &outer), self.newest.is_of(evidence));
             match self.policies.demand_between(&outer, asked) {
                 Between::Nothing => return None,
                 Between::MoreMustBeKnown if !is_open => return None,
@@ -96,11 +96,6 @@ impl Judge {
         evidence.sas.iter().map(|serial| self.memory.get((*serial)?).map(Passed::of)).collect()
     }
 
-    /// Whether its ESP was decrypted already, to check the ICV.
-    fn is_open(&self, evidence: &Evidence) -> bool {
-        self.newest.serial.is_some() && evidence.sas.last() == Some(&self.newest.serial)
-    }
-
     /// All SAs that a packet came through, those inside of others included, and what it was before.
     fn opened(
         &mut self,
@@ -110,7 +105,7 @@ impl Judge {
         evidence: &Evidence,
         mut passed: Vec<Passed>,
     ) -> Option<(Vec<Passed>, Flow)> {
-        if !self.is_open(evidence) && !self.copies.may_open(sight.bytes.len(), sight.at_ns) {
+        if !self.newest.is_of(evidence) && !self.copies.may_open(sight.bytes.len(), sight.at_ns) {
             return None;
         }
         let looked = self.look_into(sight, dissection, evidence);

@@ -46,8 +46,7 @@ pub(super) struct Place<'a> {
     pub(super) header: IpsecHeader,
     /// The packet from its IP header on.
     pub(super) packet: &'a [u8],
-    /// Where the header begins in the frame, and in the packet.
-    pub(super) start: usize,
+    /// Where the header begins in it.
     pub(super) at: usize,
     /// From the header to the end of what it covers.
     pub(super) covered: &'a [u8],
@@ -278,7 +277,7 @@ impl Judge {
         dissection: &Dissection,
         interface: u32,
     ) -> Evidence {
-        // Exactly as many as most frames need: what has room to spare is moved once more in the end.
+        // Exactly as many reasons as most frames have: what has room to spare is moved once more in the end.
         let (mut reasons, mut sas) = (Vec::with_capacity(1), Sas::new());
         let mut verdicts = Together::default();
         if sight.is_cut {
@@ -288,7 +287,9 @@ impl Judge {
             reasons.push(Reason::Fragment);
         }
         let provable = reasons.is_empty();
-        (self.copies.newest, self.newest.serial) = (None, None);
+        self.copies.newest = None;
+        // Of the innermost header, which hides what is behind it.
+        let mut last_opened = 0;
         for place in places(sight.bytes, dissection) {
             let header = &place.header;
             if !provable {
@@ -302,7 +303,7 @@ impl Judge {
                 }
                 continue;
             }
-            let Opinion { serial, sequence, finding } = self.opinion(&place, sight.at_ns, direction);
+            let Opinion { serial, sequence, finding, opened } = self.opinion(&place, sight.at_ns, direction);
             let is_authentic = matches!(finding, Finding::Authentic { .. });
             let is_received = direction != Some(Direction::Out);
             // IPComp has no sequence numbers.
@@ -313,11 +314,11 @@ impl Judge {
                 verdicts.take(verdict_of(protocol, out_of_turn.as_ref().unwrap_or(&finding)));
             }
             sas.push(serial);
+            last_opened = opened;
             reasons.push(Reason::Header { protocol, spi, finding });
             reasons.extend(out_of_turn.map(|finding| Reason::Header { protocol, spi, finding }));
         }
-        let opened = self.newest.number().unwrap_or(0);
-        let mut evidence = Evidence { sas, opened, ..Evidence::plain(verdicts.verdict(), reasons) };
+        let mut evidence = Evidence { sas, opened: last_opened, ..Evidence::plain(verdicts.verdict(), reasons) };
         if let Some(direction) = direction.filter(|_| evidence.verdict.is_protected() && !sight.loopback)
             && let Some(standing) = self.standing(sight, direction, dissection, interface, &evidence)
         {
@@ -407,7 +408,6 @@ fn places<'a>(bytes: &'a [u8], dissection: &Dissection) -> impl Iterator<Item = 
         Some(Place {
             header,
             packet: bytes.get(packet..end).unwrap_or_default(),
-            start: layer.range().start,
             at: layer.range().start.saturating_sub(packet),
             covered: bytes.get(covered).unwrap_or_default(),
         })

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::memory::{Preparation, Prepared};
 use super::{Evidence, Judge, Sight};
-use crate::crypto::{NotOpened, ipcomp};
+use crate::crypto::{Icv, NotOpened, ipcomp};
 use crate::model::IpsecProtocol;
 use crate::packet::{Dissection, Header, IpsecHeader, Layer, Summary};
 
@@ -78,6 +78,8 @@ impl Judge {
         let Some((header, range)) = closed(&self.whole(dissection, evidence), None) else {
             return looked;
         };
+        // Few frames have more than one.
+        looked.insides.reserve_exact(1);
         let serial = evidence.sas.last().copied().flatten();
         let mut next = Some((header, range, serial));
         while let Some((header, outer, serial)) = next.take() {
@@ -87,8 +89,8 @@ impl Judge {
             }
             let around = looked.insides.last().map_or(bytes, |inside| inside.plaintext.as_slice());
             let covered = around.get(outer.clone()).unwrap_or_default();
-            let is_newest = looked.insides.is_empty() && self.newest.is_of(evidence, outer.start);
-            let newest = if is_newest { self.newest_opened(covered.len()) } else { None };
+            let is_newest = looked.insides.is_empty() && self.newest.is_of(evidence);
+            let newest = serial.filter(|_| is_newest).and_then(|serial| self.newest_opened(serial, covered.len()));
             match newest.map_or_else(|| self.open(header, covered, serial, sight.at_ns), Ok) {
                 Ok(Opened { plaintext, next_header, ciphertext_at }) => {
                     let dissection = self.memory.encapsulations().dissect_above_ip(next_header, &plaintext);
@@ -103,8 +105,8 @@ impl Judge {
     }
 
     /// What was decrypted when the frame was judged, just now.
-    fn newest_opened(&self, length: usize) -> Option<Opened> {
-        let prepared = self.memory.get(self.newest.serial?)?.prepared().as_ref().ok()?;
+    fn newest_opened(&self, serial: u64, length: usize) -> Option<Opened> {
+        let prepared = self.memory.get(serial)?.prepared().as_ref().ok()?;
         let Prepared::Esp(transform) = &**prepared else { return None };
         let ciphertext_at = Some(transform.layout(length).ok()?.ciphertext.start);
         let (plaintext, next_header) = (Arc::clone(&self.newest.plaintext), self.newest.next_header);
@@ -114,20 +116,25 @@ impl Judge {
     fn open(&self, header: IpsecHeader, covered: &[u8], serial: Option<u64>, at_ns: u64) -> Result<Opened, String> {
         let by_number = || self.memory.of_packet(header.destination, header.protocol, header.spi, at_ns).next();
         let low = header.sequence.unwrap_or(0);
-        let by_known = match serial.and_then(|serial| self.memory.get(serial)).or_else(by_number) {
-            Some(known) => open_with(known.prepared(), covered, known.sequence(low)),
+        let known = serial.and_then(|serial| self.memory.get(serial)).or_else(by_number);
+        let by_known = match known {
+            Some(known) => open_with(known.prepared(), covered, known.sequence(low)).map(|(opened, _)| opened),
             None => Err("its SA is not known".to_owned()),
         };
-        // What was inside of another packet no SA was drawn for.
+        // What was inside of another packet no SA was drawn for. A key that cannot be wrong says nothing against an SA.
+        let may_prove_nothing = known.is_none_or(|known| known.prepared().is_err());
         let by_given = || {
-            let mut trials = self.memory.trials(&header, at_ns).into_iter();
-            trials.find_map(|trial| open_with(&trial.prepared, covered, trial.sequence).ok())
+            let trials = self.memory.trials(&header, at_ns).into_iter();
+            let mut opened = trials.filter_map(|trial| open_with(&trial.prepared, covered, trial.sequence).ok());
+            let (opened, _) = opened.find(|(_, icv)| *icv == Icv::Good || may_prove_nothing)?;
+            Some(opened)
         };
         by_known.or_else(|obstacle| by_given().ok_or(obstacle))
     }
 }
 
-fn open_with(prepared: &Preparation, covered: &[u8], sequence: u64) -> Result<Opened, String> {
+/// Beside it what the ICV says.
+fn open_with(prepared: &Preparation, covered: &[u8], sequence: u64) -> Result<(Opened, Icv), String> {
     match &**prepared.as_ref().map_err(ToString::to_string)? {
         Prepared::Esp(transform) => {
             let ciphertext_at = transform.layout(covered.len()).ok().map(|layout| layout.ciphertext.start);
@@ -138,12 +145,13 @@ fn open_with(prepared: &Preparation, covered: &[u8], sequence: u64) -> Result<Op
                 NotOpened::Malformed(why) => why.to_string(),
             })?;
             plaintext.truncate(opened.payload_length);
-            Ok(Opened { plaintext: plaintext.into(), next_header: opened.next_header, ciphertext_at })
+            let next_header = opened.next_header;
+            Ok((Opened { plaintext: plaintext.into(), next_header, ciphertext_at }, opened.icv))
         }
         Prepared::Comp => {
             let next_header = *covered.first().unwrap_or(&59);
             let plaintext = ipcomp::inflate(covered.get(4..).unwrap_or_default()).map_err(|e| e.to_string())?;
-            Ok(Opened { plaintext: plaintext.into(), next_header, ciphertext_at: None })
+            Ok((Opened { plaintext: plaintext.into(), next_header, ciphertext_at: None }, Icv::Absent))
         }
         Prepared::Ah(_) => Err("AH hides nothing".to_owned()),
     }

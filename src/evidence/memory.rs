@@ -299,11 +299,6 @@ impl SaMemory {
         self.of_packet(header.destination, header.protocol, header.spi, at_ns).find(|known| known.is_hidden())
     }
 
-    /// What the SA will be called that is drawn next.
-    pub(super) fn next_serial(&self) -> u64 {
-        self.next_serial
-    }
-
     /// An SA for a packet, drawn from the key that is right for it. What the kernel says of it beside the key counts.
     pub(super) fn draw(&mut self, trial: &Trial, header: &IpsecHeader, at_ns: u64) -> Option<u64> {
         let mut known = Known::of(&self.given.draw(trial, header)?, self.next_serial);

@@ -13,12 +13,10 @@ use crate::packet::{Direction, Dissection, dissect_above_ip};
 /// The payload that was decrypted last.
 #[derive(Default)]
 pub(super) struct Newest {
-    /// By whose key; nothing where it was of no use.
-    pub(super) serial: Option<u64>,
-    /// How many were decrypted so far, or should have been.
+    /// How many decryptions were begun: it tells them apart.
     count: u64,
-    /// Where its header begins in the frame.
-    start: usize,
+    /// Whether it came to anything.
+    is_open: bool,
     /// Nothing of the padding.
     pub(super) plaintext: Arc<Vec<u8>>,
     pub(super) next_header: u8,
@@ -29,6 +27,8 @@ pub(super) struct Opinion {
     pub(super) serial: Option<u64>,
     pub(super) sequence: u64,
     pub(super) finding: Finding,
+    /// The number of its decryption; 0 if it was not decrypted.
+    pub(super) opened: u64,
 }
 
 impl Judge {
@@ -43,18 +43,14 @@ impl Judge {
             let is_expected = is_inbound && memory.may_carry_packets(known);
             let asked = Asked::of(known, sequence);
             let finding = examine(&asked, place, is_expected.then_some(&mut *copies), newest, at_ns);
-            let serial = Some(known.serial);
-            if let Finding::Authentic { encrypted } = finding {
-                return Opinion { serial, sequence, finding: Finding::Authentic { encrypted } };
+            let opinion = Opinion { serial: Some(known.serial), sequence, finding, opened: newest.number() };
+            if matches!(opinion.finding, Finding::Authentic { .. }) {
+                return opinion;
             }
-            best.get_or_insert(Opinion { serial, sequence, finding });
+            best.get_or_insert(opinion);
         }
-        let given = self.by_given_keys(place, at_ns, is_inbound);
-        let is_better = |given: &Opinion| match (&given.finding, best.as_ref().map(|best| &best.finding)) {
-            (Finding::Authentic { .. }, _) | (_, None) | (Finding::NoIcv, Some(Finding::Unready(_))) => true,
-            (_, Some(_)) => false,
-        };
-        if let Some(opinion) = given.filter(is_better).or(best) {
+        let found = best.as_ref().map(|best| &best.finding);
+        if let Some(opinion) = self.by_given_keys(place, at_ns, is_inbound, found).or(best) {
             return opinion;
         }
         let is_unreadable = self.memory.is_unreadable();
@@ -63,18 +59,23 @@ impl Judge {
             self.copies.expect_unopened(at_ns);
         }
         let finding = if is_unreadable { Finding::SasUnreadable } else { Finding::NoSa(header.destination) };
-        Opinion { serial: None, sequence: 0, finding }
+        Opinion { serial: None, sequence: 0, finding, opened: 0 }
     }
 
-    /// What the keys say that were given by hand. An SA is drawn from the first that is right; if none can be wrong, from
-    /// the first of those.
-    fn by_given_keys(&mut self, place: &Place<'_>, at_ns: u64, is_inbound: bool) -> Option<Opinion> {
+    /// What the keys say that were given by hand, if it is better than what was found with the SAs that are known. An SA is
+    /// drawn from the first key that is right; if none can be wrong, from the first of those.
+    fn by_given_keys(
+        &mut self,
+        place: &Place<'_>,
+        at_ns: u64,
+        is_inbound: bool,
+        found: Option<&Finding>,
+    ) -> Option<Opinion> {
         let Self { memory, copies, newest, .. } = self;
         let trials = memory.trials(&place.header, at_ns);
-        let serial = memory.next_serial();
-        let mut best: Option<(Finding, &Trial)> = None;
+        let mut best: Option<(Opinion, &Trial)> = None;
         for trial in &trials {
-            let asked = Asked { serial, prepared: &trial.prepared, encrypts: trial.encrypts, sequence: trial.sequence };
+            let asked = Asked { prepared: &trial.prepared, encrypts: trial.encrypts, sequence: trial.sequence };
             let expects = (is_inbound && trial.is_tunnel).then_some(&mut *copies);
             let finding = examine(&asked, place, expects, newest, at_ns);
             let rank = |finding: &Finding| match finding {
@@ -83,27 +84,31 @@ impl Judge {
                 _ => 0,
             };
             let is_right = rank(&finding) == 2;
-            if best.as_ref().is_none_or(|(best, _)| rank(&finding) > rank(best)) {
-                best = Some((finding, trial));
+            if best.as_ref().is_none_or(|(best, _)| rank(&finding) > rank(&best.finding)) {
+                let opened = newest.number();
+                best = Some((Opinion { serial: None, sequence: trial.sequence, finding, opened }, trial));
             }
             if is_right {
                 break;
             }
         }
-        let (finding, trial) = best?;
-        if !matches!(finding, Finding::Authentic { .. }) {
-            // What was opened last may be what another key made of it.
-            newest.serial = None;
+        let (opinion, trial) = best?;
+        let is_better = match (&opinion.finding, found) {
+            (Finding::Authentic { .. }, _) | (_, None) => true,
+            (Finding::NoIcv, Some(found)) => matches!(found, Finding::Unready(_)),
+            (_, Some(_)) => false,
+        };
+        if !is_better {
+            return None;
         }
-        let is_drawn = matches!(finding, Finding::Authentic { .. } | Finding::NoIcv);
+        let is_drawn = matches!(opinion.finding, Finding::Authentic { .. } | Finding::NoIcv);
         let serial = is_drawn.then(|| memory.draw(trial, &place.header, at_ns)).flatten();
-        Some(Opinion { serial, sequence: trial.sequence, finding })
+        Some(Opinion { serial, ..opinion })
     }
 }
 
 /// An SA that is asked about a packet, or a key that is tried on it.
 struct Asked<'a> {
-    serial: u64,
     prepared: &'a Preparation,
     encrypts: bool,
     /// The packet's whole sequence number.
@@ -112,7 +117,7 @@ struct Asked<'a> {
 
 impl<'a> Asked<'a> {
     fn of(known: &'a Known, sequence: u64) -> Self {
-        Self { serial: known.serial, prepared: known.prepared(), encrypts: known.encrypts, sequence }
+        Self { prepared: known.prepared(), encrypts: known.encrypts, sequence }
     }
 }
 
@@ -124,6 +129,7 @@ fn examine(
     newest: &mut Newest,
     at_ns: u64,
 ) -> Finding {
+    newest.is_open = false;
     let high = u32::try_from(asked.sequence >> 32).unwrap_or(0);
     let encrypted = asked.encrypts;
     let prepared = match asked.prepared {
@@ -169,7 +175,7 @@ fn examine(
             if copies.is_none() && !transform.is_combined() {
                 return verified(transform, place.covered, high, encrypted);
             }
-            match newest.open(asked.serial, transform, place, high) {
+            match newest.open(transform, place.covered, high) {
                 Ok(icv) => {
                     if let Some(copies) = copies {
                         expect_payload(copies, newest.next_header, &newest.plaintext, at_ns);
@@ -184,28 +190,27 @@ fn examine(
 }
 
 impl Newest {
-    fn open(&mut self, serial: u64, transform: &EspTransform, place: &Place<'_>, high: u32) -> Result<Icv, NotOpened> {
-        (self.serial, self.start) = (None, place.start);
+    fn open(&mut self, transform: &EspTransform, esp: &[u8], high: u32) -> Result<Icv, NotOpened> {
         self.count += 1;
         // Written into the same memory once more, unless somebody still looks at what is there.
         if Arc::get_mut(&mut self.plaintext).is_none() {
             self.plaintext = Arc::default();
         }
         let plaintext = Arc::make_mut(&mut self.plaintext);
-        let opened = transform.open(place.covered, high, plaintext)?;
+        let opened = transform.open(esp, high, plaintext)?;
         plaintext.truncate(opened.payload_length);
-        (self.serial, self.next_header) = (Some(serial), opened.next_header);
+        (self.is_open, self.next_header) = (true, opened.next_header);
         Ok(opened.icv)
     }
 
-    /// Which decryption it was, if it was of use.
-    pub(super) fn number(&self) -> Option<u64> {
-        self.serial.map(|_| self.count)
+    /// Which decryption it was; 0 if who was asked last did not decrypt.
+    fn number(&self) -> u64 {
+        if self.is_open { self.count } else { 0 }
     }
 
-    /// Whether it is that of the header that begins there, of the frame of which this was found.
-    pub(super) fn is_of(&self, evidence: &Evidence, start: usize) -> bool {
-        self.number() == Some(evidence.opened) && self.start == start
+    /// Whether it is what was inside of the frame of which this was found.
+    pub(super) fn is_of(&self, evidence: &Evidence) -> bool {
+        evidence.opened != 0 && evidence.opened == self.number()
     }
 
     /// The packet that was inside, if it was a whole one.

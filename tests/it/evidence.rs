@@ -12,6 +12,7 @@ use espial::packet::{Direction, LinkType, dissect};
 use crate::crypto::sas::{KnownSa, KnownSas};
 use crate::crypto::wire;
 
+mod alike;
 mod checks;
 mod encapsulation;
 mod key_exchange;

@@ -1,4 +1,4 @@
-//! A file's bytes, read a chunk at a time; frames are pieces of the chunks and are not copied.
+//! A file's bytes, read a chunk at a time; frames are pieces of the chunks, and few are copied.
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
@@ -43,9 +43,7 @@ impl Chunks {
         }
         let mut room = self.room();
         let rest = self.ahead();
-        if room.len() < filled * 2 {
-            room.resize(filled * 2, 0);
-        }
+        room.resize(room.len().max(filled), 0);
         if let Some(room) = room.get_mut(..filled) {
             room.copy_from_slice(rest);
         }
@@ -55,7 +53,7 @@ impl Chunks {
             }
             if filled == room.len() {
                 // Not all of a length that is only claimed.
-                room.resize(filled * 2, 0);
+                room.resize((filled * 2).min(bytes), 0);
             }
             match self.reader.read(room.get_mut(filled..).unwrap_or_default()) {
                 Ok(0) => break Ok(()),

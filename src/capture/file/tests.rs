@@ -171,6 +171,23 @@ fn frames_keep_their_bytes_however_the_file_comes_and_whoever_keeps_them() {
 }
 
 #[test]
+fn a_frame_does_not_wait_for_what_comes_with_it_and_is_no_packet() {
+    let bytes = recorded(&some_frames()[..1]);
+    let block = |kind: u32| [kind, 16, 0, 16].iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>();
+    let waits = |behind: &[u8]| {
+        let file = [&bytes, behind].concat();
+        let mut capture = FileCapture::from_reader("test".to_owned(), Box::new(std::io::Cursor::new(file))).unwrap();
+        capture.next_frame().unwrap().unwrap();
+        capture.would_wait()
+    };
+    assert!(waits(&[]) && waits(&block(5)) && waits(&[block(5), block(4)].concat()) && waits(&bytes[..28]));
+    assert!(waits(&block(6)[..9]) && waits(&block(5)[..3]) && !waits(&block(6)));
+    assert!(!waits(&[block(5), block(3)].concat()));
+    // A length that cannot be is an error when it is read.
+    assert!(waits(&[5, 0, 0, 0, 0, 0, 0, 0, 1]) && waits(&[0xff; 8]));
+}
+
+#[test]
 fn where_reading_fails_all_before_is_given() {
     struct Fails(std::io::Cursor<Vec<u8>>);
     impl Read for Fails {
