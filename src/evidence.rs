@@ -276,7 +276,7 @@ impl fmt::Display for Reason {
                     }
                     Finding::WrongIcv => f.write_str("the ICV is wrong: changed on the way, or another key"),
                     Finding::NoIcv => f.write_str("the SA does not authenticate: anybody can change its packets"),
-                    Finding::NoSa(to) => write!(f, "there is no such SA to {to}"),
+                    Finding::NoSa(to) => write!(f, "no SA of this number to {to} is known"),
                     Finding::SasUnreadable => f.write_str("espial may not read the kernel's SAs"),
                     Finding::Unready(why) => why.fmt(f),
                     Finding::Malformed(why) => why.fmt(f),
@@ -365,6 +365,13 @@ impl Evidence {
         let encrypts =
             |reason: &Reason| matches!(reason, Reason::Header { finding: Finding::Authentic { encrypted: true }, .. });
         self.verdict.is_authentic() && self.reasons.iter().any(encrypts)
+    }
+
+    /// Whether it is authentic ESP that anybody can read: its SA does not encrypt.
+    pub fn is_esp_in_clear(&self) -> bool {
+        let finding = Finding::Authentic { encrypted: false };
+        let is_open = |reason: &Reason| matches!(reason, Reason::Header { protocol: IpsecProtocol::Esp, finding: found, .. } if *found == finding);
+        self.verdict.is_authentic() && !self.is_encrypted() && self.reasons.iter().any(is_open)
     }
 
     /// The policy that decided, if one did.

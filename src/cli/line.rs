@@ -84,20 +84,29 @@ impl Lines {
 }
 
 impl Line {
-    /// Writes it whole. `text` is what it was added to; the verdict is put into its place there, once.
-    pub(super) fn write(self, text: &mut [u8], verdict: Verdict, out: &mut impl Write) -> io::Result<()> {
+    /// Writes it whole, with a note at its end. `text` is what it was added to; the verdict is put into its place there,
+    /// once.
+    pub(super) fn write(self, text: &mut [u8], verdict: Verdict, note: &str, out: &mut impl Write) -> io::Result<()> {
         let word = verdict.word();
         let Self { start, verdict_at, end } = self;
+        let end = if note.is_empty() { end } else { end - 1 };
         // At least one space stays behind it.
+        let mut from = start;
         let is_short = word.len() < COLUMN.len();
         if let Some(column) = text.get_mut(verdict_at..verdict_at + word.len()).filter(|_| is_short) {
             column.copy_from_slice(word.as_bytes());
-            return out.write_all(text.get(start..end).unwrap_or_default());
+        } else {
+            out.write_all(text.get(start..verdict_at).unwrap_or_default())?;
+            out.write_all(word.as_bytes())?;
+            // Of the column its last space.
+            from = verdict_at + COLUMN.len() - 1;
         }
-        out.write_all(text.get(start..verdict_at).unwrap_or_default())?;
-        out.write_all(word.as_bytes())?;
-        out.write_all(b" ")?;
-        out.write_all(text.get(verdict_at + COLUMN.len()..end).unwrap_or_default())
+        out.write_all(text.get(from..end).unwrap_or_default())?;
+        if !note.is_empty() {
+            out.write_all(note.as_bytes())?;
+            out.write_all(b"\n")?;
+        }
+        Ok(())
     }
 }
 
@@ -190,11 +199,13 @@ mod tests {
             (Verdict::Gap(123_456), "GAP 123456 "),
             (Verdict::Gap(12_345_678), "GAP 12345678 "),
         ] {
-            let mut out = Vec::new();
-            lines.add(&mut text, &frame, &dissection).write(&mut text, verdict, &mut out).unwrap();
-            let begin = "00:00:00.000 -   eth0 10.9.0.1 > 10.9.0.2 ";
-            let expected = format!("{begin}{middle}ESP 0x00001001 seq 7 28 bytes\n");
-            assert_eq!(String::from_utf8(out).unwrap(), expected);
+            for note in ["", ", NOT ENCRYPTED"] {
+                let mut out = Vec::new();
+                lines.add(&mut text, &frame, &dissection).write(&mut text, verdict, note, &mut out).unwrap();
+                let begin = "00:00:00.000 -   eth0 10.9.0.1 > 10.9.0.2 ";
+                let expected = format!("{begin}{middle}ESP 0x00001001 seq 7 28 bytes{note}\n");
+                assert_eq!(String::from_utf8(out).unwrap(), expected);
+            }
         }
     }
 

@@ -18,7 +18,7 @@ use crate::capture::{Frame, KeyTable, Recorder};
 use crate::console::state::packets::{fits, sight};
 use crate::dialect::esp_sa;
 use crate::dialect::key_file::{KeyRow, key_file};
-use crate::evidence::{Evidence, Judge, Known, Looked};
+use crate::evidence::{Evidence, Judge, Known, Looked, Verdict};
 use crate::model::Secret;
 use crate::packet::{Dissection, Filter, Header, Summary};
 
@@ -29,7 +29,8 @@ pub struct Arguments {
     /// Read a pcap or pcapng file instead of an interface; - reads standard input
     #[arg(short, long, value_name = "FILE")]
     read: Option<PathBuf>,
-    /// Keys beside the kernel's: a setkey script, the output of `ip xfrm state`, or Wireshark's table of ESP SAs
+    /// Keys, of live packets beside the kernel's, of a file's instead of them: a setkey script, the output of
+    /// `ip xfrm state`, or Wireshark's table of ESP SAs
     #[arg(short, long, value_name = "FILE")]
     keys: Option<PathBuf>,
     /// Record the packets that fit in a pcapng file, each with its verdict as a comment
@@ -44,6 +45,9 @@ pub struct Arguments {
     /// One JSON object for each packet
     #[arg(long)]
     json: bool,
+    /// Say below each packet why, and what was inside
+    #[arg(short, long, conflicts_with = "json")]
+    verbose: bool,
     /// Only packets that fit, in tcpdump's words: esp, host 10.9.0.2, udp port 4500, and, or, not; and spi 0x1001,
     /// verdict clear!, text "hello world"
     #[arg(value_name = "FILTER")]
@@ -85,8 +89,14 @@ pub fn run(arguments: &Arguments, place: &Place) -> anyhow::Result<ExitCode> {
         if let Some(complaint) = complaint {
             writeln!(io::stderr(), "espial: {complaint}")?;
         }
+        if place.interface.is_none() {
+            // What crosses another one is not seen.
+            let interface = observer.interface();
+            writeln!(io::stderr(), "espial: watching {interface} (-i names another interface, or any for all)")?;
+        }
         observer
     };
+    let has_keys = keys.is_some();
     observer.add_keys(keys.unwrap_or_default());
     let recorder = |path: &PathBuf| Recorder::create(path).with_context(|| format!("making {}", path.display()));
     let mut recorder = arguments.write.as_ref().map(recorder).transpose()?;
@@ -98,17 +108,20 @@ pub fn run(arguments: &Arguments, place: &Place) -> anyhow::Result<ExitCode> {
     let mut out = BufWriter::with_capacity(64 * 1024, io::stdout().lock());
     let mut number = 0;
     let mut told = 0;
+    // Packets of a file whose SAs nobody told of.
+    let mut unexplained = 0_u64;
     let (mut portion, mut text) = (Portion::default(), Vec::new());
-    loop {
+    'all: loop {
         observer.next(&mut portion, Duration::from_millis(200))?;
         if portion.frames.is_empty() && observer.is_file() {
-            return finish(out, recorder.as_mut());
+            break;
         }
         for dissected in &mut portion.frames {
             number += 1;
             let evidence = observer.judge(dissected);
             let Dissected { frame, dissection, line } = dissected;
             let judge = &observer.judge;
+            unexplained += u64::from(evidence.verdict == Verdict::NoSa);
             if filter.as_ref().is_none_or(|filter| fits(filter, frame, &evidence, dissection, judge)) {
                 if let Some(recorder) = &mut recorder {
                     recorder.record(frame, &evidence.verdict.to_string())?;
@@ -121,14 +134,19 @@ pub fn run(arguments: &Arguments, place: &Place) -> anyhow::Result<ExitCode> {
                 if arguments.json {
                     print_json(&mut out, &PacketJson::of(number, frame, dissection, &evidence, judge))?;
                 } else if let Some(line) = line.take() {
-                    line.write(&mut portion.lines, evidence.verdict, &mut out)?;
+                    line.write(&mut portion.lines, evidence.verdict, note(&evidence), &mut out)?;
                 } else {
                     text.clear();
-                    lines.add(&mut text, frame, dissection).write(&mut text, evidence.verdict, &mut out)?;
+                    let line = lines.add(&mut text, frame, dissection);
+                    line.write(&mut text, evidence.verdict, note(&evidence), &mut out)?;
+                }
+                if arguments.verbose {
+                    let looked = judge.look_into(sight(frame), dissection, &evidence);
+                    write_below(&mut out, &evidence, &looked)?;
                 }
                 told += 1;
                 if arguments.count.is_some_and(|count| told >= count) {
-                    return finish(out, recorder.as_mut());
+                    break 'all;
                 }
             }
         }
@@ -144,6 +162,33 @@ pub fn run(arguments: &Arguments, place: &Place) -> anyhow::Result<ExitCode> {
             writeln!(io::stderr(), "espial: {dropped} frames came too fast and were dropped by the capture")?;
         }
     }
+    let ended = finish(out, recorder.as_mut())?;
+    if unexplained > 0 && !has_keys && observer.is_file() {
+        writeln!(io::stderr(), "espial: no keys were given (--keys FILE) for {unexplained} protected packets")?;
+    }
+    Ok(ended)
+}
+
+/// Who reads "ok" must not take it for more than it is.
+fn note(evidence: &Evidence) -> &'static str {
+    if evidence.is_esp_in_clear() { ", NOT ENCRYPTED" } else { "" }
+}
+
+/// Why a packet proves what it does, and what was inside of it.
+fn write_below(out: &mut impl Write, evidence: &Evidence, looked: &Looked) -> io::Result<()> {
+    for reason in &evidence.reasons {
+        writeln!(out, "    {reason}")?;
+    }
+    for inside in &looked.insides {
+        let Summary { source, destination, protocol, info, .. } = inside.summary();
+        write!(out, "    inside: ")?;
+        if let (Some(source), Some(destination)) = (source, destination) {
+            write!(out, "{source} > {destination} ")?;
+        }
+        let joint = if info.is_empty() { "" } else { ": " };
+        writeln!(out, "{protocol}{joint}{info}")?;
+    }
+    Ok(())
 }
 
 /// What was recorded is on its way to the disk, or it is an error.

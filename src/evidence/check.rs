@@ -96,6 +96,9 @@ pub struct Check {
     undecided: u64,
     first_readable: Option<First>,
     first_undecided: Option<First>,
+    /// How many frames carry the text for everybody to read, and the first of them.
+    text_shown: u64,
+    first_shown: Option<First>,
     /// How many frames carry the text encrypted.
     text_inside: u64,
     /// Packets of which only parts have come, that may be anything.
@@ -178,6 +181,8 @@ impl Check {
             undecided: 0,
             first_readable: None,
             first_undecided: None,
+            text_shown: 0,
+            first_shown: None,
             text_inside: 0,
             parted: HashMap::new(),
             lost: 0,
@@ -289,7 +294,8 @@ impl Check {
     /// A frame that has the text for everybody to read, whatever else it is.
     fn show_text(&mut self, first: impl FnOnce() -> First) -> Proof {
         self.clear += 1;
-        self.first_readable.get_or_insert_with(first);
+        self.text_shown += 1;
+        self.first_shown.get_or_insert_with(first);
         Proof::TextOnWire
     }
 
@@ -413,6 +419,12 @@ impl Check {
             let words = |first: &First| format!("; the first: {} {}", time(first.at_ns), first.words);
             first.as_ref().map_or_else(String::new, words)
         };
+        let shown = match (self.text_shown, self.text.is_empty()) {
+            (_, true) => String::new(),
+            (0, false) => format!("; \"{text}\" was in none of them"),
+            (count, false) => format!("; \"{text}\" was on the wire in {}", frames(count)),
+        };
+        let first_readable = self.first_shown.as_ref().or(self.first_readable.as_ref()).cloned();
         let answer = self.answer();
         let (words, next) = match answer {
             Answer::Encrypted => {
@@ -439,11 +451,12 @@ impl Check {
             }
             Answer::InClear => {
                 let count = frames(self.readable + self.clear);
-                (format!("{count} {traffic} can be read{}", first(&self.first_readable)), None)
+                (format!("{count} {traffic} can be read{shown}{}", first(&first_readable)), None)
             }
             Answer::Mixed => {
                 let (readable, encrypted) = (frames(self.readable + self.clear), frames(self.encrypted));
-                (format!("{readable} {traffic} can be read, {encrypted} cannot{}", first(&self.first_readable)), None)
+                let first = first(&first_readable);
+                (format!("{readable} {traffic} can be read, {encrypted} cannot{shown}{first}"), None)
             }
             Answer::Undecided if self.encrypted + self.undecided == 0 => {
                 let (words, next) = self.nothing_seen();

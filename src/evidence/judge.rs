@@ -163,6 +163,13 @@ impl Judge {
         if headers().any(|header| *header == Header::TcpStreamPiece) {
             return plain(Verdict::Unproven, vec![Reason::StreamPiece]);
         }
+        let is_cut_off = |header: &Header| matches!(header, Header::Unreadable(Protocol::Esp | Protocol::Ah));
+        if sight.is_cut && headers().any(is_cut_off) {
+            if direction == Some(Direction::In) {
+                self.copies.expect_unopened(sight.at_ns);
+            }
+            return plain(Verdict::Unproven, vec![Reason::Cut]);
+        }
         let tail_of = |header: &Header| matches!(header, Header::FragmentTail(Protocol::Esp | Protocol::Ah));
         if headers().any(tail_of) {
             if direction == Some(Direction::In) {

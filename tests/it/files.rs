@@ -48,6 +48,27 @@ fn without_keys_nothing_is_claimed() {
     assert!(packets.iter().all(|packet| packet["verdict"] == "NO SA" && packet["inner"].is_null()));
 }
 
+fn text(output: &Output) -> (String, String) {
+    let words = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    (words(&output.stdout), words(&output.stderr))
+}
+
+#[test]
+fn a_line_says_no_more_than_is_so_and_what_is_below_says_why() {
+    let (file, keys) = (vector("gcm128-16.pcap"), vector("esp_sa"));
+    let (lines, complaint) = text(&packets(&["-r", &file, "-k", &keys, "-c", "1"]));
+    assert!(lines.contains("ESP ok    ESP 0x") && lines.ends_with("bytes\n") && complaint.is_empty(), "{lines}");
+    let (lines, _) = text(&packets(&["-r", &file, "-k", &keys, "-c", "1", "-v"]));
+    let below: Vec<&str> = lines.lines().skip(1).collect();
+    assert!(below[0].ends_with(": encrypted, and the ICV is right") && below[1].starts_with("    inside: "), "{lines}");
+    let (lines, _) = text(&packets(&["-r", &vector("null-sha1.pcap"), "-k", &keys]));
+    assert!(lines.lines().all(|line| line.contains("ESP ok") && line.ends_with(" bytes, NOT ENCRYPTED")), "{lines}");
+    let (lines, complaint) = text(&packets(&["-r", &file]));
+    let count = lines.lines().count();
+    assert!(lines.contains("NO SA"), "{lines}");
+    assert_eq!(complaint, format!("espial: no keys were given (--keys FILE) for {count} protected packets\n"));
+}
+
 #[test]
 fn a_filter_may_look_inside() {
     let (file, keys) = (vector("linux-all.pcap"), vector("linux-all.sas"));

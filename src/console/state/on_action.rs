@@ -46,10 +46,7 @@ impl State {
             return;
         }
         match action {
-            Action::Help => {
-                let contexts = self.contexts();
-                self.layers.push(Layer::Help { scroll: 0, contexts });
-            }
+            Action::Help => self.open_help(),
             Action::Command => self.open_line(Purpose::Command, ""),
             Action::Filter => {
                 let before = self.filter().to_owned();
@@ -183,6 +180,11 @@ impl State {
         feed.follow(!feed.is_following());
     }
 
+    fn open_help(&mut self) {
+        let contexts = self.contexts();
+        self.layers.push(Layer::Help { scroll: 0, contexts });
+    }
+
     fn on_reading_action(&mut self, action: Action) {
         let Reading { top, height, length } = self.drawn.reading;
         match action {
@@ -192,6 +194,11 @@ impl State {
             Action::Back => {
                 self.layers.pop();
             }
+            // The key that opened it closes it.
+            Action::Help if matches!(self.layers.last(), Some(Layer::Help { .. })) => {
+                self.layers.pop();
+            }
+            Action::Help => self.open_help(),
             Action::Reveal => self.reveal(),
             Action::Check => self.open_check(),
             _ if matches!(self.layers.last(), Some(Layer::Peers { .. })) => {

@@ -71,11 +71,13 @@ fn title(state: &State) -> String {
     };
     let (all, shown) = (packets.ring.len(), packets.feed.len());
     let filter = packets.feed.filter();
-    let mut title = match packets.came_meanwhile() {
-        Some(count) => format!("FROZEN, {} came meanwhile: Packets {shown}{place}", quantity(count)),
-        None if filter.is_empty() => format!("Packets {all}{place}"),
-        None => format!("Packets {shown} of {all}{place}"),
+    let listed = match (packets.came_meanwhile(), filter.is_empty()) {
+        (None, true) => format!("Packets {all}"),
+        (Some(_), true) => format!("Packets {shown}"),
+        (_, false) => format!("Packets {shown} of {all}"),
     };
+    let frozen = packets.came_meanwhile().map(|count| format!("FROZEN, {} came meanwhile: ", quantity(count)));
+    let mut title = format!("{}{listed}{place}", frozen.as_deref().unwrap_or_default());
     let Sums { protected, weak, clear, forbidden, undecided } = packets.judge.totals.all;
     let sums = [
         (protected, "protected"),
@@ -84,9 +86,13 @@ fn title(state: &State) -> String {
         (forbidden, "CLEAR !"),
         (undecided, "undecided"),
     ];
+    // The sums are of all packets that came, also where others are listed.
+    let is_part = frozen.is_some() || !filter.is_empty() || packets.ring.forgotten() > 0;
+    let mut joint = if is_part { "; in all " } else { ", " };
     for (count, word) in sums {
         if count > 0 {
-            title += &format!(", {} {word}", quantity(count));
+            title += &format!("{joint}{} {word}", quantity(count));
+            joint = ", ";
         }
     }
     if let Some(recording) = &packets.recording {

@@ -215,12 +215,12 @@ fn a_frozen_list_stands_still_and_what_comes_meanwhile_is_not_lost() {
     let mut bench = busy();
     bench.keys(" ").sees("FROZEN, 0 came meanwhile: Packets 7 on veth0");
     bench.captured(frames());
-    bench.sees("FROZEN, 7 came meanwhile: Packets 7 on veth0, 2 CLEAR !");
+    bench.sees("FROZEN, 7 came meanwhile: Packets 7 on veth0; in all 2 CLEAR !");
     bench.seconds(1);
     bench.keys("4").sees("against a policy").keys("3G<enter>").sees("Packet 7:").keys("n").sees("newest packet of the");
     bench
         .keys("<esc>/udp<enter>")
-        .sees("FROZEN, 7 came meanwhile: Packets 3 on veth0, 2 CLEAR !")
+        .sees("FROZEN, 7 came meanwhile: Packets 3 of 14 on veth0; in all 2 CLEAR !")
         .sees(", with: udp")
         .keys("<esc>");
     bench.keys(" ").sees("Packets 14 on veth0").misses("FROZEN");
@@ -235,7 +235,7 @@ fn a_frozen_list_stands_still_and_what_comes_meanwhile_is_not_lost() {
 fn a_long_filter_hides_neither_the_alarm_nor_that_there_is_a_recording() {
     let mut bench = busy().sized(80, 24);
     bench.keys("/udp and not (host 10.9.9.9 or host 10.9.9.8)<enter>:record /tmp/x.pcapng<enter>");
-    bench.sees("Packets 3 of 7 on veth0, 1 CLEAR !, 4 undecided, RECORDING 0 in /tmp/x");
+    bench.sees("Packets 3 of 7 on veth0; in all 1 CLEAR !, 4 undecided, RECORDING 0 in /tmp");
 }
 
 #[test]
@@ -641,6 +641,7 @@ fn a_layers_bytes_are_marked_and_the_next_packet_is_one_key_away() {
     bench.keys("<tab>");
     assert!(!bench.is_selected("45 00") && bench.is_selected("|a0 28 1e 61"));
     bench.keys("n").sees("Packet 5:").keys("N").sees("Packet 4:").sees(">UDP");
+    bench.keys("?").sees("packet before").keys("?").misses("packet before").sees("Packet 4:").sees(">UDP");
     bench.keys("<esc>").misses(">UDP").sees("Packet 4:").keys("<esc>").sees("Packets 7");
     bench.keys("gj<enter>N").sees("Packet 1:").keys("N").sees("oldest packet of the list");
 }

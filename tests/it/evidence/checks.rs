@@ -222,7 +222,10 @@ fn a_text_that_can_be_read_is_on_the_wire_whatever_the_frame_is() {
     let (mut watch, frame) = encrypted("hello world");
     watch.see(Direction::Out, &frame);
     assert_eq!(watch.see(Direction::In, &hidden), Some(Proof::TextOnWire));
-    said(&watch, "MIXED: 1 frame between 10.9.0.0/24 and 10.9.0.2 can be read, 1 frame cannot; the first: ");
+    said(
+        &watch,
+        "MIXED: 1 frame between 10.9.0.0/24 and 10.9.0.2 can be read, 1 frame cannot; \"hello world\" was on the wire in 1 frame; the first: ",
+    );
     // The same on a link that is not taken apart, as PPP over Ethernet.
     let in_pppoe =
         [&[2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 0x88, 0x64][..], b"\x11\0\0\x01\0\x20\0\x21hello world"].concat();
@@ -234,7 +237,22 @@ fn a_text_that_can_be_read_is_on_the_wire_whatever_the_frame_is() {
     let mut watch = Watch::over(Traffic::with(REBLOCHON.into()), Some("hello world"));
     let other = ipv4(50, REBLOCHON, GOUDA, &esp(0x7777, 1, false, &KEY, (17, &udp(40_000, 53))));
     assert_eq!(watch.see(Direction::In, &other), Some(Proof::TextOnWire));
-    said(&watch, "IN CLEAR: 1 frame with 10.9.0.2 can be read; the first: ");
+    said(
+        &watch,
+        "IN CLEAR: 1 frame with 10.9.0.2 can be read; \"hello world\" was on the wire in 1 frame; the first: ",
+    );
+    // What comes before it, and is in clear without it, is not the first that shows it.
+    let mut watch = Watch::over(Traffic::with(FAR.into()), Some("hello world"));
+    let silent = ipv4(17, OWN, FAR, &udp_with(1, 2, b"something else"));
+    assert_eq!(watch.see(Direction::Out, &silent), Some(Proof::Readable));
+    said(&watch, "IN CLEAR: 1 frame with 10.2.0.7 can be read; \"hello world\" was in none of them; the first: ");
+    watch.see(Direction::Out, &plain(OWN, FAR));
+    said(
+        &watch,
+        "IN CLEAR: 2 frames with 10.2.0.7 can be read; \"hello world\" was on the wire in 1 frame; the first: ",
+    );
+    let sentence = watch.sentence();
+    assert!(!sentence.contains("UDP 1 > 2"), "{sentence}");
 }
 
 #[test]

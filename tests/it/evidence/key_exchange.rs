@@ -81,7 +81,7 @@ fn a_text_inside_of_key_exchange_is_in_clear() {
     };
     let (found, sentence) = answer(Some("hello world"));
     assert_eq!(found, Answer::InClear);
-    assert!(sentence.contains("1 frame with 10.9.0.2 can be read; the first: 1000000000000 10.9.0.1 > "), "{sentence}");
+    assert!(sentence.contains("1 frame with 10.9.0.2 can be read; \"hello world\" was on the wire in 1 frame; the first: 1000000000000 10.9.0.1 > "), "{sentence}");
     assert_eq!(answer(Some("another text")).0, Answer::Undecided);
     assert_eq!(answer(None).0, Answer::Undecided);
 }

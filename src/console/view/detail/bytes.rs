@@ -54,7 +54,7 @@ impl Marks {
 pub(in crate::console::view) struct Bytes {
     /// Offset, hex and ASCII in each.
     pub(in crate::console::view) lines: Vec<Line<'static>>,
-    /// The first line with a marked byte of the wire.
+    /// The first line with a marked byte; one of the wire, where what was decrypted stands below.
     pub(in crate::console::view) first_marked: Option<usize>,
 }
 
@@ -86,6 +86,9 @@ pub(in crate::console::view) fn draw(
         left.extend(right);
         return Bytes { lines: left, first_marked };
     }
+    // What can be read was hidden further on: headers stand before it on the wire.
+    let readable = mark.iter().map(|bytes| bytes.start / in_a_row + 1).min();
+    let first_marked = readable.into_iter().chain(first_marked).min();
     Bytes { lines: beside(left, right, row_width(in_a_row)), first_marked }
 }
 
