@@ -30,6 +30,8 @@ pub enum Icv {
     Bad,
     /// The SA does not authenticate, so nothing is proven.
     Absent,
+    /// There is one, but nobody says how it is made, only how long it is: nothing is proven either.
+    Unchecked,
 }
 
 /// Why an SA's packets cannot be looked into. None of these is the packets' fault.

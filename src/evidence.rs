@@ -233,6 +233,8 @@ pub enum Finding {
     WrongIcv,
     /// The SA does not authenticate.
     NoIcv,
+    /// The SA authenticates, and its key does not say how.
+    UncheckedIcv,
     /// No SA of this number leads to this address.
     NoSa(IpAddr),
     /// Whether there is an SA of this number cannot be known: the kernel's SAs may not be read.
@@ -276,6 +278,9 @@ impl fmt::Display for Reason {
                     }
                     Finding::WrongIcv => f.write_str("the ICV is wrong: changed on the way, or another key"),
                     Finding::NoIcv => f.write_str("the SA does not authenticate: anybody can change its packets"),
+                    Finding::UncheckedIcv => {
+                        f.write_str("the key file does not say how the SA authenticates: the ICV is not checked")
+                    }
                     Finding::NoSa(to) => write!(f, "no SA of this number to {to} is known"),
                     Finding::SasUnreadable => f.write_str("espial may not read the kernel's SAs"),
                     Finding::Unready(why) => why.fmt(f),

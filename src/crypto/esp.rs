@@ -47,7 +47,7 @@ pub struct Layout {
 /// What a packet hid. The payload is the beginning of the plaintext; padding, pad length and next header follow it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Opened {
-    /// [`Icv::Good`], or [`Icv::Absent`]: then only the padding tells whether the key was right.
+    /// [`Icv::Good`], or one that proves nothing: then only the padding tells whether the key was right.
     pub icv: Icv,
     /// How many bytes of the plaintext are payload.
     pub payload_length: usize,

@@ -74,6 +74,7 @@ impl Authenticator {
     /// Whether `icv`, which has [`Self::icv_length`] bytes, belongs to `parts`, one behind the other.
     pub fn verify(&self, parts: &[&[u8]], icv: &[u8]) -> Icv {
         match &self.keyed {
+            None if self.icv_length > 0 => Icv::Unchecked,
             None => Icv::Absent,
             Some(keyed) if keyed.verify(parts, icv) => Icv::Good,
             Some(_) => Icv::Bad,

@@ -355,7 +355,11 @@ fn verdict_of(protocol: IpsecProtocol, finding: &Finding) -> Verdict {
         }
         Finding::NoSa(_) => Verdict::NoSa,
         Finding::SasUnreadable | Finding::Unready(Unready::KeyHidden(_)) => Verdict::NoKey,
-        Finding::Unready(_) | Finding::NoIcv | Finding::Malformed(_) | Finding::InsideTransport => Verdict::Unproven,
+        Finding::Unready(_)
+        | Finding::NoIcv
+        | Finding::UncheckedIcv
+        | Finding::Malformed(_)
+        | Finding::InsideTransport => Verdict::Unproven,
         Finding::Repeated(_) => Verdict::Replay,
         Finding::Behind { .. } | Finding::Forgotten(_) => Verdict::Old,
         Finding::Missing(count) => Verdict::Gap(*count),

@@ -80,7 +80,7 @@ impl Judge {
             let finding = examine(&asked, place, expects, newest, at_ns);
             let rank = |finding: &Finding| match finding {
                 Finding::Authentic { .. } => 2,
-                Finding::NoIcv => 1,
+                Finding::NoIcv | Finding::UncheckedIcv => 1,
                 _ => 0,
             };
             let is_right = rank(&finding) == 2;
@@ -95,13 +95,13 @@ impl Judge {
         let (opinion, trial) = best?;
         let is_better = match (&opinion.finding, found) {
             (Finding::Authentic { .. }, _) | (_, None) => true,
-            (Finding::NoIcv, Some(found)) => matches!(found, Finding::Unready(_)),
+            (Finding::NoIcv | Finding::UncheckedIcv, Some(found)) => matches!(found, Finding::Unready(_)),
             (_, Some(_)) => false,
         };
         if !is_better {
             return None;
         }
-        let is_drawn = matches!(opinion.finding, Finding::Authentic { .. } | Finding::NoIcv);
+        let is_drawn = matches!(opinion.finding, Finding::Authentic { .. } | Finding::NoIcv | Finding::UncheckedIcv);
         let serial = is_drawn.then(|| memory.draw(trial, &place.header, at_ns)).flatten();
         Some(Opinion { serial, ..opinion })
     }
@@ -256,5 +256,6 @@ fn of_icv(icv: Icv, encrypted: bool) -> Finding {
         Icv::Good => Finding::Authentic { encrypted },
         Icv::Bad => Finding::WrongIcv,
         Icv::Absent => Finding::NoIcv,
+        Icv::Unchecked => Finding::UncheckedIcv,
     }
 }

@@ -47,7 +47,11 @@ fn wiresharks_table_opens_the_captures_that_it_lies_beside() {
     for (name, pcap) in wire::CAPTURES {
         let (icvs, words) = opened(pcap, &rows);
         // Nothing proves anything there: no ICV, or one that the table has no key for.
-        let expected = if matches!(*name, "null-null" | "aes-xcbc") { Icv::Absent } else { Icv::Good };
+        let expected = match *name {
+            "null-null" => Icv::Absent,
+            "aes-xcbc" => Icv::Unchecked,
+            _ => Icv::Good,
+        };
         assert!(icvs.iter().all(|icv| *icv == expected), "{name}: {icvs:?}");
         assert_eq!(words, if name.starts_with("udp") { 2 } else { 4 }, "{name}");
     }
