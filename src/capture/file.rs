@@ -4,7 +4,7 @@
 //! byte, after everything before it was shown; the crates say only that.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -62,6 +62,23 @@ const SIMPLE_PACKET: u32 = 3;
 const ENHANCED_PACKET: u32 = 6;
 /// The bytes of a pcap file in front of each frame.
 const RECORD: u32 = 16;
+
+const CUT: &str = "the file ends in the middle of it";
+const NEITHER: &str = "this is neither a pcap nor a pcapng file";
+/// What begins files that hold captures compressed, what compressed them, and what undoes it.
+const COMPRESSED: [(&[u8], &str, &str); 4] = [
+    (&[0x1f, 0x8b], "gzip", "zcat"),
+    (&[0xfd, 0x37, 0x7a, 0x58], "xz", "xzcat"),
+    (&[0x28, 0xb5, 0x2f, 0xfd], "zstd", "zstdcat"),
+    (b"BZh", "bzip2", "bzcat"),
+];
+/// What begins pcap files, whether the machine that wrote had the large end first, and whether times are in nanoseconds.
+const PCAP: [([u8; 4], bool, bool); 4] = [
+    ([0xd4, 0xc3, 0xb2, 0xa1], false, false),
+    ([0xa1, 0xb2, 0xc3, 0xd4], true, false),
+    ([0x4d, 0x3c, 0xb2, 0xa1], false, true),
+    ([0xa1, 0xb2, 0x3c, 0x4d], true, true),
+];
 
 enum Format {
     Pcap { nanoseconds: bool },
@@ -136,17 +153,69 @@ impl FileCapture {
             interfaces: Vec::new(),
             broken: false,
         };
-        let magic = capture.first::<4>()?;
-        // In the order of the machine that wrote; pcapng's first block type is the same in both.
-        match magic {
-            SECTION => capture.section()?,
-            [0xd4, 0xc3, 0xb2, 0xa1] => capture.pcap_header(false, false)?,
-            [0xa1, 0xb2, 0xc3, 0xd4] => capture.pcap_header(true, false)?,
-            [0x4d, 0x3c, 0xb2, 0xa1] => capture.pcap_header(false, true)?,
-            [0xa1, 0xb2, 0x3c, 0x4d] => capture.pcap_header(true, true)?,
-            _ => return Err(capture.error("this is neither a pcap nor a pcapng file")),
+        match capture.chunks.want(SECTION.len()) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::IsADirectory => {
+                return Err(capture.no_capture("this is a directory: name a file in it"));
+            }
+            Err(error) => return Err(capture.no_capture(error.to_string())),
+        }
+        // pcapng's first block type is the same in both byte orders.
+        let begins_with = |magic: [u8; 4]| capture.chunks.ahead().starts_with(&magic);
+        if begins_with(SECTION) {
+            capture.section()?;
+        } else if let Some((_, big_endian, nanoseconds)) = PCAP.into_iter().find(|(magic, ..)| begins_with(*magic)) {
+            capture.pcap_header(big_endian, nanoseconds)?;
+        } else {
+            return Err(capture.unknown());
         }
         Ok(capture)
+    }
+
+    /// Why what is ahead does not begin a capture file.
+    fn unknown(&self) -> FileError {
+        let ahead = self.chunks.ahead();
+        if ahead.is_empty() {
+            return self.no_capture("this is empty: nothing was captured, or it is not written yet");
+        }
+        if let Some((_, by, undoes)) = COMPRESSED.iter().find(|(magic, ..)| ahead.starts_with(magic)) {
+            return self
+                .no_capture(format!("this is compressed by {by}: `{undoes} FILE | espial packets -r -` reads it"));
+        }
+        let mut magics = PCAP.iter().map(|(magic, ..)| magic).chain([&SECTION]);
+        if magics.any(|magic| magic.starts_with(ahead)) { self.error(CUT) } else { self.no_capture(NEITHER) }
+    }
+
+    /// An error of a file that is none of ours, in which no place is broken.
+    fn no_capture(&self, problem: impl Into<String>) -> FileError {
+        FileError { byte: None, ..self.error(problem) }
+    }
+
+    /// Whether the packets of a file that was just opened are of several interfaces, as far as it can be known without
+    /// waiting for more of it: an interface may be described far behind the first packets. Those without names, or of one
+    /// name, are not told apart.
+    pub fn names_several_interfaces(&self) -> bool {
+        let mut ahead = self.chunks.ahead();
+        let mut first: Option<Arc<str>> = None;
+        if let Format::Pcap { .. } = self.format {
+            return false;
+        }
+        while let (Some(kind), Some(length)) = (self.u32_at(ahead, 0), self.u32_at(ahead, 4)) {
+            // Another section may have another byte order; what is broken is told when it is read.
+            let (Some(block), Some(behind)) = (ahead.get(..size(length)), ahead.get(size(length)..)) else { break };
+            if length < 12 || block.starts_with(&SECTION) {
+                break;
+            }
+            if kind == INTERFACE {
+                let body = block.get(8..block.len() - 4).unwrap_or_default();
+                let Ok(Described { name, .. }) = self.described(body) else { break };
+                if *first.get_or_insert_with(|| Arc::clone(&name)) != name {
+                    return true;
+                }
+            }
+            ahead = behind;
+        }
+        false
     }
 
     /// The next frame; `None` at the end.
@@ -204,7 +273,7 @@ impl FileCapture {
     fn read_on(&mut self, bytes: u32) -> Result<(), FileError> {
         match self.chunks.want(size(bytes)) {
             Ok(()) if self.chunks.ahead().len() >= size(bytes) => Ok(()),
-            Ok(()) => Err(self.error("the file ends in the middle of it")),
+            Ok(()) => Err(self.error(CUT)),
             Err(error) => Err(self.error(error.to_string())),
         }
     }
@@ -279,6 +348,7 @@ impl FileCapture {
             Some(described) => (described.name(), described.link),
             None => (Arc::from("-"), LinkType::Unknown(0)),
         };
+        let direction = direction.or_else(|| told_by_header(link, &bytes));
         Frame { at_ns, interface, link, direction, wire_length: size(wire_length).max(bytes.len()), bytes }
     }
 
@@ -422,6 +492,21 @@ impl FileCapture {
         let described = described.ok_or_else(|| self.error("a packet of an interface that was not described"))?;
         let at_ns = nanoseconds(time, described.resolution, described.offset);
         Ok(Packet { interface, at_ns, direction, wire_length, start: 28, length })
+    }
+}
+
+/// Which way a frame went, if the pseudo-header in front of it tells.
+fn told_by_header(link: LinkType, bytes: &[u8]) -> Option<Direction> {
+    let packet_type = match (link, bytes) {
+        (LinkType::LinuxCooked, [high, low, ..]) => u16::from_be_bytes([*high, *low]),
+        (LinkType::LinuxCooked2, [_, _, _, _, _, _, _, _, _, _, packet_type, ..]) => u16::from(*packet_type),
+        _ => return None,
+    };
+    match u8::try_from(packet_type).ok()? {
+        libc::PACKET_HOST | libc::PACKET_BROADCAST | libc::PACKET_MULTICAST => Some(Direction::In),
+        libc::PACKET_OUTGOING => Some(Direction::Out),
+        // From one other host to another: the interface took all that it heard.
+        _ => None,
     }
 }
 

@@ -69,6 +69,8 @@ impl Portion {
 /// Watches an interface and the kernel's databases together, or reads a file.
 pub(super) struct Observer {
     source: Source,
+    /// Whether frames come from several interfaces, so that each has to be said.
+    is_everywhere: bool,
     /// What the kernel's filter was made of, to make it anew.
     wanted: Option<(Wanted, Filter)>,
     /// The ports that it lets through because SAs send their packets there.
@@ -107,6 +109,7 @@ impl Observer {
         };
         let mut observer = Self {
             source: Source::Live(capture::open(wanted.clone())?),
+            is_everywhere: wanted.interface == ANY,
             wanted: filter.map(|filter| (wanted, filter.clone())),
             ports: Vec::new(),
             follower,
@@ -126,18 +129,21 @@ impl Observer {
         Ok((observer, complaint))
     }
 
-    /// Begins to read a file, and to make `lines` of its packets if they are wanted. Which policies held where it was
+    /// Begins to read a file, and to make lines of its packets if they are wanted. Which policies held where it was
     /// recorded nobody knows.
-    pub(super) fn read(path: &Path, mut lines: Option<Lines>) -> anyhow::Result<Self> {
+    pub(super) fn read(path: &Path, with_lines: bool) -> anyhow::Result<Self> {
         let file = if path.as_os_str() == "-" {
             FileCapture::from_reader("standard input".to_owned(), Box::new(io::stdin()))?
         } else {
             FileCapture::open(path)?
         };
+        let is_everywhere = file.names_several_interfaces();
+        let mut lines = with_lines.then(|| Lines::new(is_everywhere));
         Ok(Self {
             source: Source::File(ReadAhead::begin(file, move |portion: &mut Portion, frame| {
                 portion.add(frame, lines.as_mut());
             })?),
+            is_everywhere,
             wanted: None,
             ports: Vec::new(),
             follower: None,
@@ -195,9 +201,9 @@ impl Observer {
         }
     }
 
-    /// Whether frames come from all interfaces.
+    /// Whether frames come from several interfaces: from all, or from those of a file.
     pub(super) fn is_everywhere(&self) -> bool {
-        matches!(&self.source, Source::Live(capture) if capture.interface() == ANY)
+        self.is_everywhere
     }
 
     /// What became of the interface, in a sentence; only once.

@@ -83,7 +83,7 @@ pub fn run(arguments: &Arguments, place: &Place) -> anyhow::Result<ExitCode> {
     let filter = Filter::parse_arguments(&words).with_context(|| format!("the filter {:?}", words.join(" ")))?;
     let keys = arguments.keys.as_deref().map(read_keys).transpose()?;
     let mut observer = if let Some(path) = &arguments.read {
-        Observer::read(path, (!arguments.json).then(|| Lines::new(false)))?
+        Observer::read(path, !arguments.json)?
     } else {
         let (observer, complaint) = Observer::open(place, filter.as_ref())?;
         if let Some(complaint) = complaint {

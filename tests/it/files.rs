@@ -101,11 +101,7 @@ fn a_file_may_come_through_a_pipe() {
     assert_eq!(lines(&output), lines(&packets(&["-r", &vector("gcm128-16.pcap"), "--json"])));
     command.stdin(fs::File::open(vector("esp_sa")).unwrap());
     let output = command.output().unwrap();
-    assert_eq!(
-        output.stderr,
-        b"espial: standard input: this is neither a pcap nor a pcapng file (behind frame 0, at byte 0)\n",
-        "{output:?}"
-    );
+    assert_eq!(output.stderr, b"espial: standard input: this is neither a pcap nor a pcapng file\n", "{output:?}");
 }
 
 #[test]
@@ -191,3 +187,22 @@ fn a_wrong_key_file_is_refused_with_its_place_and_without_its_keys() {
     assert!(!output.status.success() && words.contains("line 1, column "), "{words}");
     assert!(!words.contains("deadbeef"), "{words}");
 }
+#[test]
+fn which_interface_a_packet_was_on_is_said_where_there_are_several() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut file = FileCapture::open(Path::new(&vector("gcm256-16.pcap"))).unwrap();
+    let frame = file.next_frame().unwrap().unwrap();
+    for (name, interfaces, expected) in [("two", ["eth0", "eth1"], true), ("one", ["eth0", "eth0"], false)] {
+        let path = folder.path().join(name);
+        let mut recorder = Recorder::create(&path).unwrap();
+        for interface in interfaces {
+            recorder.record(&Frame { interface: interface.into(), ..frame.clone() }, "").unwrap();
+        }
+        recorder.flush().unwrap();
+        let output = packets(&["-r", path.to_str().unwrap()]);
+        let text = String::from_utf8(output.stdout).unwrap();
+        let named = text.lines().zip(interfaces).all(|(line, interface)| line.contains(&format!(" -   {interface} ")));
+        assert_eq!((text.lines().count(), named), (2, expected), "{text}");
+    }
+}
+

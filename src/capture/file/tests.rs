@@ -117,11 +117,78 @@ fn a_file_that_ends_too_soon_gives_all_before_and_says_where() {
         read(&huge).1.unwrap().to_string(),
         "test: a frame claims 4294967295 bytes (behind frame 0, at byte 24)"
     );
-    assert!(read(b"#!/bin/sh\n").1.unwrap().to_string().contains("neither a pcap nor a pcapng file"));
-    for begun in [&b""[..], &TCPDUMP[..3], &TCPDUMP[..20], &whole[..9]] {
+    for begun in [&TCPDUMP[..3], &TCPDUMP[..20], &whole[..9]] {
         let words = read(begun).1.unwrap().to_string();
         assert!(words.ends_with("the file ends in the middle of it (behind frame 0, at byte 0)"), "{words}");
     }
+}
+
+#[test]
+fn what_is_no_capture_is_said_to_be_what_it_is_and_no_place_in_it_is_named() {
+    let says = |bytes: &[u8], expected: &str| {
+        let (frames, error) = read(bytes);
+        assert!(frames.is_empty());
+        assert_eq!(error.unwrap().to_string(), format!("test: {expected}"));
+    };
+    says(b"", "this is empty: nothing was captured, or it is not written yet");
+    says(b"#!/bin/sh\n", NEITHER);
+    says(b"#!", NEITHER);
+    let compressed =
+        |by: &str, undoes: &str| format!("this is compressed by {by}: `{undoes} FILE | espial packets -r -` reads it");
+    says(&[0x1f, 0x8b, 8, 0, 0, 0], &compressed("gzip", "zcat"));
+    says(&[0xfd, 0x37, 0x7a, 0x58, 0x5a, 0], &compressed("xz", "xzcat"));
+    says(&[0x28, 0xb5, 0x2f, 0xfd, 4, 0], &compressed("zstd", "zstdcat"));
+    says(b"BZh91AY", &compressed("bzip2", "bzcat"));
+    let folder = tempfile::tempdir().unwrap();
+    let words = FileCapture::open(folder.path()).err().unwrap().to_string();
+    assert!(words.ends_with(": this is a directory: name a file in it"), "{words}");
+}
+
+#[test]
+fn a_pseudo_header_tells_the_direction_where_the_file_does_not() {
+    use Direction::{In, Out};
+    let direction = |link: LinkType, bytes: &[u8], told: Option<Direction>| {
+        let file = recorded(&[Frame { link, ..frame(1, "any", told, bytes) }]);
+        read(&file).0[0].direction
+    };
+    let ways = [Some(In), Some(In), Some(In), None, Some(Out), None];
+    for (packet_type, way) in (0..).zip(ways) {
+        let (mut sll, mut sll2) = ([0; 16], [0; 20]);
+        (sll[1], sll2[10]) = (packet_type, packet_type);
+        assert_eq!(direction(LinkType::LinuxCooked, &sll, None), way, "{packet_type}");
+        assert_eq!(direction(LinkType::LinuxCooked2, &sll2, None), way, "{packet_type}");
+        assert_eq!(direction(LinkType::LinuxCooked, &sll, Some(Out)), Some(Out), "what the file says counts");
+    }
+    assert_eq!(direction(LinkType::LinuxCooked, &[1, 4, 0, 1], None), None);
+    assert_eq!(direction(LinkType::LinuxCooked, &[0], None), None);
+    assert_eq!(direction(LinkType::LinuxCooked2, &[0; 10], None), None);
+    assert_eq!(direction(LinkType::Ethernet, &[0; 20], None), None);
+    // A pcap file, which has no word for it.
+    let mut file = vec![0xa1, 0xb2, 0x3c, 0x4d, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 113];
+    file.extend([0, 0, 0, 5, 0, 0, 0, 7, 0, 0, 0, 2, 0, 0, 0, 2, 0, 4]);
+    assert_eq!(read(&file).0[0].direction, Some(Out));
+}
+
+#[test]
+fn whether_a_file_has_several_interfaces_is_known_before_it_is_read() {
+    let open =
+        |file: Vec<u8>| FileCapture::from_reader("test".to_owned(), Box::new(std::io::Cursor::new(file))).unwrap();
+    let two = recorded(&some_frames());
+    let mut capture = open(two.clone());
+    assert!(capture.names_several_interfaces());
+    // Nothing of it is lost by that.
+    for expected in some_frames() {
+        assert_eq!(capture.next_frame().unwrap().unwrap(), expected);
+    }
+    assert!(!open(recorded(&some_frames()[..1])).names_several_interfaces());
+    assert!(!open(TCPDUMP.to_vec()).names_several_interfaces());
+    // One name twice, because there are two kinds of frames, is one interface.
+    let raw = Frame { link: LinkType::RawIp, ..frame(1, "veth0", None, &[0x45]) };
+    assert!(!open(recorded(&[some_frames()[0].clone(), raw])).names_several_interfaces());
+    // What has not come is not waited for, and what is broken is told by whoever reads.
+    assert!(!open(two[..150].to_vec()).names_several_interfaces());
+    let dribble = Dribble { bytes: std::io::Cursor::new(two), most: 37, reads: 0 };
+    assert!(!FileCapture::from_reader("test".to_owned(), Box::new(dribble)).unwrap().names_several_interfaces());
 }
 
 /// Gives few bytes at a time, and is interrupted now and then.
@@ -135,7 +202,7 @@ impl Read for Dribble {
     fn read(&mut self, room: &mut [u8]) -> std::io::Result<usize> {
         self.reads += 1;
         if self.reads.is_multiple_of(3) {
-            return Err(std::io::ErrorKind::Interrupted.into());
+            return Err(ErrorKind::Interrupted.into());
         }
         let most = self.most.min(room.len());
         self.bytes.read(&mut room[..most])
@@ -220,6 +287,8 @@ proptest! {
             file[place] = value;
         }
         file.truncate(cut.index(file.len()) + 1);
+        let opened = FileCapture::from_reader("test".to_owned(), Box::new(std::io::Cursor::new(file.clone())));
+        let _ = opened.map(|capture| capture.names_several_interfaces());
         read(&file);
     }
 
