@@ -1,12 +1,15 @@
 //! Frames into a pcapng file, with interface names, directions, and a comment for each.
 
-use std::fs::File;
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::Frame;
 use crate::model::Secret;
+use crate::model::text::harmless;
 use crate::packet::{Direction, LinkType};
 use crate::privilege::private_file;
 
@@ -18,13 +21,71 @@ pub struct Recorder<W: Write> {
 }
 
 impl Recorder<BufWriter<File>> {
-    /// Makes a file that its owner alone may read; one that is there already is not overwritten.
+    /// Makes a file that its owner alone may read; one that is there already is not overwritten. Into a FIFO it writes as
+    /// soon as somebody reads there.
     ///
     /// # Errors
     /// When it cannot be made.
     pub fn create(path: &Path) -> io::Result<Self> {
-        Self::new(BufWriter::new(private_file(path)?))
+        Self::new(BufWriter::new(new_file_or_fifo(path)?))
     }
+
+    /// The same, with the file of keys beside it if it is wanted: both are made, or none.
+    ///
+    /// # Errors
+    /// When one of them cannot be made.
+    pub fn create_with(path: &Path, with_keys: bool) -> io::Result<(Self, Option<KeyTable>)> {
+        if !with_keys {
+            return Ok((Self::create(path)?, None));
+        }
+        let is_there = fs::symlink_metadata(path).is_ok();
+        if is_there && !is_fifo(fs::metadata(path)) {
+            return Err(exists("it"));
+        }
+        let table = KeyTable::create_beside(path)?;
+        match Self::create(path) {
+            Ok(recorder) => Ok((recorder, Some(table))),
+            Err(error) => {
+                // It is empty, and would stand in the way of the next try.
+                let _ = fs::remove_file(beside(path));
+                Err(error)
+            }
+        }
+    }
+}
+
+/// A new file, or a FIFO that is there already.
+fn new_file_or_fifo(path: &Path) -> io::Result<File> {
+    if is_fifo(fs::metadata(path)) {
+        let file = OpenOptions::new().write(true).open(path)?;
+        // Somebody may have put a file in its place.
+        return if is_fifo(file.metadata()) { Ok(file) } else { Err(exists("it")) };
+    }
+    new_file(path, "it")
+}
+
+fn is_fifo(data: io::Result<fs::Metadata>) -> bool {
+    data.is_ok_and(|data| data.file_type().is_fifo())
+}
+
+/// A new file; `words` are how it is called where it is there already.
+fn new_file(path: &Path, words: &str) -> io::Result<File> {
+    private_file(path).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => exists(words),
+        _ => error,
+    })
+}
+
+fn exists(words: &str) -> io::Error {
+    let cure = "exists already, and is never written over: choose another name for the recording, or remove it";
+    io::Error::new(io::ErrorKind::AlreadyExists, format!("{words} {cure}"))
+}
+
+/// The name of the file of keys that belongs to a recording.
+fn beside(recording: &Path) -> OsString {
+    let mut name = recording.as_os_str().to_owned();
+    name.push(".esp_sa");
+    name
 }
 
 /// The file beside a recording with the keys of its SAs, for Wireshark; there is none unless the user asked for it.
@@ -36,9 +97,9 @@ impl KeyTable {
     /// # Errors
     /// When it cannot be made.
     pub fn create_beside(recording: &Path) -> io::Result<Self> {
-        let mut name = recording.as_os_str().to_owned();
-        name.push(".esp_sa");
-        private_file(Path::new(&name)).map(Self)
+        let path = beside(recording);
+        let name = path.display().to_string();
+        new_file(Path::new(&path), &format!("the file of its keys, {},", harmless(&name))).map(Self)
     }
 
     /// Adds rows. Nothing is gathered before it is written, so no copy of a key stays behind.
@@ -140,4 +201,42 @@ fn write_block(out: &mut impl Write, kind: u32, body: &[u8]) -> io::Result<()> {
     out.write_all(&length)?;
     out.write_all(body)?;
     out.write_all(&length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_there_is_never_written_over_and_nothing_is_left_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, table) = (folder.path().join("one"), folder.path().join("one.esp_sa"));
+        fs::write(&path, "mine").unwrap();
+        let refused = |begin: &str, end: &str| {
+            let words = Recorder::create_with(&path, true).err().unwrap().to_string();
+            let cure = "exists already, and is never written over: choose another name for the recording, or remove it";
+            assert!(words.starts_with(begin) && words.ends_with(&format!("{end} {cure}")), "{words}");
+        };
+        refused("it", "it");
+        assert!(!table.exists());
+        fs::remove_file(&path).unwrap();
+        fs::write(&table, "mine").unwrap();
+        refused("the file of its keys, ", "/one.esp_sa,");
+        assert!(!path.exists());
+        assert_eq!(fs::read(&table).unwrap(), b"mine");
+    }
+
+    #[test]
+    fn into_a_fifo_is_written_for_whoever_reads_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("fifo");
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        let reader = std::thread::spawn({
+            let path = path.clone();
+            move || fs::read(path).unwrap()
+        });
+        drop(Recorder::create(&path).unwrap());
+        assert_eq!(reader.join().unwrap().len(), 28);
+    }
 }

@@ -96,7 +96,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 }
 
 /// A file's name for messages, and its text, which is wiped when it goes: it may hold keys.
-fn read(path: &Path) -> anyhow::Result<(String, Zeroizing<String>)> {
+pub(super) fn read(path: &Path) -> anyhow::Result<(String, Zeroizing<String>)> {
     let (name, bytes) = if path == Path::new("-") {
         ("standard input".to_owned(), read_wiping(io::stdin().lock(), 0).context("reading standard input")?)
     } else {
@@ -112,7 +112,7 @@ fn read(path: &Path) -> anyhow::Result<(String, Zeroizing<String>)> {
 /// The text that the bytes of a file are, in the same memory.
 fn text_of(name: &str, mut bytes: Zeroizing<Vec<u8>>) -> anyhow::Result<Zeroizing<String>> {
     if bytes.len() > MOST_BYTES {
-        bail!("{name} is larger than {} MiB: that is no script", MOST_BYTES / 1024 / 1024);
+        bail!("{name} is larger than {} MiB: that is nothing that espial reads", MOST_BYTES / 1024 / 1024);
     }
     String::from_utf8(std::mem::take(&mut bytes)).map(Zeroizing::new).map_err(|error| {
         let end = error.utf8_error().valid_up_to();

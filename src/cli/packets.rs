@@ -10,13 +10,13 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
-use zeroize::Zeroizing;
 
+use super::apply;
 use super::line::{Lines, push_hex};
 use super::observer::{Dissected, Observer, Place, Portion};
-use crate::capture::{Frame, KeyTable, Recorder};
+use crate::capture::{Frame, Recorder};
 use crate::console::state::packets::{fits, sight};
-use crate::dialect::esp_sa;
+use crate::dialect::esp_sa::{self, Lacking};
 use crate::dialect::key_file::{KeyRow, key_file};
 use crate::evidence::{Evidence, Judge, Known, Looked, Verdict};
 use crate::model::Secret;
@@ -30,10 +30,11 @@ pub struct Arguments {
     #[arg(short, long, value_name = "FILE")]
     read: Option<PathBuf>,
     /// Keys, of live packets beside the kernel's, of a file's instead of them: a setkey script, the output of
-    /// `ip xfrm state`, or Wireshark's table of ESP SAs
+    /// `ip xfrm state`, or Wireshark's table of ESP SAs; - reads standard input
     #[arg(short, long, value_name = "FILE")]
     keys: Option<PathBuf>,
-    /// Record the packets that fit in a pcapng file, each with its verdict as a comment
+    /// Record the packets that fit in a pcapng file, each with its verdict as a comment; a FIFO that is
+    /// there is written into, for whoever reads it
     #[arg(short, long, value_name = "FILE")]
     write: Option<PathBuf>,
     /// Write the keys of the recorded packets' SAs into `FILE.esp_sa`, for Wireshark's table of ESP SAs
@@ -79,6 +80,7 @@ const SCHEMA: u32 = 1;
 /// # Errors
 /// When the filter cannot be understood, or nothing can be captured.
 pub fn run(arguments: &Arguments, place: &Place) -> anyhow::Result<ExitCode> {
+    refuse(arguments)?;
     let words: Vec<&str> = arguments.filter.iter().map(String::as_str).collect();
     let filter = Filter::parse_arguments(&words).with_context(|| format!("the filter {:?}", words.join(" ")))?;
     let keys = arguments.keys.as_deref().map(read_keys).transpose()?;
@@ -98,11 +100,12 @@ pub fn run(arguments: &Arguments, place: &Place) -> anyhow::Result<ExitCode> {
     };
     let has_keys = keys.is_some();
     observer.add_keys(keys.unwrap_or_default());
-    let recorder = |path: &PathBuf| Recorder::create(path).with_context(|| format!("making {}", path.display()));
-    let mut recorder = arguments.write.as_ref().map(recorder).transpose()?;
-    let keys_path = arguments.write.as_ref().filter(|_| arguments.write_keys);
-    let mut key_table =
-        keys_path.map(|path| KeyTable::create_beside(path)).transpose().context("making the table of keys")?;
+    let recorder = |path: &PathBuf| {
+        Recorder::create_with(path, arguments.write_keys).with_context(|| format!("recording in {}", path.display()))
+    };
+    let (mut recorder, key_table) = arguments.write.as_ref().map(recorder).transpose()?.unzip();
+    let mut key_table = key_table.flatten();
+    let mut lacking = Lacking::default();
     let mut keys_written = HashSet::new();
     let mut lines = Lines::new(observer.is_everywhere());
     let mut out = BufWriter::with_capacity(64 * 1024, io::stdout().lock());
@@ -130,6 +133,9 @@ pub fn run(arguments: &Arguments, place: &Place) -> anyhow::Result<ExitCode> {
                     let sas = judge.memory.named_first(&evidence, dissection, &mut keys_written);
                     let rows: Vec<Secret> = sas.iter().map(|(sa, high)| esp_sa::line(sa, *high)).collect();
                     table.add(&rows)?;
+                    for (sa, _) in &sas {
+                        lacking.note(sa);
+                    }
                 }
                 if arguments.json {
                     print_json(&mut out, &PacketJson::of(number, frame, dissection, &evidence, judge))?;
@@ -162,7 +168,7 @@ pub fn run(arguments: &Arguments, place: &Place) -> anyhow::Result<ExitCode> {
             writeln!(io::stderr(), "espial: {dropped} frames came too fast and were dropped by the capture")?;
         }
     }
-    let ended = finish(out, recorder.as_mut())?;
+    let ended = finish(out, recorder.as_mut(), &lacking)?;
     if unexplained > 0 && !has_keys && observer.is_file() {
         writeln!(io::stderr(), "espial: no keys were given (--keys FILE) for {unexplained} protected packets")?;
     }
@@ -191,17 +197,38 @@ fn write_below(out: &mut impl Write, evidence: &Evidence, looked: &Looked) -> io
     Ok(())
 }
 
+/// What cannot be done, before anything is.
+fn refuse(arguments: &Arguments) -> anyhow::Result<()> {
+    let is_standard = |path: &Option<PathBuf>| path.as_deref() == Some(Path::new("-"));
+    if is_standard(&arguments.write) {
+        anyhow::bail!(
+            "-w -: a recording cannot go to standard output, where the packets are shown: name a file, or a FIFO that \
+             another program reads"
+        );
+    }
+    if is_standard(&arguments.keys) && is_standard(&arguments.read) {
+        anyhow::bail!("-k - and -r -: standard input cannot give both the keys and the packets: name a file for one");
+    }
+    Ok(())
+}
+
 /// What was recorded is on its way to the disk, or it is an error.
-fn finish(mut out: impl Write, recorder: Option<&mut Recorder<BufWriter<File>>>) -> anyhow::Result<ExitCode> {
+fn finish(
+    mut out: impl Write,
+    recorder: Option<&mut Recorder<BufWriter<File>>>,
+    lacking: &Lacking,
+) -> anyhow::Result<ExitCode> {
     out.flush()?;
     recorder.map_or(Ok(()), Recorder::flush).context("recording")?;
+    if let Some(words) = lacking.words() {
+        writeln!(io::stderr(), "espial: {words}")?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
 /// The keys of a file, which is wiped from memory when it was read.
 fn read_keys(path: &Path) -> anyhow::Result<Vec<KeyRow>> {
-    let name = path.display();
-    let text = Zeroizing::new(std::fs::read_to_string(path).with_context(|| format!("reading {name}"))?);
+    let (name, text) = apply::read(path)?;
     key_file(&text).map_err(|errors| {
         let words: Vec<String> = errors.iter().map(|error| format!("{name}: {error}")).collect();
         anyhow::anyhow!("{}", words.join("\n"))

@@ -50,8 +50,7 @@ struct Files {
 
 impl Files {
     fn create(path: &Path, with_keys: bool) -> io::Result<Self> {
-        let packets = Recorder::create(path)?;
-        let keys = with_keys.then(|| KeyTable::create_beside(path)).transpose()?;
+        let (packets, keys) = Recorder::create_with(path, with_keys)?;
         Ok(Self { packets, keys })
     }
 

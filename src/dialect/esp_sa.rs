@@ -334,6 +334,47 @@ pub fn row(sa: &SaSpec, sequence_high: Option<u32>) -> Result<Zeroizing<String>,
     Ok(text)
 }
 
+/// Of how many SAs a table lacks what would open or check their packets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lacking {
+    /// SAs of AH, for which there is no table.
+    ah: usize,
+    /// SAs of ESP for which there is no row.
+    esp: usize,
+    /// SAs whose row does not say how they authenticate.
+    unchecked: usize,
+}
+
+impl Lacking {
+    /// Takes in an SA that was written as a line.
+    pub fn note(&mut self, sa: &SaSpec) {
+        match row(sa, None) {
+            Ok(row) if row.contains("[no checking]") => self.unchecked += 1,
+            Err(NoRow::Protocol(IpsecProtocol::Ah)) => self.ah += 1,
+            // What only compresses has no keys.
+            Ok(_) | Err(NoRow::Protocol(_)) => {}
+            Err(_) => self.esp += 1,
+        }
+    }
+
+    /// It in a sentence, if there is something.
+    pub fn words(&self) -> Option<String> {
+        let sas = |count: usize| if count == 1 { "1 SA".to_owned() } else { format!("{count} SAs") };
+        let mut parts = Vec::new();
+        if self.ah > 0 {
+            parts.push(format!("the keys of {} of AH, which it is not for", sas(self.ah)));
+        }
+        if self.esp > 0 {
+            parts.push(format!("the keys of {} of ESP, for the reasons in its comments", sas(self.esp)));
+        }
+        if self.unchecked > 0 {
+            let why = "for whose algorithms it has no word: such packets are decrypted unchecked";
+            parts.push(format!("the authentication of {}, {why}", sas(self.unchecked)));
+        }
+        (!parts.is_empty()).then(|| format!("Wireshark's table of keys lacks {}", parts.join("; ")))
+    }
+}
+
 fn encryption_text(cipher: &Transform) -> Result<&'static str, NoRow> {
     let found = ENCRYPTION
         .iter()

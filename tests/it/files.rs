@@ -120,6 +120,27 @@ fn what_is_recorded_holds_verdicts_and_no_keys_and_is_its_owners_alone() {
     assert_eq!(verdicts(&again), verdicts(&first));
     let once_more = packets(&["-r", &file, "-w", record]);
     assert!(!once_more.status.success(), "a file that is there is not overwritten");
+    let words = String::from_utf8(once_more.stderr).unwrap();
+    assert!(
+        words.contains("record.pcapng: it exists already, and is never written over: choose another name"),
+        "{words}"
+    );
+    let outward = packets(&["-r", &file, "-w", "-"]);
+    let words = String::from_utf8(outward.stderr).unwrap();
+    assert!(!outward.status.success() && outward.stdout.is_empty(), "{words}");
+    assert!(words.starts_with("espial: -w -: a recording cannot go to standard output"), "{words}");
+}
+
+#[test]
+fn keys_may_come_through_a_pipe() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_espial"));
+    command.args(["packets", "-r", &vector("linux-all.pcap"), "--json", "-k", "-"]);
+    let output = command.stdin(fs::File::open(vector("linux-all.sas")).unwrap()).output().unwrap();
+    let named = packets(&["-r", &vector("linux-all.pcap"), "--json", "-k", &vector("linux-all.sas")]);
+    assert!(output.status.success() && lines(&output) == lines(&named), "{output:?}");
+    let both = packets(&["-r", "-", "-k", "-"]);
+    let words = String::from_utf8(both.stderr).unwrap();
+    assert!(words.starts_with("espial: -k - and -r -: standard input cannot give both"), "{words}");
 }
 
 #[test]
@@ -131,6 +152,16 @@ fn the_keys_beside_a_recording_open_it_again() {
     let table = folder.path().join("record.pcapng.esp_sa");
     assert_eq!(fs::metadata(&table).unwrap().permissions().mode() & 0o777, 0o600);
     let rows = fs::read_to_string(&table).unwrap();
+    let words = String::from_utf8(first.stderr.clone()).unwrap();
+    let count = |part: &str| rows.lines().filter(|line| line.contains(part)).count();
+    let (ah, unchecked, others) = (count("not for ah"), count("[no checking]"), count("no word for"));
+    assert!(ah > 0 && unchecked > 0 && others > 0, "{rows}");
+    let expected = format!(
+        "espial: Wireshark's table of keys lacks the keys of {ah} SAs of AH, which it is not for; the keys of {others} SAs \
+         of ESP, for the reasons in its comments; the authentication of {unchecked} SAs, for whose algorithms it has no \
+         word: such packets are decrypted unchecked\n"
+    );
+    assert_eq!(words, expected);
     // Some have no row, and some one that says how long the ICV is but not how to check it.
     let has_no_word = |spi: &Value| {
         let spi = spi.as_str().unwrap();
@@ -165,6 +196,25 @@ fn one_packet_on_two_interfaces_is_no_replay_and_twice_on_one_is() {
 }
 
 #[test]
+fn which_interface_a_packet_was_on_is_said_where_there_are_several() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut file = FileCapture::open(Path::new(&vector("gcm256-16.pcap"))).unwrap();
+    let frame = file.next_frame().unwrap().unwrap();
+    for (name, interfaces, expected) in [("two", ["eth0", "eth1"], true), ("one", ["eth0", "eth0"], false)] {
+        let path = folder.path().join(name);
+        let mut recorder = Recorder::create(&path).unwrap();
+        for interface in interfaces {
+            recorder.record(&Frame { interface: interface.into(), ..frame.clone() }, "").unwrap();
+        }
+        recorder.flush().unwrap();
+        let output = packets(&["-r", path.to_str().unwrap()]);
+        let text = String::from_utf8(output.stdout).unwrap();
+        let named = text.lines().zip(interfaces).all(|(line, interface)| line.contains(&format!(" -   {interface} ")));
+        assert_eq!((text.lines().count(), named), (2, expected), "{text}");
+    }
+}
+
+#[test]
 fn a_broken_file_shows_what_came_before_and_says_where_it_broke() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("cut.pcap");
@@ -187,22 +237,3 @@ fn a_wrong_key_file_is_refused_with_its_place_and_without_its_keys() {
     assert!(!output.status.success() && words.contains("line 1, column "), "{words}");
     assert!(!words.contains("deadbeef"), "{words}");
 }
-#[test]
-fn which_interface_a_packet_was_on_is_said_where_there_are_several() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut file = FileCapture::open(Path::new(&vector("gcm256-16.pcap"))).unwrap();
-    let frame = file.next_frame().unwrap().unwrap();
-    for (name, interfaces, expected) in [("two", ["eth0", "eth1"], true), ("one", ["eth0", "eth0"], false)] {
-        let path = folder.path().join(name);
-        let mut recorder = Recorder::create(&path).unwrap();
-        for interface in interfaces {
-            recorder.record(&Frame { interface: interface.into(), ..frame.clone() }, "").unwrap();
-        }
-        recorder.flush().unwrap();
-        let output = packets(&["-r", path.to_str().unwrap()]);
-        let text = String::from_utf8(output.stdout).unwrap();
-        let named = text.lines().zip(interfaces).all(|(line, interface)| line.contains(&format!(" -   {interface} ")));
-        assert_eq!((text.lines().count(), named), (2, expected), "{text}");
-    }
-}
-

@@ -178,6 +178,34 @@ fn what_the_table_cannot_hold_is_said_by_name() {
 }
 
 #[test]
+fn what_a_table_lacks_is_counted_and_said() {
+    let sa = |protocol, name: &str, icv_bits| {
+        let mut sa = SaSpec::new([10, 9, 0, 1].into(), [10, 9, 0, 2].into(), protocol, Spi(0x1001));
+        let name = AlgorithmName::from_kernel(name);
+        sa.algorithms.authentication = Some(Transform { name, key: Secret::copy_from(&[7; 16]), icv_bits });
+        sa
+    };
+    let said = |sas: &[SaSpec]| {
+        let mut lacking = Lacking::default();
+        for sa in sas {
+            lacking.note(sa);
+        }
+        lacking.words()
+    };
+    let (ah, esp) = (IpsecProtocol::Ah, IpsecProtocol::Esp);
+    let comp = SaSpec::new([10, 9, 0, 1].into(), [10, 9, 0, 2].into(), IpsecProtocol::Comp, Spi(0x1001));
+    assert_eq!(said(&[sa(esp, "hmac(md5)", 96), comp]), None);
+    let words = said(&[sa(ah, "hmac(md5)", 96), sa(ah, "hmac(md5)", 96)]).unwrap();
+    assert_eq!(words, "Wireshark's table of keys lacks the keys of 2 SAs of AH, which it is not for");
+    let words = said(&[sa(esp, "hmac(md5)", 80), sa(esp, "xcbc(aes)", 96)]).unwrap();
+    assert_eq!(
+        words,
+        "Wireshark's table of keys lacks the keys of 1 SA of ESP, for the reasons in its comments; the authentication of \
+         1 SA, for whose algorithms it has no word: such packets are decrypted unchecked"
+    );
+}
+
+#[test]
 fn hidden_keys_are_not_exported() {
     let mut sa = SaSpec::new([10, 9, 0, 1].into(), [10, 9, 0, 2].into(), IpsecProtocol::Esp, Spi(0x1001));
     let name = AlgorithmName::from_kernel("cbc(aes)");
