@@ -275,7 +275,7 @@ fn tunnel_checked() {
     ended("MIXED: ", " > 10.2.0.1 CLEAR ", 1);
     // The same with the networks the wrong way round.
     ended("MIXED: ", " > 10.2.0.1 CLEAR ", 1);
-    ended("IN CLEAR: ", "between 10.1.0.0/24 and 10.2.0.0/24 can be read; the first: ", 1);
+    ended("IN CLEAR: ", "10.1.0.0/24 and 10.2.0.0/24 can be read; \"hello world\" was on the wire in ", 1);
 }
 
 /// Packets that fit, as JSON: the first one, what comes while something happens, and on until there are enough.
