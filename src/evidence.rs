@@ -374,8 +374,12 @@ impl Evidence {
 
     /// Whether it is authentic ESP that anybody can read: its SA does not encrypt.
     pub fn is_esp_in_clear(&self) -> bool {
-        let finding = Finding::Authentic { encrypted: false };
-        let is_open = |reason: &Reason| matches!(reason, Reason::Header { protocol: IpsecProtocol::Esp, finding: found, .. } if *found == finding);
+        let is_open = |reason: &Reason| match reason {
+            Reason::Header { protocol, finding, .. } => {
+                *protocol == IpsecProtocol::Esp && *finding == Finding::Authentic { encrypted: false }
+            }
+            _ => false,
+        };
         self.verdict.is_authentic() && !self.is_encrypted() && self.reasons.iter().any(is_open)
     }
 

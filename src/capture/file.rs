@@ -195,27 +195,23 @@ impl FileCapture {
     /// waiting for more of it: an interface may be described far behind the first packets. Those without names, or of one
     /// name, are not told apart.
     pub fn names_several_interfaces(&self) -> bool {
-        let mut ahead = self.chunks.ahead();
-        let mut first: Option<Arc<str>> = None;
-        if let Format::Pcap { .. } = self.format {
-            return false;
-        }
-        while let (Some(kind), Some(length)) = (self.u32_at(ahead, 0), self.u32_at(ahead, 4)) {
-            // Another section may have another byte order; what is broken is told when it is read.
-            let (Some(block), Some(behind)) = (ahead.get(..size(length)), ahead.get(size(length)..)) else { break };
-            if length < 12 || block.starts_with(&SECTION) {
-                break;
-            }
-            if kind == INTERFACE {
-                let body = block.get(8..block.len() - 4).unwrap_or_default();
-                let Ok(Described { name, .. }) = self.described(body) else { break };
-                if *first.get_or_insert_with(|| Arc::clone(&name)) != name {
-                    return true;
-                }
-            }
+        let interfaces = self.blocks_ahead().filter(|(kind, _)| *kind == INTERFACE);
+        // What is broken is told when it is read.
+        let mut names = interfaces.map_while(|(_, body)| Some(self.described(body).ok()?.name));
+        let first = names.next();
+        names.any(|name| Some(name) != first)
+    }
+
+    /// The whole blocks of a pcapng file that are ahead, their types and bodies. Another section may have another byte order:
+    /// there it ends, as at what is broken.
+    fn blocks_ahead(&self) -> impl Iterator<Item = (u32, &[u8])> {
+        let mut ahead = if let Format::Pcapng = self.format { self.chunks.ahead() } else { &[] };
+        std::iter::from_fn(move || {
+            let (kind, length) = (self.u32_at(ahead, 0)?, self.u32_at(ahead, 4)?);
+            let (block, behind) = ahead.split_at_checked(size(length)).filter(|_| !ahead.starts_with(&SECTION))?;
             ahead = behind;
-        }
-        false
+            Some((kind, block.get(8..block.len().checked_sub(4)?)?))
+        })
     }
 
     /// The next frame; `None` at the end.
@@ -240,19 +236,12 @@ impl FileCapture {
 
     /// Whether the next frame, if there is one, is not read yet.
     pub(super) fn would_wait(&self) -> bool {
-        let mut ahead = self.chunks.ahead();
         if let Format::Pcap { .. } = self.format {
+            let ahead = self.chunks.ahead();
             return self.u32_at(ahead, 8).is_none_or(|length| ahead.len() < size(length.saturating_add(RECORD)));
         }
-        while let (Some(kind), Some(length)) = (self.u32_at(ahead, 0), self.u32_at(ahead, 4)) {
-            let is_packet = matches!(kind, SIMPLE_PACKET | ENHANCED_PACKET);
-            match ahead.get(size(length)..) {
-                // What is no packet may be all that is ahead. How long a section's header is only its byte order tells.
-                Some(behind) if !is_packet && length > 0 && !ahead.starts_with(&SECTION) => ahead = behind,
-                behind => return !is_packet || behind.is_none(),
-            }
-        }
-        true
+        // What is no packet may be all that is ahead.
+        !self.blocks_ahead().any(|(kind, _)| matches!(kind, SIMPLE_PACKET | ENHANCED_PACKET))
     }
 
     /// How many of its bytes are done with.

@@ -149,8 +149,8 @@ fn making(proposal: &Proposal, state: &State) -> (String, Role) {
         [true, false] => format!("The traffic is lost until {other} has its half too: {how}."),
         [false, true] => "The traffic is lost until this host has its half too: y makes it.".to_owned(),
         [false, false] => format!(
-            "y makes it here, on trial for half a minute. From the moment that one host has it, the traffic is lost until the other one has it too; \
-             for {other}, {how}."
+            "y makes it here, on trial for half a minute. From the moment that one host has it, the traffic is lost until \
+             the other one has it too; for {other}, {how}."
         ),
     };
     (words, Role::Caution)

@@ -589,6 +589,14 @@ fn a_text_is_looked_for_on_the_wire_and_decrypted_and_marked_in_both_columns() {
 }
 
 #[test]
+fn a_text_that_was_found_is_in_sight_where_little_of_the_packet_is() {
+    let mut bench = with_gcm().sized(80, 24);
+    bench.captured(vec![sealed(1, b"something else"), sealed(2, b"hello world")]);
+    bench.keys("thello<enter>").sees("Packet 9:").sees("decrypted");
+    assert!(bench.is_selected("|hello|"), "{}", bench.screen());
+}
+
+#[test]
 fn beside_the_list_wire_and_plaintext_stand_in_two_columns() {
     let mut bench = with_gcm();
     bench.captured(vec![sealed(1, b"hello world")]);
