@@ -128,6 +128,19 @@ fn draw_list<Row, C: Column<Row>>(
     }
 }
 
+/// Why a list of what the kernel has, as "SAs", shows nothing, and which keys change that.
+fn nothing_words(state: &State, what: &str, in_kernel: usize) -> String {
+    if state.facts.silent.is_some() && !state.facts.read_once {
+        format!("The kernel's {what} cannot be read.")
+    } else if in_kernel > 0 {
+        format!("None of {in_kernel} {what} fits the filter. Esc takes it away.")
+    } else if state.setting.read_only {
+        format!("The kernel has no {what}.")
+    } else {
+        format!("The kernel has no {what}. a adds one; A makes all that two hosts need to protect their traffic.")
+    }
+}
+
 /// How many rows are marked, for a title.
 fn marked_words(count: usize) -> String {
     if count == 0 { String::new() } else { format!(", {count} marked") }

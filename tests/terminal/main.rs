@@ -138,7 +138,7 @@ fn the_lab_opens() -> Result<(), String> {
 /// What a newcomer does: a tunnel between two networks on both hosts, looked at, other keys for it, and its end.
 fn a_pair_in_the_lab() -> Result<(), String> {
     let mut session = Session::start(env!("CARGO_BIN_EXE_espial"), &["lab", "--profile", "none"]);
-    session.sees("nothing here")?;
+    session.sees("The kernel has no SAs")?;
     session.press("A");
     session.sees("This host")?;
     // Then to "Protect", which is to be the networks behind both.
@@ -190,7 +190,7 @@ fn a_pair_in_the_lab() -> Result<(), String> {
     session.press("yo");
     session.sees("Removed from both hosts")?;
     leave(&mut session, "Removed from")?;
-    session.sees("nothing here")?;
+    session.sees("The kernel has no SAs")?;
     session.press("q");
     session.ends(0).map(drop)
 }

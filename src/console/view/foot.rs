@@ -102,6 +102,7 @@ fn word(state: &State, action: Action) -> Option<Cow<'static, str>> {
             let word = if form.in_review().is_some() { action.hint().to_owned() } else { form.button().to_lowercase() };
             return Some(word.into());
         }
+        (None, Action::Freeze) if state.packets.feed.frozen_at().is_some() => return Some("go on".into()),
         (Some(Layer::Form(_)), Action::Back) => true,
         (Some(Layer::Form(form)), _) if form.in_review().is_some() => false,
         (Some(Layer::Form(form)), Action::NextChoice) => {

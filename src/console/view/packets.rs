@@ -4,7 +4,7 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 
 use super::detail::bytes::row_width;
-use super::widget::{TableHead, TableRow, draw_table, put, wrap};
+use super::widget::{TableHead, TableRow, draw_table, draw_words};
 use super::{detail, draw_rule, split};
 use crate::console::columns::PacketColumn;
 use crate::console::state::State;
@@ -38,7 +38,8 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme) -> 
     if rows.is_empty() {
         draw_nothing(frame, list, state, theme);
     } else {
-        let head = TableHead { columns: &packets.columns, sorted: None, has_marks: !packets.marked.is_empty() };
+        let has_marks = !packets.marked.is_empty();
+        let head = TableHead { columns: &packets.columns, sorted: None, has_marks, nothing: "" };
         draw_table(frame, list, theme, &head, &rows);
     }
     detail::draw_selected(frame, below, state, theme);
@@ -136,10 +137,8 @@ fn draw_nothing(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme)
         }
         CaptureState::Running(name) => (format!("No packet has crossed {name} yet."), Role::Muted),
     };
-    let lines = wrap(&text, usize::from(area.width.saturating_sub(3)));
-    for (line, y) in lines.iter().zip(area.y + 1..area.bottom()) {
-        put(frame, Rect { y, height: 1, ..area }, 2, line, theme.style(role));
-    }
+    let below = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };
+    draw_words(frame, below, &text, theme.style(role));
 }
 
 fn accent(row: &PacketRow<'_>) -> (PacketColumn, Role) {

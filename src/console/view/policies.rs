@@ -4,7 +4,7 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 
 use super::widget::{TableHead, TableRow};
-use super::{detail, draw_list, marked_words, split};
+use super::{detail, draw_list, marked_words, nothing_words, split};
 use crate::console::columns::{PolicyColumn, PolicyRow};
 use crate::console::state::{State, defaults_words};
 use crate::console::theme::Theme;
@@ -25,7 +25,8 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme) -> 
         })
         .collect();
     let (sorted, has_marks) = (Some(policies.sorting()), !policies.marked().is_empty());
-    let head = TableHead { columns: policies.shown(), sorted, has_marks };
+    let nothing = nothing_words(state, "policies", state.facts.spd.len());
+    let head = TableHead { columns: policies.shown(), sorted, has_marks, nothing: &nothing };
     let place = format!("{} of {}", policies.place(), policies.len());
     draw_list(frame, table, theme, (&title(state), &place), &head, &rows);
     detail::draw_selected(frame, below, state, theme);

@@ -4,7 +4,7 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 
 use super::widget::{TableHead, TableRow};
-use super::{detail, draw_list, marked_words, split};
+use super::{detail, draw_list, marked_words, nothing_words, split};
 use crate::console::columns::{SaColumn, SaRow};
 use crate::console::state::State;
 use crate::console::theme::{Role, Theme};
@@ -25,7 +25,9 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme) -> 
             Some(TableRow { row, selected: Some(place) == selected, marked, accent })
         })
         .collect();
-    let head = TableHead { columns: sas.shown(), sorted: Some(sas.sorting()), has_marks: !sas.marked().is_empty() };
+    let nothing = nothing_words(state, "SAs", state.facts.sad.len());
+    let (sorted, has_marks) = (Some(sas.sorting()), !sas.marked().is_empty());
+    let head = TableHead { columns: sas.shown(), sorted, has_marks, nothing: &nothing };
     draw_list(frame, table, theme, (&title(state), &format!("{} of {}", sas.place(), sas.len())), &head, &rows);
     detail::draw_selected(frame, below, state, theme);
     room

@@ -72,6 +72,14 @@ pub fn put(frame: &mut Frame<'_>, area: Rect, column: u16, text: &str, style: St
     }
 }
 
+/// Writes what stands in the place of a list, in as many lines as it needs.
+pub fn draw_words(frame: &mut Frame<'_>, area: Rect, text: &str, style: Style) {
+    let lines = wrap(text, usize::from(area.width.saturating_sub(3)));
+    for (line, y) in lines.iter().zip(area.y..area.bottom()) {
+        put(frame, Rect { y, height: 1, ..area }, 2, line, style);
+    }
+}
+
 /// An empty frame of this size in the middle of an area. Returns its inside.
 pub fn draw_popup(frame: &mut Frame<'_>, area: Rect, theme: &Theme, title: &str, width: u16, height: u16) -> Rect {
     let (width, height) = (width.min(area.width), height.min(area.height));

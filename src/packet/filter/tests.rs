@@ -70,6 +70,7 @@ fn tcpdumps_words_mean_what_they_mean_there() {
         "not vlan and not fragment",
         "peer 10.9.0.2",
         "verdict clear!",
+        "verdict CLEAR!",
         "not verdict clear and not verdict ok",
         "text \"hello world\" and (text \"decrypted text\")",
         "!text \"goodbye\"",

@@ -122,7 +122,7 @@ impl Language for Conditions {
             "greater" => Test::Greater(words.argument("a number of bytes", |text| text.parse().ok())?),
             "spi" => Test::Spi(words.argument("an SPI, as 0x1001 or 4097", |text| text.parse().ok())?),
             "verdict" => Test::Verdict(words.argument(&verdicts(), |text| {
-                VERDICTS.iter().find(|(word, _)| *word == text).map(|(_, verdict)| *verdict)
+                VERDICTS.iter().find(|(word, _)| word.eq_ignore_ascii_case(text)).map(|(_, verdict)| *verdict)
             })?),
             "text" => Test::Text(words.argument("a text, in \"quotes\" if it has blanks", text)?),
             "proto" => Test::Proto(None, words.argument("a protocol's name or number", protocol)?),

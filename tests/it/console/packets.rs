@@ -213,7 +213,7 @@ fn a_filter_uses_tcpdumps_words_and_says_what_it_does_not_understand() {
 #[test]
 fn a_frozen_list_stands_still_and_what_comes_meanwhile_is_not_lost() {
     let mut bench = busy();
-    bench.keys(" ").sees("FROZEN, 0 came meanwhile: Packets 7 on veth0");
+    bench.keys(" ").sees("FROZEN, 0 came meanwhile: Packets 7 on veth0").sees("Space go on");
     bench.captured(frames());
     bench.sees("FROZEN, 7 came meanwhile: Packets 7 on veth0; in all 2 CLEAR !");
     bench.seconds(1);
@@ -223,7 +223,7 @@ fn a_frozen_list_stands_still_and_what_comes_meanwhile_is_not_lost() {
         .sees("FROZEN, 7 came meanwhile: Packets 3 of 14 on veth0; in all 2 CLEAR !")
         .sees(", with: udp")
         .keys("<esc>");
-    bench.keys(" ").sees("Packets 14 on veth0").misses("FROZEN");
+    bench.keys(" ").sees("Packets 14 on veth0").misses("FROZEN").sees("Space freeze");
     bench.captured(frames());
     bench.sees("Packets 21 on veth0");
     bench.keys(" x").sees("FROZEN, 0 came meanwhile: Packets 0").captured(frames());

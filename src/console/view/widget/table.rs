@@ -4,9 +4,8 @@ use std::borrow::Cow;
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
-use ratatui::text::Line;
 
-use super::{cut, put, width_of};
+use super::{cut, draw_words, put, width_of};
 use crate::console::columns::{Column, Columns};
 use crate::console::theme::{Role, Theme};
 
@@ -30,6 +29,8 @@ pub struct TableHead<'a, C> {
     pub sorted: Option<(C, bool)>,
     /// Whether any row is marked, in sight or not.
     pub has_marks: bool,
+    /// What stands below the titles where there are no rows.
+    pub nothing: &'a str,
 }
 
 /// Draws the head and the rows. Tells whether the column that they are sorted by is in sight.
@@ -67,9 +68,9 @@ pub fn draw_table<Row, C: Column<Row>>(
             put(frame, place, start, &text, theme.style(role));
         }
     }
-    if rows.is_empty() && area.height > 1 {
-        let place = Rect { y: area.y + 1, height: 1, ..area };
-        frame.render_widget(Line::styled("  nothing here", theme.style(Role::Muted)), place);
+    if rows.is_empty() {
+        let below = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };
+        draw_words(frame, below, head.nothing, theme.style(Role::Muted));
     }
     let sorted = head.sorted.and_then(|(by, _)| columns.iter().position(|column| *column == by));
     head.sorted.is_none() || sorted.is_some_and(|place| widths.get(place).is_some_and(|width| *width > 0))
