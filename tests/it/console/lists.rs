@@ -181,7 +181,12 @@ fn columns_that_the_configuration_says_are_not_remembered_and_what_cannot_be_is_
 #[test]
 fn a_word_of_the_filter_is_found_in_a_column_that_was_asked_for() {
     let mut bench = busy();
-    bench.keys("/everything<enter>").sees("SAs 0 of 7").sees("None of 7 SAs fits the filter. Esc").keys(":columns dst,selector<enter>").sees("SAs 7 of 7");
+    bench
+        .keys("/everything<enter>")
+        .sees("SAs 0 of 7")
+        .sees("None of 7 SAs fits the filter. Esc")
+        .keys(":columns dst,selector<enter>")
+        .sees("SAs 7 of 7");
 }
 
 #[test]
