@@ -29,6 +29,7 @@ pub mod pair;
 pub mod policy;
 pub mod print;
 pub mod sa;
+mod secret_file;
 
 /// See and change the Linux kernel's IPsec: SAs, policies and live packets.
 ///

@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches};
 use zeroize::Zeroizing;
 
-use super::apply::read_wiping;
+use super::secret_file::read_wiping;
 use crate::capture::Interface;
 use crate::console::command::{Change, Done};
 use crate::console::form::policy::template;

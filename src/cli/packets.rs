@@ -5,20 +5,23 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
+use signal_hook::consts::{SIGINT, SIGTERM};
 
-use super::apply;
 use super::line::{Lines, push_hex};
 use super::observer::{Dissected, Observer, Place, Portion};
+use super::secret_file;
 use crate::capture::{Frame, Recorder};
 use crate::console::state::packets::{fits, sight};
-use crate::dialect::esp_sa::{self, Lacking};
+use crate::dialect::esp_sa::Lacking;
 use crate::dialect::key_file::{KeyRow, key_file};
-use crate::evidence::{Evidence, Judge, Known, Looked, Verdict};
+use crate::evidence::{Evidence, Judge, Known, Looked, Sums, Verdict};
 use crate::model::Secret;
 use crate::packet::{Dissection, Filter, Header, Summary};
 
@@ -84,9 +87,11 @@ pub fn run(arguments: &Arguments, place: &Place) -> anyhow::Result<ExitCode> {
     let words: Vec<&str> = arguments.filter.iter().map(String::as_str).collect();
     let filter = Filter::parse_arguments(&words).with_context(|| format!("the filter {:?}", words.join(" ")))?;
     let keys = arguments.keys.as_deref().map(read_keys).transpose()?;
+    let ends = Arc::new(AtomicBool::new(false));
     let mut observer = if let Some(path) = &arguments.read {
         Observer::read(path, !arguments.json)?
     } else {
+        end_on_signals(&ends)?;
         let (observer, complaint) = Observer::open(place, filter.as_ref())?;
         if let Some(complaint) = complaint {
             writeln!(io::stderr(), "espial: {complaint}")?;
@@ -114,7 +119,7 @@ pub fn run(arguments: &Arguments, place: &Place) -> anyhow::Result<ExitCode> {
     // Packets of a file whose SAs nobody told of.
     let mut unexplained = 0_u64;
     let (mut portion, mut text) = (Portion::default(), Vec::new());
-    'all: loop {
+    'all: while !ends.load(Ordering::Relaxed) {
         observer.next(&mut portion, Duration::from_millis(200))?;
         if portion.frames.is_empty() && observer.is_file() {
             break;
@@ -131,11 +136,8 @@ pub fn run(arguments: &Arguments, place: &Place) -> anyhow::Result<ExitCode> {
                 }
                 if let Some(table) = &mut key_table {
                     let sas = judge.memory.named_first(&evidence, dissection, &mut keys_written);
-                    let rows: Vec<Secret> = sas.iter().map(|(sa, high)| esp_sa::line(sa, *high)).collect();
+                    let rows: Vec<Secret> = sas.iter().map(|(sa, high)| lacking.line(sa, *high)).collect();
                     table.add(&rows)?;
-                    for (sa, _) in &sas {
-                        lacking.note(sa);
-                    }
                 }
                 if arguments.json {
                     print_json(&mut out, &PacketJson::of(number, frame, dissection, &evidence, judge))?;
@@ -169,6 +171,9 @@ pub fn run(arguments: &Arguments, place: &Place) -> anyhow::Result<ExitCode> {
         }
     }
     let ended = finish(out, recorder.as_mut(), &lacking)?;
+    if !observer.is_file() {
+        writeln!(io::stderr(), "espial: {}", last_words(number, told, observer.judge.totals.all))?;
+    }
     if unexplained > 0 && !has_keys && observer.is_file() {
         writeln!(io::stderr(), "espial: no keys were given (--keys FILE) for {unexplained} protected packets")?;
     }
@@ -212,6 +217,24 @@ fn refuse(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The first signal ends the watch when what came before it was shown, as it ends tcpdump; a second one kills.
+fn end_on_signals(ends: &Arc<AtomicBool>) -> anyhow::Result<()> {
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register_conditional_default(signal, Arc::clone(ends)).context("catching signals")?;
+        signal_hook::flag::register(signal, Arc::clone(ends)).context("catching signals")?;
+    }
+    Ok(())
+}
+
+/// What was seen, at the end of a watch.
+fn last_words(seen: u64, shown: u64, sums: Sums) -> String {
+    let packets = if seen == 1 { "1 packet seen".to_owned() } else { format!("{seen} packets seen") };
+    let shown = if shown == seen { String::new() } else { format!(", {shown} shown") };
+    let sums = sums.words(|count| count.to_string());
+    let joint = if sums.is_empty() { "" } else { ": " };
+    format!("{packets}{shown}{joint}{sums}")
+}
+
 /// What was recorded is on its way to the disk, or it is an error.
 fn finish(
     mut out: impl Write,
@@ -228,7 +251,7 @@ fn finish(
 
 /// The keys of a file, which is wiped from memory when it was read.
 fn read_keys(path: &Path) -> anyhow::Result<Vec<KeyRow>> {
-    let (name, text) = apply::read(path)?;
+    let (name, text) = secret_file::read(path)?;
     key_file(&text).map_err(|errors| {
         let words: Vec<String> = errors.iter().map(|error| format!("{name}: {error}")).collect();
         anyhow::anyhow!("{}", words.join("\n"))

@@ -280,14 +280,6 @@ pub enum NoRow {
     KeyHidden,
 }
 
-/// An SA as a line of the table: its row, or a comment that says why there is none.
-pub fn line(sa: &SaSpec, sequence_high: Option<u32>) -> Secret {
-    match row(sa, sequence_high) {
-        Ok(row) => Secret::copy_from(row.as_bytes()),
-        Err(why) => Secret::copy_from(format!("# SA {}: {why}", sa.id()).as_bytes()),
-    }
-}
-
 /// An SA as a row, its keys in clear. An ICV that Wireshark cannot check is one that it leaves unchecked. With the upper
 /// half of the first sequence number the row has the ten cells that Wiresharks from 4.2 on understand.
 ///
@@ -335,7 +327,7 @@ pub fn row(sa: &SaSpec, sequence_high: Option<u32>) -> Result<Zeroizing<String>,
 }
 
 /// Of how many SAs a table lacks what would open or check their packets.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lacking {
     /// SAs of AH, for which there is no table.
     ah: usize,
@@ -346,14 +338,19 @@ pub struct Lacking {
 }
 
 impl Lacking {
-    /// Takes in an SA that was written as a line.
-    pub fn note(&mut self, sa: &SaSpec) {
-        match row(sa, None) {
+    /// An SA as a line of the table: its row, or a comment that says why there is none.
+    pub fn line(&mut self, sa: &SaSpec, sequence_high: Option<u32>) -> Secret {
+        let row = row(sa, sequence_high);
+        match &row {
             Ok(row) if row.contains("[no checking]") => self.unchecked += 1,
             Err(NoRow::Protocol(IpsecProtocol::Ah)) => self.ah += 1,
             // What only compresses has no keys.
             Ok(_) | Err(NoRow::Protocol(_)) => {}
             Err(_) => self.esp += 1,
+        }
+        match row {
+            Ok(row) => Secret::copy_from(row.as_bytes()),
+            Err(why) => Secret::copy_from(format!("# SA {}: {why}", sa.id()).as_bytes()),
         }
     }
 

@@ -25,6 +25,19 @@ pub struct Sums {
 }
 
 impl Sums {
+    /// Those of which there are any, `12 protected, 3 clear`, with the numbers in these words.
+    pub fn words(&self, number: fn(u64) -> String) -> String {
+        let sums = [
+            (self.protected, "protected"),
+            (self.weak, "WEAK !"),
+            (self.clear, "clear"),
+            (self.forbidden, "CLEAR !"),
+            (self.undecided, "undecided"),
+        ];
+        let words = sums.into_iter().filter(|(count, _)| *count > 0);
+        words.map(|(count, word)| format!("{} {word}", number(count))).collect::<Vec<_>>().join(", ")
+    }
+
     /// The sum that a verdict counts in.
     fn of(&mut self, verdict: Verdict) -> Option<&mut u64> {
         match verdict {

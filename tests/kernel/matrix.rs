@@ -450,6 +450,14 @@ fn what_is_refused(mut watchers: [Watcher; 2], mut marks: Marks) {
         }
     }
     wireshark_agrees(&watchers[0]);
+    for watcher in watchers {
+        let shown = watcher.sighted().len();
+        let words = watcher.interrupted();
+        assert!(words.contains("espial: Wireshark's table of keys lacks the keys of "), "{words}");
+        // What the kernel lets through for the filter and the filter does not was seen as well.
+        let (sums, last) = (format!(" packets seen, {shown} shown: "), words.lines().last().unwrap());
+        assert!(last.contains(&sums) && last.contains(" protected, "), "{words}");
+    }
 }
 
 /// Wireshark with the keys that were written beside the recording.

@@ -1,6 +1,6 @@
 //! `espial packets` as it watches an end of the wire: its lines, and what it records.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -47,7 +47,7 @@ impl Watcher {
         let recording = folder.join(format!("{host}-{method}.pcapng"));
         let mut command = Command::new(ESPIAL);
         command.args(["--netns", host, "--capture", method, "packets", "-i", &link, "--json", "--write-keys", "-w"]);
-        command.arg(&recording).arg(filter).stdin(Stdio::null()).stdout(Stdio::piped());
+        command.arg(&recording).arg(filter).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
         let (sender, lines) = channel();
@@ -59,6 +59,16 @@ impl Watcher {
             }
         });
         Self { child, lines, recording, seen: Vec::new() }
+    }
+
+    /// Interrupts it, as a user does: what it says last.
+    pub fn interrupted(mut self) -> String {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        assert!(self.child.wait().unwrap().success());
+        let mut words = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut words).unwrap();
+        words
     }
 
     /// Wireshark's table that it writes beside its recording.

@@ -10,7 +10,7 @@ use super::packets::{CaptureState, Packets};
 use super::{Command, State};
 use crate::console::command::{Record, Recorded};
 use crate::console::event::RecorderNews;
-use crate::dialect::esp_sa;
+use crate::dialect::esp_sa::Lacking;
 use crate::model::text::quantity;
 
 /// The packets of one portion.
@@ -27,6 +27,8 @@ pub struct Recording {
     pub missed: u64,
     /// The SAs whose keys are in the file of keys, if there is one.
     keyed: Option<HashSet<u64>>,
+    /// What that file lacks.
+    lacking: Lacking,
     /// The number of the first packet that was not handed out yet.
     next: u64,
     /// Where it ends, if it is to end.
@@ -55,7 +57,7 @@ impl Packets {
                 let dissection = judge.dissect(seen.frame.link, &seen.frame.bytes);
                 judge.memory.named_first(&seen.evidence, &dissection, keyed)
             });
-            let keys = sas.map(|sas| sas.iter().map(|(sa, high)| esp_sa::line(sa, *high)).collect());
+            let keys = sas.map(|sas| sas.iter().map(|(sa, high)| recording.lacking.line(sa, *high)).collect());
             let comment = seen.evidence.verdict.to_string();
             portion.push(Recorded { frame: seen.frame.clone(), comment, keys: keys.unwrap_or_default() });
         }
@@ -98,6 +100,7 @@ impl State {
             written: 0,
             missed: 0,
             keyed: with_keys.then(HashSet::new),
+            lacking: Lacking::default(),
             next: self.packets.ring.forgotten(),
             until: None,
             under_way: Some(0),
@@ -141,7 +144,7 @@ impl State {
                 self.go_on_recording(commands);
             }
             RecorderNews::Ended => {
-                let Recording { path, written, missed, keyed, .. } = recording;
+                let Recording { path, written, missed, keyed, lacking, .. } = recording;
                 let mut text = format!("recorded {} packets in {path}", quantity(*written));
                 if keyed.is_some() {
                     text += &format!(", their SAs' keys in {path}.esp_sa");
@@ -149,6 +152,9 @@ impl State {
                 let weight = if *missed == 0 { Weight::Note } else { Weight::Warning };
                 if *missed > 0 {
                     text += &format!("; up to {} were forgotten before they could be written", quantity(*missed));
+                }
+                if let Some(words) = lacking.words() {
+                    text += &format!("; {words}");
                 }
                 self.packets.recording = None;
                 self.note(text.clone());

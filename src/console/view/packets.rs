@@ -10,7 +10,7 @@ use crate::console::columns::PacketColumn;
 use crate::console::state::State;
 use crate::console::state::packets::{CaptureState, PacketRow};
 use crate::console::theme::{Role, Theme};
-use crate::evidence::{Sums, Verdict};
+use crate::evidence::Verdict;
 use crate::model::text::quantity;
 
 /// What the list takes with all its columns.
@@ -79,22 +79,12 @@ fn title(state: &State) -> String {
     };
     let frozen = packets.came_meanwhile().map(|count| format!("FROZEN, {} came meanwhile: ", quantity(count)));
     let mut title = format!("{}{listed}{place}", frozen.as_deref().unwrap_or_default());
-    let Sums { protected, weak, clear, forbidden, undecided } = packets.judge.totals.all;
-    let sums = [
-        (protected, "protected"),
-        (weak, "WEAK !"),
-        (clear, "clear"),
-        (forbidden, "CLEAR !"),
-        (undecided, "undecided"),
-    ];
     // The sums are of all packets that came, also where others are listed.
     let is_part = frozen.is_some() || !filter.is_empty() || packets.ring.forgotten() > 0;
-    let mut joint = if is_part { "; in all " } else { ", " };
-    for (count, word) in sums {
-        if count > 0 {
-            title += &format!("{joint}{} {word}", quantity(count));
-            joint = ", ";
-        }
+    let sums = packets.judge.totals.all.words(quantity);
+    if !sums.is_empty() {
+        title += if is_part { "; in all " } else { ", " };
+        title += &sums;
     }
     if let Some(recording) = &packets.recording {
         title += &format!(", RECORDING {} in {}", quantity(recording.written), recording.path);

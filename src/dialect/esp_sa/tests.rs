@@ -188,7 +188,7 @@ fn what_a_table_lacks_is_counted_and_said() {
     let said = |sas: &[SaSpec]| {
         let mut lacking = Lacking::default();
         for sa in sas {
-            lacking.note(sa);
+            lacking.line(sa, None);
         }
         lacking.words()
     };
