@@ -13,7 +13,7 @@ use std::net::IpAddr;
 use smallvec::SmallVec;
 
 use crate::crypto::{Malformed, Unready};
-use crate::model::{IpsecProtocol, Mode, PolicyId, ReqId, Spi};
+use crate::model::{IpsecProtocol, Mode, PolicyId, ReqId, Selector, Spi, UpperProtocol};
 use crate::packet::{Direction, LinkType};
 
 pub mod check;
@@ -72,6 +72,8 @@ pub enum Verdict {
     Unproven,
     /// This sequence number was seen before.
     Replay,
+    /// Its receiver drops it for another reason than its number; the reasons say which.
+    Refused,
     /// The sequence number is behind the SA's replay window, or so far back that nobody knows whether it came before.
     Old,
     /// Authentic, but so many sequence numbers before it were not seen.
@@ -126,6 +128,7 @@ impl Verdict {
             Self::NoSa => "NO SA",
             Self::NoKey => "NO KEY",
             Self::Unproven => "UNPROVEN",
+            Self::Refused => "REFUSED",
             Self::Replay => "REPLAY",
             Self::Old => "OLD",
             Self::Gap(missing) => return Cow::Owned(format!("GAP {missing}")),
@@ -184,6 +187,10 @@ pub enum Reason {
     Satisfied(Box<PolicyId>),
     /// A policy may be about it that would decide otherwise: it is for a mark, and no capture shows marks.
     MaybeMarked(Box<PolicyId>),
+    /// A policy lets it pass as it is, which what comes out of a tunnel must not be.
+    NotDemanded(Box<PolicyId>),
+    /// It came out of a tunnel, and no policy is about it.
+    TunnelWithoutPolicy,
     /// No policy is about it.
     NoPolicy,
     /// Nobody said which policies there are.
@@ -232,9 +239,15 @@ pub enum Finding {
     /// The ICV is wrong.
     WrongIcv,
     /// The SA does not authenticate.
-    NoIcv,
+    NoIcv {
+        /// Whether the payload is encrypted.
+        encrypted: bool,
+    },
     /// The SA authenticates, and its key does not say how.
-    UncheckedIcv,
+    UncheckedIcv {
+        /// Whether the payload is encrypted.
+        encrypted: bool,
+    },
     /// No SA of this number leads to this address.
     NoSa(IpAddr),
     /// Whether there is an SA of this number cannot be known: the kernel's SAs may not be read.
@@ -243,6 +256,14 @@ pub enum Finding {
     Unready(Unready),
     /// It is no packet of the SA.
     Malformed(Malformed),
+    /// It is no packet of the SA, whose ICV would have said so.
+    Impossible(Malformed),
+    /// The SA's packets come in this protocol, or in none but IP; this one does not.
+    OtherCarrier(Option<UpperProtocol>),
+    /// The SA makes tunnels, and what it carries here is no packet.
+    NoPacket(u8),
+    /// The SA is not for such packets.
+    OutsideSelector(Box<Selector>),
     /// It is authenticated together with headers that are not there any more.
     InsideTransport,
     /// The sequence number was seen before.
@@ -258,6 +279,32 @@ pub enum Finding {
     Forgotten(u64),
     /// So many numbers before this one were not seen.
     Missing(u32),
+}
+
+impl Finding {
+    /// Whether the payload is encrypted, if nothing speaks against its being the SA's.
+    pub(crate) fn encrypted(&self) -> Option<bool> {
+        match self {
+            Self::Authentic { encrypted } | Self::NoIcv { encrypted } | Self::UncheckedIcv { encrypted } => {
+                Some(*encrypted)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether it is said beside another finding about the same header.
+    fn is_second(&self) -> bool {
+        matches!(
+            self,
+            Self::Repeated(_)
+                | Self::Behind { .. }
+                | Self::Forgotten(_)
+                | Self::Missing(_)
+                | Self::OtherCarrier(_)
+                | Self::NoPacket(_)
+                | Self::OutsideSelector(_)
+        )
+    }
 }
 
 impl fmt::Display for Reason {
@@ -277,14 +324,40 @@ impl fmt::Display for Reason {
                         f.write_str("the ICV is right, but nothing is encrypted: the payload can be read")
                     }
                     Finding::WrongIcv => f.write_str("the ICV is wrong: changed on the way, or another key"),
-                    Finding::NoIcv => f.write_str("the SA does not authenticate: anybody can change its packets"),
-                    Finding::UncheckedIcv => {
-                        f.write_str("the key file does not say how the SA authenticates: the ICV is not checked")
+                    Finding::NoIcv { encrypted: true } => {
+                        f.write_str("the SA does not authenticate: anybody can change its packets")
+                    }
+                    Finding::NoIcv { encrypted: false } => f.write_str(
+                        "the SA neither encrypts nor authenticates: anybody can read and change its packets",
+                    ),
+                    Finding::UncheckedIcv { encrypted } => {
+                        f.write_str("the key file does not say how the SA authenticates: the ICV is not checked")?;
+                        if *encrypted { Ok(()) } else { f.write_str("; nothing is encrypted: the payload can be read") }
                     }
                     Finding::NoSa(to) => write!(f, "no SA of this number to {to} is known"),
                     Finding::SasUnreadable => f.write_str("espial may not read the kernel's SAs"),
                     Finding::Unready(why) => why.fmt(f),
-                    Finding::Malformed(why) => why.fmt(f),
+                    Finding::Malformed(why @ Malformed::Padding { .. }) => {
+                        write!(f, "decrypted it is no packet: {why}; is the encryption key another one?")
+                    }
+                    Finding::Malformed(why) | Finding::Impossible(why) => why.fmt(f),
+                    Finding::OtherCarrier(Some(carrier)) => {
+                        let carrier = carrier.to_string().to_uppercase();
+                        write!(f, "the SA is for packets in {carrier}, and its receiver drops others")
+                    }
+                    Finding::OtherCarrier(None) => {
+                        f.write_str("the SA is for packets neither in UDP nor in TCP, and its receiver drops others")
+                    }
+                    Finding::NoPacket(number) => {
+                        let carried = UpperProtocol(*number);
+                        write!(
+                            f,
+                            "a tunnel's SA, but what it carries is {carried} and no packet: its receiver drops it"
+                        )
+                    }
+                    Finding::OutsideSelector(selector) => {
+                        write!(f, "the SA is for {selector} alone, and its receiver drops others")
+                    }
                     Finding::InsideTransport => f.write_str("inside of another SA's payload; its ICV is not checked"),
                     Finding::Repeated(number) => write!(f, "sequence number {number} was seen before"),
                     Finding::Behind { number, window } => {
@@ -313,6 +386,12 @@ impl fmt::Display for Reason {
             Self::Satisfied(policy) => write!(f, "it has what a policy demands: {policy}"),
             Self::MaybeMarked(policy) => {
                 write!(f, "a policy for a mark may be about it, and no capture shows marks: {policy}")
+            }
+            Self::NotDemanded(policy) => {
+                write!(f, "it came out of a tunnel that the policy does not ask for, so it is dropped: {policy}")
+            }
+            Self::TunnelWithoutPolicy => {
+                f.write_str("it came out of a tunnel, and no policy is about what was inside: it is dropped")
             }
             Self::NoPolicy => f.write_str("no policy is about it"),
             Self::PoliciesUnknown => f.write_str("without policies nobody knows whether that is allowed"),
@@ -372,15 +451,26 @@ impl Evidence {
         self.verdict.is_authentic() && self.reasons.iter().any(encrypts)
     }
 
-    /// Whether it is authentic ESP that anybody can read: its SA does not encrypt.
+    /// Whether it is ESP that anybody can read: its SA does not encrypt.
     pub fn is_esp_in_clear(&self) -> bool {
-        let is_open = |reason: &Reason| match reason {
-            Reason::Header { protocol, finding, .. } => {
-                *protocol == IpsecProtocol::Esp && *finding == Finding::Authentic { encrypted: false }
-            }
-            _ => false,
-        };
-        self.verdict.is_authentic() && !self.is_encrypted() && self.reasons.iter().any(is_open)
+        self.is_readable() && self.findings().any(|(protocol, _)| protocol == IpsecProtocol::Esp)
+    }
+
+    /// Whether it is protected by the look of it, and anybody can read what it carries: none of its SAs encrypts. What is
+    /// not of its SA may be anything.
+    pub fn is_readable(&self) -> bool {
+        let is_of_its_sa = self.verdict.is_authentic() || matches!(self.verdict, Verdict::Refused | Verdict::Unproven);
+        let mut findings = self.findings().filter(|(protocol, _)| *protocol != IpsecProtocol::Comp).peekable();
+        is_of_its_sa && findings.peek().is_some() && findings.all(|(_, finding)| finding.encrypted() == Some(false))
+    }
+
+    /// What was found behind each IPsec header, but for what only its number says.
+    fn findings(&self) -> impl Iterator<Item = (IpsecProtocol, &Finding)> {
+        let found = self.reasons.iter().filter_map(|reason| match reason {
+            Reason::Header { protocol, finding, .. } => Some((*protocol, finding)),
+            _ => None,
+        });
+        found.filter(|(_, finding)| !finding.is_second())
     }
 
     /// The policy that decided, if one did.
@@ -390,6 +480,7 @@ impl Evidence {
             | Reason::Short { policy: id, .. }
             | Reason::Blocked(id)
             | Reason::Optional(id)
+            | Reason::NotDemanded(id)
             | Reason::Satisfied(id)
             | Reason::TunnelInterface(Some(id))
             | Reason::Allowed(id) => Some(&**id),

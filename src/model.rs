@@ -36,7 +36,7 @@ pub use policy::{Policy, PolicyAction, PolicyDefaults, PolicyDirection, PolicyId
 pub use prefix::Prefix;
 pub use protocol::{IpsecProtocol, Mode, UpperProtocol};
 pub use row_filter::RowFilter;
-pub use sa::{Algorithms, Replay, Sa, SaDirection, SaFlags, SaId, SaSpec, Transform};
+pub use sa::{Algorithms, Receipt, Replay, Sa, SaDirection, SaFlags, SaId, SaSpec, Transform};
 pub use sad::Sad;
 pub use secret::Secret;
 pub use selector::{Flow, PortMatch, Selector};

@@ -39,7 +39,7 @@ pub use ipsec::{Ah, Esp, IpComp};
 pub use link::{Cooked, Ethernet, LinkType, Vlan};
 pub use protocol::Protocol;
 pub use summary::{Endpoint, Kind, Summary};
-pub use transport::{Tcp, TcpFlags, Udp};
+pub use transport::{NAT_TRAVERSAL, Tcp, TcpFlags, Udp};
 
 /// More than any honest packet has: a frame of headers inside headers is not followed beyond this.
 const MOST_LAYERS: usize = 32;
@@ -304,6 +304,7 @@ struct Facts {
     payload_end: u32,
     is_protected: bool,
     is_fragment: bool,
+    carries_another: bool,
 }
 
 impl Dissection {
@@ -316,8 +317,11 @@ impl Dissection {
                 Header::Esp(_) | Header::Ah(_) => facts.is_protected = true,
                 _ => {}
             }
-            if layer.header.is_ip() && facts.first_ip.is_none() {
-                facts.first_ip = u16::try_from(place).ok();
+            if layer.header.is_ip() {
+                facts.carries_another |= facts.first_ip.is_some() && !facts.is_protected;
+                if facts.first_ip.is_none() {
+                    facts.first_ip = u16::try_from(place).ok();
+                }
             }
             if !matches!(layer.header, Header::Padding) {
                 facts.payload_end = layer.end;
@@ -344,6 +348,12 @@ impl Dissection {
     /// Whether a header of ESP or AH can be read.
     pub fn is_protected(&self) -> bool {
         self.facts.is_protected
+    }
+
+    /// Whether the outermost packet carries another one in clear, as those of GRE and IP in IP do: what that one proves it
+    /// proves of itself.
+    pub fn carries_another(&self) -> bool {
+        self.facts.carries_another
     }
 
     /// Whether an IP header says that it is a part of a packet.

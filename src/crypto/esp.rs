@@ -138,6 +138,37 @@ impl EspTransform {
         })
     }
 
+    /// The protocol of what is inside of a packet whose ICV was checked. Of a cipher that chains blocks the last one is
+    /// decrypted and no more; where one algorithm does all, [`Self::open`] tells.
+    ///
+    /// # Errors
+    /// When the padding does not fit, or it is no ESP packet of this SA.
+    pub fn next_header(&self, esp: &[u8]) -> Result<Option<u8>, Malformed> {
+        let layout = self.layout(esp.len())?;
+        let Suite::Separate { cipher, .. } = &self.suite else { return Ok(None) };
+        let block = cipher.block_length();
+        // The block before is the IV of the last one; that of the first one stands there as well.
+        let (iv, text) = match cipher.iv_length() {
+            length if length == block => (layout.ciphertext.end - 2 * block, layout.ciphertext.end - block),
+            _ => (layout.iv.start, layout.ciphertext.start),
+        };
+        let mut plaintext = Zeroizing::new(esp[text..layout.ciphertext.end].to_vec());
+        cipher.decrypt(&esp[iv..iv + cipher.iv_length()], &mut plaintext);
+        let [.., padding, next_header] = plaintext[..] else {
+            return Err(Malformed::TooShort { needed: TRAILER, had: plaintext.len() });
+        };
+        let (padding, room) = (usize::from(padding), layout.ciphertext.len() - TRAILER);
+        if padding > room { Err(Malformed::Padding { padding, room }) } else { Ok(Some(next_header)) }
+    }
+
+    /// Whether it has an ICV at all.
+    pub fn authenticates(&self) -> bool {
+        match &self.suite {
+            Suite::Combined { .. } => true,
+            Suite::Separate { authenticator, .. } => authenticator.icv_length() > 0,
+        }
+    }
+
     /// Checks the ICV and, unless it is bad, decrypts into `plaintext`, whose former contents go.
     ///
     /// # Errors
@@ -217,6 +248,8 @@ mod tests {
         assert_eq!(transform.open(&esp, 0, &mut plaintext), Ok(expected));
         assert_eq!(plaintext[..expected.payload_length], hex(payload));
         assert_eq!(transform.verify(&esp, 0), Ok(expected.icv));
+        let told = if transform.is_combined() { None } else { Some(expected.next_header) };
+        assert_eq!(transform.next_header(&esp), Ok(told));
     }
 
     #[test]

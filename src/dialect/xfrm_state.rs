@@ -181,7 +181,7 @@ fn replay(reader: &mut Reader<'_>) -> Parsed<Replay> {
     }
     // ip prints the last word first.
     bitmap.reverse();
-    replay.bitmap = bitmap.into();
+    (replay.bitmap, replay.is_ring) = (bitmap.into(), true);
     Ok(replay)
 }
 

@@ -88,6 +88,9 @@ pub struct Check {
     encrypted: u64,
     /// How many of them arrived, and how many left.
     ways: [u64; 2],
+    /// How many of them carried packets of others, and the ends of the first such packet.
+    for_others: u64,
+    first_others: Option<(IpAddr, IpAddr)>,
     /// Authentic, but anybody can read them.
     readable: u64,
     /// Neither.
@@ -176,6 +179,8 @@ impl Check {
             since_ns: 0,
             encrypted: 0,
             ways: [0, 0],
+            for_others: 0,
+            first_others: None,
             readable: 0,
             clear: 0,
             undecided: 0,
@@ -275,8 +280,11 @@ impl Check {
             self.ways[0] += u64::from(sight.direction == Some(Direction::In));
             self.ways[1] += u64::from(sight.direction == Some(Direction::Out));
             self.turned += u64::from(is_inside);
+            let others = self.others(&looked);
+            self.for_others += u64::from(others.is_some());
+            self.first_others = self.first_others.or(others);
             proof = if looked.insides.is_empty() { Proof::Encrypted } else { Proof::Opened };
-        } else if verdict.is_authentic() {
+        } else if evidence.is_readable() {
             self.readable += 1;
             self.first_readable.get_or_insert_with(first);
         } else if is_plain {
@@ -393,6 +401,15 @@ impl Check {
         ends.find_map(|ends| self.traffic.course(ends))
     }
 
+    /// The ends of a packet that was inside of one of the traffic, and is of other traffic itself.
+    fn others(&self, looked: &Looked) -> Option<(IpAddr, IpAddr)> {
+        let layers = looked.insides.iter().flat_map(|inside| inside.dissection.layers());
+        let mut ends = layers.filter_map(|layer| layer.header.ip_addresses());
+        let first = ends.next()?;
+        let is_of_it = |ends| self.traffic.course(ends).is_some();
+        (!is_of_it(first) && !ends.any(is_of_it)).then_some(first)
+    }
+
     /// How many frames of the traffic were seen.
     pub fn seen(&self) -> u64 {
         self.encrypted + self.readable + self.clear + self.undecided
@@ -446,8 +463,17 @@ impl Check {
                     [0, left] if left == self.encrypted => "; all of them were sent, none arrived",
                     _ => "",
                 };
+                let others = match self.first_others {
+                    Some((source, destination)) if self.for_others == self.encrypted => {
+                        format!(
+                            "; all of them carried packets of others, as {source} > {destination}, and none its own"
+                        )
+                    }
+                    _ => String::new(),
+                };
                 let count = frames(self.encrypted);
-                (format!("{count} {traffic} encrypted and authentic, none in clear{found}{one_way}{hidden}"), None)
+                let words = format!("{count} {traffic} encrypted and authentic, none in clear");
+                (format!("{words}{found}{others}{one_way}{hidden}"), None)
             }
             Answer::InClear => {
                 let count = frames(self.readable + self.clear);
@@ -536,7 +562,10 @@ fn is_neighbour_discovery(dissection: &Dissection) -> bool {
 
 fn first_words(dissection: &Dissection, evidence: &Evidence) -> String {
     let summary = Summary::of(dissection);
-    let reason = evidence.reasons.first().map_or(String::new(), |reason| format!(" ({reason})"));
+    // What its ICV says comes first, and why it is dropped all the same last.
+    let is_dropped = evidence.verdict == Verdict::Refused;
+    let reason = if is_dropped { evidence.reasons.last() } else { evidence.reasons.first() };
+    let reason = reason.map_or(String::new(), |reason| format!(" ({reason})"));
     let info = if summary.info.is_empty() { String::new() } else { format!(" {}", summary.info) };
     let end = |end: Option<Endpoint>| end.map_or_else(|| "-".to_owned(), |end| end.to_string());
     let (source, destination, verdict) = (end(summary.source), end(summary.destination), evidence.verdict);

@@ -10,8 +10,8 @@ use crate::packet::{Dissection, Header};
 
 /// How many packets are waited for.
 const MOST: usize = 1024;
-/// How many bytes are decrypted in a second with ciphers that do some megabytes.
-const MOST_SLOW_BYTES: usize = 256 * 1024;
+/// How many bytes are decrypted in a second: of ciphers that do some megabytes.
+const MOST_BYTES: usize = 256 * 1024;
 /// How long: the kernel needs microseconds, a busy capture may need more.
 const PATIENCE_NS: u64 = 2_000_000_000;
 /// Longer than it takes from a tunnel's packet to what was inside.
@@ -25,14 +25,34 @@ pub struct Copies {
     has_protected: bool,
     /// When packets came out of tunnels that could not be opened here.
     unopened: VecDeque<u64>,
-    /// The second of the last decryption with a slow cipher, and the bytes of that second.
-    slow: (u64, usize),
+    /// What is decrypted with slow ciphers.
+    slow: Budget,
     /// The flow of the packet that came out of a tunnel last.
     pub newest: Option<Flow>,
     /// When a packet of a flow last came out of a tunnel.
     flows: HashMap<Flow, u64>,
     /// Until when that may be shown of which the tunnel's packet came before anybody watched.
     unwatched_until: u64,
+}
+
+/// How much may be decrypted beside what somebody looks at: so much in a second, whatever comes.
+#[derive(Debug, Default)]
+pub struct Budget {
+    second: u64,
+    used: usize,
+}
+
+impl Budget {
+    /// Whether so many bytes may be decrypted; they are counted.
+    pub fn spend(&mut self, bytes: usize, at_ns: u64) -> bool {
+        let second = at_ns / 1_000_000_000;
+        if self.second != second {
+            *self = Self { second, used: 0 };
+        }
+        let may = self.used + bytes <= MOST_BYTES;
+        self.used += if may { bytes } else { 0 };
+        may
+    }
 }
 
 /// What is remembered of a packet that came out of a tunnel.
@@ -116,11 +136,7 @@ impl Copies {
 
     /// Whether so many bytes may be decrypted with a slow cipher for a copy's sake; they are counted.
     pub fn may_open(&mut self, bytes: usize, at_ns: u64) -> bool {
-        let second = at_ns / 1_000_000_000;
-        let used = if self.slow.0 == second { self.slow.1 } else { 0 };
-        let may = used + bytes <= MOST_SLOW_BYTES;
-        self.slow = (second, used + if may { bytes } else { 0 });
-        may
+        self.slow.spend(bytes, at_ns)
     }
 
     /// A packet of this flow came out of a tunnel.

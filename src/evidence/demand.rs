@@ -8,9 +8,9 @@ use std::net::IpAddr;
 
 use super::Reason::{Satisfied, Short};
 use super::judge::flow;
-use super::policies::{Asked, Between, Demand};
-use super::{Evidence, Judge, Known, Reason, Sight};
-use crate::model::{Flow, IfId, IpsecProtocol, Level, Mode, ReqId, Spi, Template, UpperProtocol};
+use super::policies::{Asked, Between, Demand, Received};
+use super::{Evidence, Finding, Judge, Known, Reason, Sight};
+use crate::model::{Flow, IfId, IpsecProtocol, Level, Mode, ReqId, Selector, Spi, Template, UpperProtocol};
 use crate::packet::{Direction, Dissection};
 
 /// An SA that a packet came through.
@@ -22,6 +22,8 @@ struct Passed {
     source: IpAddr,
     destination: IpAddr,
     if_id: IfId,
+    selector: Option<Box<Selector>>,
+    is_marked: bool,
 }
 
 impl Passed {
@@ -34,6 +36,8 @@ impl Passed {
             source: known.source,
             destination: known.id.destination,
             if_id: known.if_id,
+            selector: known.selector.clone(),
+            is_marked: known.is_marked,
         }
     }
 
@@ -54,7 +58,8 @@ impl Passed {
 }
 
 impl Judge {
-    /// What the policies over a packet demand, and whether it had that; `sas` are those that can be seen in it.
+    /// What the policies over a packet demand, and whether it had that; `sas` are those that can be seen in it. Of what
+    /// arrives also why its receiver drops it.
     pub(super) fn standing(
         &mut self,
         sight: Sight<'_>,
@@ -75,20 +80,42 @@ impl Judge {
             // Most often the addresses alone tell the policy, and nothing needs to be opened.
             let outer = flow(dissection, interface)?;
             let (asked, is_open) = (asked(self, &outer), self.newest.is_of(evidence));
+            let is_selective = direction == Direction::In && passed.iter().any(|passed| passed.selector.is_some());
             match self.policies.demand_between(&outer, asked) {
-                Between::Nothing => return None,
-                Between::MoreMustBeKnown if !is_open => return None,
-                Between::MoreMustBeKnown => {}
-                Between::Demands(demands) => {
+                Between::Nothing if !is_selective => return None,
+                Between::MoreMustBeKnown if !is_open && direction == Direction::Out => return None,
+                Between::Demands(demands) if !is_selective => {
                     if let Satisfied(policy) = held_against(demands, &passed)? {
                         return Some(Satisfied(policy));
                     }
                 }
+                _ => {}
             }
             self.opened(sight, dissection, interface, evidence, passed)?
         };
         let asked = asked(self, &inner);
-        held_against(self.policies.demand(&inner, asked)?, &passed)
+        // Who else sees it come does not drop it, and of a mark nobody knows here what it leads to.
+        let drops = direction == Direction::In && dissection.ends().is_some_and(|(_, to)| self.is_for_us(to));
+        if !drops || passed.iter().any(|passed| passed.is_marked) {
+            return held_against(self.policies.demand(&inner, asked)?, &passed);
+        }
+        // An interface in the selector is compared with one that no capture shows.
+        let is_outside = |selector: &Selector| selector.interface == 0 && !selector.matches(&inner);
+        let outside = passed.iter().find(|passed| passed.selector.as_deref().is_some_and(is_outside));
+        if let Some(Passed { protocol, spi, selector: Some(selector), .. }) = outside {
+            let (protocol, spi, finding) = (*protocol, *spi, Finding::OutsideSelector(selector.clone()));
+            return Some(Reason::Header { protocol, spi, finding });
+        }
+        let from_tunnel = passed.iter().any(|passed| passed.mode != Mode::Transport);
+        match self.policies.received(&inner, asked)? {
+            Received::Dropped(reason) => Some(reason),
+            Received::Nothing => from_tunnel.then_some(Reason::TunnelWithoutPolicy),
+            Received::Asks(policy, demands) => match held_against(demands, &passed) {
+                Some(short @ Short { .. }) => Some(short),
+                _ if has_more_tunnels(demands, &passed) => Some(Reason::NotDemanded(Box::new(policy))),
+                answer => answer,
+            },
+        }
     }
 
     /// The SAs of the headers that can be seen; none if one of them is not known.
@@ -105,7 +132,7 @@ impl Judge {
         evidence: &Evidence,
         mut passed: Vec<Passed>,
     ) -> Option<(Vec<Passed>, Flow)> {
-        if !self.newest.is_of(evidence) && !self.copies.may_open(sight.bytes.len(), sight.at_ns) {
+        if !self.newest.is_of(evidence) && !self.openings.spend(sight.bytes.len(), sight.at_ns) {
             return None;
         }
         let looked = self.look_into(sight, dissection, evidence);
@@ -153,9 +180,25 @@ fn held_against(demands: &[Demand], passed: &[Passed]) -> Option<Reason> {
     })
 }
 
-/// The first template that is not answered, from the outermost; `xfrm_policy_ok` for each of them. Whether something was
-/// compressed depends on whether it got smaller, and says nothing about protection.
+/// The first template that is not answered.
 fn first_unmet<'d>(demands: &'d [Demand], passed: &[Passed]) -> Option<&'d Demand> {
+    answered(demands, passed).err()
+}
+
+/// Whether it came out of a tunnel beside those that are demanded (`secpath_has_nontransport`). What has a tunnel of
+/// IPComp's need not have been compressed.
+fn has_more_tunnels(demands: &[Demand], passed: &[Passed]) -> bool {
+    let is_more = |answered: usize| {
+        let rest = passed.get(answered..).unwrap_or_default();
+        rest.iter().any(|passed| passed.mode != Mode::Transport && passed.protocol != IpsecProtocol::Comp)
+    };
+    answered(demands, passed).is_ok_and(is_more)
+}
+
+/// How many SAs answer templates and stand before those that do, or the first template that is not answered, from the
+/// outermost; `xfrm_policy_ok` for each of them. Whether something was compressed depends on whether it got smaller, and
+/// says nothing about protection.
+fn answered<'d>(demands: &'d [Demand], passed: &[Passed]) -> Result<usize, &'d Demand> {
     let mut next = 0;
     for demand in demands.iter().rev().filter(|demand| demand.template.protocol != IpsecProtocol::Comp) {
         let rest = passed.get(next..).unwrap_or_default();
@@ -163,10 +206,10 @@ fn first_unmet<'d>(demands: &'d [Demand], passed: &[Passed]) -> Option<&'d Deman
         match rest.iter().take(reach).position(|passed| passed.answers(&demand.template)) {
             Some(at) => next += at + 1,
             None if demand.template.level == Level::Use => {}
-            None => return Some(demand),
+            None => return Err(demand),
         }
     }
-    None
+    Ok(next)
 }
 
 #[cfg(test)]
@@ -176,7 +219,17 @@ mod tests {
 
     fn passed(protocol: IpsecProtocol, mode: Mode, reqid: u32) -> Passed {
         let (source, destination) = ([10, 9, 0, 1].into(), [10, 9, 0, 2].into());
-        Passed { protocol, mode, spi: Spi(0x1001), reqid: ReqId(reqid), source, destination, if_id: IfId(0) }
+        Passed {
+            protocol,
+            mode,
+            spi: Spi(0x1001),
+            reqid: ReqId(reqid),
+            source,
+            destination,
+            if_id: IfId(0),
+            selector: None,
+            is_marked: false,
+        }
     }
 
     /// Which policy they are of is of no matter here.

@@ -6,14 +6,14 @@ use std::fmt;
 use std::iter;
 use std::net::IpAddr;
 
-use super::copies::{Copies, Shown};
+use super::copies::{Budget, Copies, Shown};
 use super::fragments::{Fragments, Part};
 use super::opinion::{Newest, Opinion};
 use super::policies;
 use super::{Evidence, Finding, Policies, Reason, SaMemory, Sas, Sight, Totals, Verdict};
 use crate::crypto::{Malformed, Unready};
-use crate::model::{Flow, IpsecProtocol, TunnelInterface, UpperProtocol};
-use crate::packet::{Direction, Dissection, Header, IpsecHeader, LinkType, Protocol};
+use crate::model::{Flow, IpsecProtocol, Mode, TunnelInterface, UpperProtocol};
+use crate::packet::{Direction, Dissection, Header, IpsecHeader, LinkType, NAT_TRAVERSAL, Protocol};
 
 /// Everything that frames are judged by, and what was found so far.
 #[derive(Default)]
@@ -29,6 +29,8 @@ pub struct Judge {
     /// The interfaces behind which packets are encrypted or wrapped, by their index.
     pub tunnel_interfaces: HashMap<u32, TunnelInterface>,
     pub(super) copies: Copies,
+    /// What is decrypted to know which policy is about it.
+    pub(super) openings: Budget,
     pub(super) fragments: Fragments,
     /// The ESP payload that was decrypted last: who looks into the frame at once need not do it again.
     pub(super) newest: Newest,
@@ -41,11 +43,26 @@ impl fmt::Debug for Judge {
     }
 }
 
+/// What a packet in which ESP or IKE was found is to those who pass it on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Looks {
+    /// A packet in clear that carries another one.
+    Certain,
+    /// Perhaps a plain datagram or segment: no SA is known that sends its packets so.
+    Uncertain,
+    /// A plain datagram: nobody here takes ESP out of it.
+    NoEncapsulation,
+    /// What it looks like.
+    Otherwise,
+}
+
 /// Where an IPsec header stands in its frame.
 pub(super) struct Place<'a> {
     pub(super) header: IpsecHeader,
     /// The packet from its IP header on.
     pub(super) packet: &'a [u8],
+    /// What it is in between IP and itself: UDP, TCP, or nothing.
+    pub(super) carrier: Option<UpperProtocol>,
     /// Where the header begins in it.
     pub(super) at: usize,
     /// From the header to the end of what it covers.
@@ -151,17 +168,19 @@ impl Judge {
         }
         if dissection.is_protected() {
             let may_be_copy = direction == Some(Direction::In) && self.copies.has_protected();
-            return if may_be_copy && self.is_copy(sight, dissection) {
-                self.weigh_protected_copy(sight, direction, dissection, interface)
-            } else {
-                self.weigh_protected(sight, direction, dissection, interface)
-            };
+            if may_be_copy && self.is_copy(sight, dissection) {
+                return self.weigh_protected_copy(sight, direction, dissection, interface);
+            }
+            let evidence = self.weigh_protected(sight, direction, dissection, interface);
+            return self.hold_against_outer(evidence, sight, direction, dissection, interface);
         }
         if dissection.is_key_exchange() {
-            return plain(Verdict::Ike, Vec::new());
+            let evidence = plain(Verdict::Ike, Vec::new());
+            return self.hold_against_outer(evidence, sight, direction, dissection, interface);
         }
         if headers().any(|header| *header == Header::TcpStreamPiece) {
-            return plain(Verdict::Unproven, vec![Reason::StreamPiece]);
+            let evidence = plain(Verdict::Unproven, vec![Reason::StreamPiece]);
+            return self.hold_against_outer(evidence, sight, direction, dissection, interface);
         }
         let is_cut_off = |header: &Header| matches!(header, Header::Unreadable(Protocol::Esp | Protocol::Ah));
         if sight.is_cut && headers().any(is_cut_off) {
@@ -181,6 +200,67 @@ impl Judge {
         self.weigh_clear(sight, direction, dissection, flow(dissection, interface))
     }
 
+    /// A packet that carries another one in clear is in clear itself, whatever the other one is; so is what only looks like
+    /// ESP in UDP or TCP. The policies are asked about it as the kernel does: where they forbid it, that is what counts.
+    fn hold_against_outer(
+        &mut self,
+        evidence: Evidence,
+        sight: Sight<'_>,
+        direction: Option<Direction>,
+        dissection: &Dissection,
+        interface: u32,
+    ) -> Evidence {
+        let looks =
+            if dissection.carries_another() { Looks::Certain } else { self.looks(&evidence, direction, dissection) };
+        if looks == Looks::Otherwise {
+            return evidence;
+        }
+        let (verdict, reasons) = self.verdict_in_clear(sight, direction, dissection, flow(dissection, interface));
+        let is_plain = looks == Looks::NoEncapsulation;
+        let decides = match verdict {
+            Verdict::ClearForbidden | Verdict::Copy => true,
+            Verdict::Clear => is_plain,
+            _ => false,
+        };
+        if decides {
+            let known = evidence.reasons.into_iter().filter(|_| !is_plain);
+            return Evidence { verdict, reasons: known.chain(reasons).collect(), ..evidence };
+        }
+        evidence
+    }
+
+    /// What looks like ESP in UDP or TCP: which ports carry it a receiver knows, and an onlooker guesses.
+    fn looks(&self, evidence: &Evidence, direction: Option<Direction>, dissection: &Dissection) -> Looks {
+        let is_unknown = matches!(evidence.verdict, Verdict::NoSa | Verdict::Unproven);
+        let (Some(direction), Some(ends)) = (direction.filter(|_| is_unknown), dissection.ends()) else {
+            return Looks::Otherwise;
+        };
+        let carrier = dissection.layers().iter().find_map(|layer| match &layer.header {
+            Header::Udp(udp) => Some((UpperProtocol::UDP, [udp.source, udp.destination])),
+            Header::Tcp(tcp) => Some((UpperProtocol::TCP, [tcp.source, tcp.destination])),
+            _ => None,
+        });
+        let Some((protocol, [source, destination])) = carrier.filter(|_| evidence.sas.iter().all(Option::is_none))
+        else {
+            return Looks::Otherwise;
+        };
+        if self.memory.may_be_carried(protocol, ends) {
+            return Looks::Otherwise;
+        }
+        // The kernel takes ESP out of the packets of sockets that were told so, whatever the other end's port is.
+        let own = if direction == Direction::Out { source } else { destination };
+        match protocol {
+            UpperProtocol::UDP if own != NAT_TRAVERSAL && self.is_own(direction, ends) => Looks::NoEncapsulation,
+            _ => Looks::Uncertain,
+        }
+    }
+
+    /// Whether this host sends it, or it is for this host.
+    fn is_own(&self, direction: Direction, (source, destination): (IpAddr, IpAddr)) -> bool {
+        let own = if direction == Direction::Out { source } else { destination };
+        self.addresses.contains(&own)
+    }
+
     pub(super) fn weigh_clear(
         &mut self,
         sight: Sight<'_>,
@@ -192,8 +272,23 @@ impl Judge {
         let mut sas = Sas::new();
         for place in places(sight.bytes, dissection) {
             reasons.push(Reason::Compressed);
-            sas.push(self.opinion(&place, sight.at_ns, direction).serial);
+            let opinion = self.opinion(&place, sight.at_ns, direction);
+            self.expect(&opinion, &place, sight.at_ns);
+            sas.push(opinion.serial);
         }
+        let (verdict, found) = self.verdict_in_clear(sight, direction, dissection, flow);
+        reasons.extend(found);
+        Evidence { sas, ..Evidence::plain(verdict, reasons) }
+    }
+
+    fn verdict_in_clear(
+        &mut self,
+        sight: Sight<'_>,
+        direction: Option<Direction>,
+        dissection: &Dissection,
+        flow: Option<Flow>,
+    ) -> (Verdict, Vec<Reason>) {
+        let mut reasons = Vec::new();
         let verdict = if sight.loopback {
             reasons.push(Reason::Loopback);
             Verdict::Clear
@@ -222,7 +317,7 @@ impl Judge {
             reasons.extend(found);
             verdict
         };
-        Evidence { sas, ..Evidence::plain(verdict, reasons) }
+        (verdict, reasons)
     }
 
     /// Whether it may have come out of a tunnel of which not all could be opened, or was seen.
@@ -265,14 +360,16 @@ impl Judge {
     ) -> Evidence {
         let expected = self.copies.expected();
         let evidence = self.weigh_protected(sight, direction, dissection, interface);
+        let is_right = |reason: &Reason| matches!(reason, Reason::Header { finding: Finding::Authentic { .. }, .. });
+        // What the policies say of it they say of the frame around it.
+        let is_dropped = evidence.verdict == Verdict::Refused && evidence.reasons.iter().any(is_right);
         let is_known = matches!(evidence.verdict, Verdict::Replay | Verdict::Old);
         if is_known {
             self.copies.forget_newest(expected);
         }
-        if !is_known && !evidence.verdict.is_authentic() {
+        if !is_known && !is_dropped && !evidence.verdict.is_authentic() {
             return evidence;
         }
-        let is_right = |reason: &Reason| matches!(reason, Reason::Header { finding: Finding::Authentic { .. }, .. });
         let reasons = iter::once(Reason::Decrypted).chain(evidence.reasons.into_iter().filter(is_right)).collect();
         Evidence { verdict: Verdict::Copy, reasons, ..evidence }
     }
@@ -310,31 +407,61 @@ impl Judge {
                 }
                 continue;
             }
-            let Opinion { serial, sequence, finding, opened } = self.opinion(&place, sight.at_ns, direction);
-            let is_authentic = matches!(finding, Finding::Authentic { .. });
+            let opinion = self.opinion(&place, sight.at_ns, direction);
+            let is_authentic = matches!(opinion.finding, Finding::Authentic { .. });
             let is_received = direction != Some(Direction::Out);
-            // IPComp has no sequence numbers.
-            let known = serial.filter(|_| is_authentic && header.protocol != IpsecProtocol::Comp);
-            let out_of_turn = known.and_then(|serial| self.memory.take(serial, interface, sequence, is_received));
+            let refused = if is_received { self.refusal(&opinion, &place) } else { None };
+            // IPComp has no sequence numbers, and what is refused is not counted.
+            let counted = is_authentic && refused.is_none() && header.protocol != IpsecProtocol::Comp;
+            let (serial, at_ns) = (opinion.serial, sight.at_ns);
+            let known = serial.filter(|_| counted);
+            let out_of_turn =
+                known.and_then(|serial| self.memory.take(serial, interface, opinion.sequence, is_received, at_ns));
+            if refused.is_none() && !out_of_turn.as_ref().is_some_and(|finding| self.drops(serial, finding)) {
+                self.expect(&opinion, &place, at_ns);
+            }
             let (protocol, spi) = (header.protocol, header.spi);
+            let (Opinion { finding, opened, .. }, against) = (opinion, refused.or(out_of_turn));
             if protocol != IpsecProtocol::Comp {
-                verdicts.take(verdict_of(protocol, out_of_turn.as_ref().unwrap_or(&finding)));
+                verdicts.take(verdict_of(protocol, against.as_ref().unwrap_or(&finding)));
             }
             sas.push(serial);
             last_opened = opened;
             reasons.push(Reason::Header { protocol, spi, finding });
-            reasons.extend(out_of_turn.map(|finding| Reason::Header { protocol, spi, finding }));
+            reasons.extend(against.map(|finding| Reason::Header { protocol, spi, finding }));
         }
         let mut evidence = Evidence { sas, opened: last_opened, ..Evidence::plain(verdicts.verdict(), reasons) };
         if let Some(direction) = direction.filter(|_| evidence.verdict.is_protected() && !sight.loopback)
             && let Some(standing) = self.standing(sight, direction, dissection, interface, &evidence)
         {
-            if matches!(standing, Reason::Short { .. }) {
-                evidence.verdict = Verdict::Weak;
+            match standing {
+                Reason::Short { .. } => evidence.verdict = Verdict::Weak,
+                Reason::Satisfied(_) => {}
+                _ => evidence.verdict = Verdict::Refused,
             }
             evidence.reasons = evidence.reasons.into_iter().chain([standing]).collect();
         }
         evidence
+    }
+}
+
+impl Judge {
+    /// Why a packet's receiver drops it although its ICV is right (`xfrm_input`, `net/xfrm/xfrm_input.c`).
+    fn refusal(&self, opinion: &Opinion, place: &Place<'_>) -> Option<Finding> {
+        let known = self.memory.get(opinion.serial?)?;
+        opinion.finding.encrypted()?;
+        if let Some(carrier) = known.carrier().filter(|carrier| *carrier != place.carrier) {
+            return Some(Finding::OtherCarrier(carrier));
+        }
+        let carried = opinion.next_header.filter(|_| known.mode == Mode::Tunnel)?;
+        // 59 is a dummy (RFC 4303 section 2.6), which nobody misses.
+        (!matches!(carried, 4 | 41 | 59)).then_some(Finding::NoPacket(carried))
+    }
+
+    /// Whether the SA's receiver drops what was found out of turn: without a window it takes everything.
+    fn drops(&self, serial: Option<u64>, finding: &Finding) -> bool {
+        let has_window = serial.and_then(|serial| self.memory.get(serial)).is_some_and(|known| known.window > 0);
+        has_window && !matches!(finding, Finding::Missing(_))
     }
 }
 
@@ -349,15 +476,16 @@ fn verdict_of(protocol: IpsecProtocol, finding: &Finding) -> Verdict {
     match finding {
         Finding::Authentic { .. } if protocol == IpsecProtocol::Ah => Verdict::AhOk,
         Finding::Authentic { .. } => Verdict::EspOk,
-        // A length that the cipher cannot have made is as good as a wrong ICV: no packet of this SA.
-        Finding::WrongIcv | Finding::Malformed(Malformed::PartBlock { .. } | Malformed::AhLength { .. }) => {
-            Verdict::BadIcv
-        }
+        Finding::WrongIcv | Finding::Impossible(_) => Verdict::BadIcv,
+        Finding::Malformed(Malformed::Padding { .. } | Malformed::PartBlock { .. })
+        | Finding::OtherCarrier(_)
+        | Finding::NoPacket(_)
+        | Finding::OutsideSelector(_) => Verdict::Refused,
         Finding::NoSa(_) => Verdict::NoSa,
         Finding::SasUnreadable | Finding::Unready(Unready::KeyHidden(_)) => Verdict::NoKey,
         Finding::Unready(_)
-        | Finding::NoIcv
-        | Finding::UncheckedIcv
+        | Finding::NoIcv { .. }
+        | Finding::UncheckedIcv { .. }
         | Finding::Malformed(_)
         | Finding::InsideTransport => Verdict::Unproven,
         Finding::Repeated(_) => Verdict::Replay,
@@ -377,10 +505,11 @@ struct Together {
 impl Together {
     fn weight(verdict: Verdict) -> u8 {
         match verdict {
-            Verdict::BadIcv => 8,
-            Verdict::NoSa => 7,
-            Verdict::NoKey => 6,
-            Verdict::Unproven => 5,
+            Verdict::BadIcv => 9,
+            Verdict::NoSa => 8,
+            Verdict::NoKey => 7,
+            Verdict::Unproven => 6,
+            Verdict::Refused => 5,
             Verdict::Replay => 4,
             Verdict::Old => 3,
             Verdict::Gap(_) => 2,
@@ -406,12 +535,17 @@ impl Together {
 
 /// The IPsec headers of a frame with the bytes that they are about.
 fn places<'a>(bytes: &'a [u8], dissection: &Dissection) -> impl Iterator<Item = Place<'a>> {
-    let (mut packet, mut ends) = (0, None);
+    let (mut packet, mut ends, mut carrier) = (0, None, None);
     let end = dissection.payload_end();
     dissection.layers().iter().filter_map(move |layer| {
         if layer.header.is_ip() {
-            (packet, ends) = (layer.range().start, layer.header.ip_addresses());
+            (packet, ends, carrier) = (layer.range().start, layer.header.ip_addresses(), None);
             return None;
+        }
+        match layer.header {
+            Header::Udp(_) => carrier = Some(UpperProtocol::UDP),
+            Header::Tcp(_) => carrier = Some(UpperProtocol::TCP),
+            _ => {}
         }
         let header = layer.header.ipsec(ends?)?;
         // An ESP layer is as long as its payload, of which several may follow one another in TCP.
@@ -419,6 +553,7 @@ fn places<'a>(bytes: &'a [u8], dissection: &Dissection) -> impl Iterator<Item = 
         Some(Place {
             header,
             packet: bytes.get(packet..end).unwrap_or_default(),
+            carrier,
             at: layer.range().start.saturating_sub(packet),
             covered: bytes.get(covered).unwrap_or_default(),
         })

@@ -16,7 +16,9 @@ use super::sequence::{Seen, Step};
 use super::{Evidence, Finding};
 use crate::crypto::{AhTransform, EspTransform, Unready, ipcomp, sequence};
 use crate::model::extras::Encapsulation;
-use crate::model::{Algorithms, Flow, IfId, IpsecProtocol, Mode, ReqId, Sa, SaId, SaSpec, Spi, UpperProtocol};
+use crate::model::{
+    Algorithms, Flow, IfId, IpsecProtocol, Mode, Receipt, Replay, ReqId, Sa, SaId, SaSpec, Selector, Spi, UpperProtocol,
+};
 use crate::packet::{Dissection, Encapsulations, IpsecHeader, LinkType};
 
 /// How many SAs that are gone are remembered.
@@ -58,8 +60,14 @@ pub struct Known {
     until_ns: u64,
     /// The kernel's highest counter, sent or received.
     counter: u64,
+    /// What its receiver has, if that is something, and when it was told.
+    received: Option<Box<(u64, Replay)>>,
     /// Few have it.
     encapsulated: Option<Box<Flow>>,
+    /// Whether its packets have a mark, or get one.
+    pub(super) is_marked: bool,
+    /// The packets that it is for, if it is not for all.
+    pub(super) selector: Option<Box<Selector>>,
     /// Of those that packets came of.
     prepared: OnceCell<Box<Preparation>>,
     traffic: Option<Box<Traffic>>,
@@ -105,8 +113,8 @@ pub(super) fn encrypts(algorithms: &Algorithms) -> bool {
 }
 
 impl Known {
-    /// An SA as it was told of.
-    fn of(sa: &Sa, serial: u64) -> Self {
+    /// An SA as it was told of at this time.
+    fn of(sa: &Sa, serial: u64, at_ns: u64) -> Self {
         Self {
             serial,
             older: None,
@@ -123,7 +131,10 @@ impl Known {
             from_ns: sa.used.added_at.saturating_mul(1_000_000_000),
             until_ns: u64::MAX,
             counter: sa.replay.sent.max(sa.replay.received),
+            received: received(sa, at_ns),
             encapsulated: encapsulated(sa).map(Box::new),
+            is_marked: sa.mark.is_some() || sa.extras.output_mark.is_some(),
+            selector: Some(sa.selector).filter(|selector| !selector.is_everything()).map(Box::new),
             prepared: OnceCell::new(),
             traffic: None,
         }
@@ -132,6 +143,12 @@ impl Known {
     /// Whether it is there no more.
     pub fn is_gone(&self) -> bool {
         self.until_ns < u64::MAX
+    }
+
+    /// Takes in what the kernel says of its sequence numbers now.
+    fn count(&mut self, sa: &Sa, at_ns: u64) {
+        self.counter = self.counter.max(sa.replay.sent).max(sa.replay.received);
+        self.received = received(sa, at_ns);
     }
 
     fn used(&self) -> u64 {
@@ -160,6 +177,20 @@ impl Known {
         }
         let seen = self.traffic.iter().flat_map(|traffic| &traffic.seen).filter_map(|(_, seen)| seen.highest()).max();
         sequence::extended(seen.unwrap_or(0).max(self.counter), low)
+    }
+
+    /// In what its packets are, as far as that is known; `None` for nothing but IP.
+    pub(super) fn carrier(&self) -> Option<Option<UpperProtocol>> {
+        (!self.is_drawn).then(|| self.encapsulated.as_ref().map(|flow| flow.protocol))
+    }
+
+    /// What its receiver does with a number that it got at this time.
+    fn receipt(&self, number: u64, at_ns: u64) -> Receipt {
+        match &self.received {
+            // What came before that was told may be among what it has.
+            Some(told) if told.0 < at_ns => told.1.receipt(number),
+            _ => Receipt::New,
+        }
     }
 
     fn was_there(&self, at_ns: u64) -> bool {
@@ -213,13 +244,13 @@ impl SaMemory {
             if is_same && known.encapsulated.as_deref().copied() == encapsulated(sa) {
                 // One copy of the key is enough.
                 known.algorithms = Arc::clone(&sa.algorithms);
-                known.counter = known.counter.max(sa.replay.sent).max(sa.replay.received);
+                known.count(sa, at_ns);
                 known.window = sa.replay.window;
                 return;
             }
             self.forget(&sa.id(), at_ns);
         }
-        self.insert(Known::of(sa, self.next_serial));
+        self.insert(Known::of(sa, self.next_serial, at_ns));
     }
 
     /// The SA of this name that the kernel has.
@@ -301,11 +332,15 @@ impl SaMemory {
 
     /// An SA for a packet, drawn from the key that is right for it. What the kernel says of it beside the key counts.
     pub(super) fn draw(&mut self, trial: &Trial, header: &IpsecHeader, at_ns: u64) -> Option<u64> {
-        let mut known = Known::of(&self.given.draw(trial, header)?, self.next_serial);
+        let mut known = Known::of(&self.given.draw(trial, header)?, self.next_serial, at_ns);
         if let Some(hidden) = self.hidden(header, at_ns) {
             known.source = hidden.source;
             (known.mode, known.reqid, known.if_id, known.window) =
                 (hidden.mode, hidden.reqid, hidden.if_id, hidden.window);
+            known.received = hidden.received.clone();
+        } else {
+            // When a file was written that tells of numbers nobody knows.
+            known.received = None;
         }
         (known.is_drawn, known.extended, known.counter) = (true, trial.extended, trial.sequence);
         known.prepared = OnceCell::from(Box::new(trial.prepared.clone()));
@@ -352,10 +387,10 @@ impl SaMemory {
         news.filter_map(|(serial, header)| Some((self.get(serial)?, header))).map(spec).collect()
     }
 
-    /// Renews what the kernel says of an SA's sequence numbers.
-    pub fn count(&mut self, id: &SaId, highest: u64) {
-        if let Some(known) = self.live_mut(id) {
-            known.counter = known.counter.max(highest);
+    /// Renews what the kernel says of an SA's sequence numbers; `at_ns` is when that was heard of.
+    pub fn count(&mut self, sa: &Sa, at_ns: u64) {
+        if let Some(known) = self.live_mut(&sa.id()) {
+            known.count(sa, at_ns);
         }
     }
 
@@ -448,6 +483,11 @@ impl SaMemory {
         self.unreadable || self.known.values().any(|known| self.may_carry_packets(known))
     }
 
+    /// Whether there may be SAs whose packets are in this protocol between these addresses.
+    pub(super) fn may_be_carried(&self, protocol: UpperProtocol, ends: (IpAddr, IpAddr)) -> bool {
+        self.unreadable || !self.given.is_empty() || self.encapsulations.are_between(protocol, ends.0, ends.1)
+    }
+
     /// In which flows, beside those of port 4500, SAs send their packets.
     pub fn encapsulations(&self) -> &Encapsulations {
         &self.encapsulations
@@ -476,8 +516,21 @@ impl SaMemory {
 
     /// Takes the sequence number of an authentic packet in. `is_received`: whether a receiver with the SA's window will
     /// look at it.
-    pub(super) fn take(&mut self, serial: u64, place: u32, number: u64, is_received: bool) -> Option<Finding> {
+    pub(super) fn take(
+        &mut self,
+        serial: u64,
+        place: u32,
+        number: u64,
+        is_received: bool,
+        at_ns: u64,
+    ) -> Option<Finding> {
         let known = self.known.get_mut(&serial)?;
+        let window = known.window;
+        match known.receipt(number, at_ns) {
+            Receipt::Repeated if is_received => return Some(Finding::Repeated(number)),
+            Receipt::Behind if is_received => return Some(Finding::Behind { number, window }),
+            _ => {}
+        }
         self.used += 1;
         let Traffic { seen, used } = &mut **known.traffic.get_or_insert_default();
         *used = self.used;
@@ -492,15 +545,21 @@ impl SaMemory {
         let behind = seen.highest().unwrap_or(0).saturating_sub(number);
         let step = seen.take(number);
         // `xfrm_replay_check`: a window of 0 lets everything pass.
-        let is_outside = is_received && known.window > 0 && behind >= known.window.into();
+        let is_outside = is_received && window > 0 && behind >= window.into();
         match step {
-            Step::Fine | Step::Behind if is_outside => Some(Finding::Behind { number, window: known.window }),
+            Step::Fine | Step::Behind if is_outside => Some(Finding::Behind { number, window }),
             Step::Behind => Some(Finding::Forgotten(number)),
             Step::Repeated => Some(Finding::Repeated(number)),
             Step::Gap(missing) => Some(Finding::Missing(missing)),
             Step::Fine => None,
         }
     }
+}
+
+/// What the receiver of an SA has got, where it keeps account.
+fn received(sa: &Sa, at_ns: u64) -> Option<Box<(u64, Replay)>> {
+    let keeps_account = sa.replay.window > 0 && sa.replay.received > 0;
+    keeps_account.then(|| Box::new((at_ns, sa.replay.clone())))
 }
 
 /// The flow in which an SA's packets go, if they are in UDP or TCP.

@@ -7,7 +7,8 @@ use super::judge::Place;
 use super::keys::Trial;
 use super::memory::{Preparation, Prepared};
 use super::{Evidence, Finding, Judge, Known};
-use crate::crypto::{EspTransform, Icv, NotOpened, ipcomp};
+use crate::crypto::{EspTransform, Icv, Malformed, NotOpened, ipcomp};
+use crate::model::IpsecProtocol;
 use crate::packet::{Direction, Dissection, dissect_above_ip};
 
 /// The payload that was decrypted last.
@@ -27,8 +28,23 @@ pub(super) struct Opinion {
     pub(super) serial: Option<u64>,
     pub(super) sequence: u64,
     pub(super) finding: Finding,
+    /// The protocol of what is inside, if that is known.
+    pub(super) next_header: Option<u8>,
     /// The number of its decryption; 0 if it was not decrypted.
     pub(super) opened: u64,
+    carried: Carried,
+}
+
+/// What of a packet may be shown once more, if its receiver takes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Carried {
+    Nothing,
+    /// What was decrypted last.
+    Opened,
+    /// What is behind AH or IPComp.
+    Readable,
+    /// What cannot be opened here.
+    Hidden,
 }
 
 impl Judge {
@@ -42,8 +58,8 @@ impl Judge {
             let sequence = known.sequence(header.sequence.unwrap_or(0));
             let is_expected = is_inbound && memory.may_carry_packets(known);
             let asked = Asked::of(known, sequence);
-            let finding = examine(&asked, place, is_expected.then_some(&mut *copies), newest, at_ns);
-            let opinion = Opinion { serial: Some(known.serial), sequence, finding, opened: newest.number() };
+            let opinion = examine(&asked, place, is_expected.then_some(&mut *copies), newest, at_ns);
+            let opinion = Opinion { serial: Some(known.serial), ..opinion };
             if matches!(opinion.finding, Finding::Authentic { .. }) {
                 return opinion;
             }
@@ -53,13 +69,34 @@ impl Judge {
         if let Some(opinion) = self.by_given_keys(place, at_ns, is_inbound, found).or(best) {
             return opinion;
         }
-        let is_unreadable = self.memory.is_unreadable();
-        if is_unreadable && is_inbound {
+        if self.memory.is_unreadable() {
             // It may be a tunnel's.
-            self.copies.expect_unopened(at_ns);
+            let carried = if is_inbound { Carried::Hidden } else { Carried::Nothing };
+            return Opinion { carried, ..Opinion::of(Finding::SasUnreadable) };
         }
-        let finding = if is_unreadable { Finding::SasUnreadable } else { Finding::NoSa(header.destination) };
-        Opinion { serial: None, sequence: 0, finding, opened: 0 }
+        Opinion::of(Finding::NoSa(header.destination))
+    }
+
+    /// The receiver takes the packet: what an inbound tunnel carries is expected to be shown again.
+    pub(super) fn expect(&mut self, opinion: &Opinion, place: &Place<'_>, at_ns: u64) {
+        let Self { copies, newest, .. } = self;
+        match (opinion.carried, place.header.protocol) {
+            (Carried::Nothing, _) => {}
+            (Carried::Opened, _) if opinion.opened == newest.number() => {
+                expect_payload(copies, newest.next_header, &newest.plaintext, at_ns);
+            }
+            (Carried::Readable, IpsecProtocol::Comp) => expect_payload(copies, 108, place.covered, at_ns),
+            (Carried::Readable, _) => {
+                // The ICV may be padded; how long the header is it says itself.
+                let [next_header, words] = place.covered.first_chunk().copied().unwrap_or_default();
+                let inner = place.covered.get((usize::from(words) + 2) * 4..);
+                // IPComp behind AH is a header that is seen by itself.
+                if next_header != 108 {
+                    expect_payload(copies, next_header, inner.unwrap_or_default(), at_ns);
+                }
+            }
+            (Carried::Opened | Carried::Hidden, _) => copies.expect_unopened(at_ns),
+        }
     }
 
     /// What the keys say that were given by hand, if it is better than what was found with the SAs that are known. An SA is
@@ -77,16 +114,15 @@ impl Judge {
         for trial in &trials {
             let asked = Asked { prepared: &trial.prepared, encrypts: trial.encrypts, sequence: trial.sequence };
             let expects = (is_inbound && trial.is_tunnel).then_some(&mut *copies);
-            let finding = examine(&asked, place, expects, newest, at_ns);
+            let opinion = Opinion { sequence: trial.sequence, ..examine(&asked, place, expects, newest, at_ns) };
             let rank = |finding: &Finding| match finding {
                 Finding::Authentic { .. } => 2,
-                Finding::NoIcv | Finding::UncheckedIcv => 1,
+                Finding::NoIcv { .. } | Finding::UncheckedIcv { .. } => 1,
                 _ => 0,
             };
-            let is_right = rank(&finding) == 2;
-            if best.as_ref().is_none_or(|(best, _)| rank(&finding) > rank(&best.finding)) {
-                let opened = newest.number();
-                best = Some((Opinion { serial: None, sequence: trial.sequence, finding, opened }, trial));
+            let is_right = rank(&opinion.finding) == 2;
+            if best.as_ref().is_none_or(|(best, _)| rank(&opinion.finding) > rank(&best.finding)) {
+                best = Some((opinion, trial));
             }
             if is_right {
                 break;
@@ -95,14 +131,13 @@ impl Judge {
         let (opinion, trial) = best?;
         let is_better = match (&opinion.finding, found) {
             (Finding::Authentic { .. }, _) | (_, None) => true,
-            (Finding::NoIcv | Finding::UncheckedIcv, Some(found)) => matches!(found, Finding::Unready(_)),
+            (Finding::NoIcv { .. } | Finding::UncheckedIcv { .. }, Some(found)) => matches!(found, Finding::Unready(_)),
             (_, Some(_)) => false,
         };
         if !is_better {
             return None;
         }
-        let is_drawn = matches!(opinion.finding, Finding::Authentic { .. } | Finding::NoIcv | Finding::UncheckedIcv);
-        let serial = is_drawn.then(|| memory.draw(trial, &place.header, at_ns)).flatten();
+        let serial = opinion.finding.encrypted().and_then(|_| memory.draw(trial, &place.header, at_ns));
         Some(Opinion { serial, ..opinion })
     }
 }
@@ -121,71 +156,79 @@ impl<'a> Asked<'a> {
     }
 }
 
-/// Asks an SA about a packet. What an inbound tunnel carries is expected to be shown again.
+impl Opinion {
+    fn of(finding: Finding) -> Self {
+        Self { serial: None, sequence: 0, finding, next_header: None, opened: 0, carried: Carried::Nothing }
+    }
+}
+
+/// Asks an SA about a packet. With `copies` what it carries is to be known as well, as far as that may be decrypted.
 fn examine(
     asked: &Asked<'_>,
     place: &Place<'_>,
     copies: Option<&mut Copies>,
     newest: &mut Newest,
     at_ns: u64,
-) -> Finding {
+) -> Opinion {
     newest.is_open = false;
-    let high = u32::try_from(asked.sequence >> 32).unwrap_or(0);
+    let sequence = asked.sequence;
+    let high = u32::try_from(sequence >> 32).unwrap_or(0);
     let encrypted = asked.encrypts;
-    let prepared = match asked.prepared {
-        Ok(prepared) => &**prepared,
-        Err(unready) => {
-            if let Some(copies) = copies {
-                copies.expect_unopened(at_ns);
+    let waits = copies.is_some();
+    let carries = |carried| if waits { carried } else { Carried::Nothing };
+    let opinion = match asked.prepared.as_deref() {
+        Err(unready) => Opinion { carried: carries(Carried::Hidden), ..Opinion::of(Finding::Unready(unready.clone())) },
+        Ok(Prepared::Comp) => {
+            Opinion { carried: carries(Carried::Readable), ..Opinion::of(Finding::Authentic { encrypted: false }) }
+        }
+        Ok(Prepared::Ah(transform)) => match transform.verify(place.packet, place.at, high) {
+            Ok(icv) => {
+                let carried = if icv == Icv::Good { carries(Carried::Readable) } else { Carried::Nothing };
+                let next_header = place.covered.first().copied();
+                Opinion { carried, next_header, ..Opinion::of(of_icv(icv, false)) }
             }
-            return Finding::Unready(unready.clone());
+            Err(malformed) => Opinion::of(of_malformed(malformed, true)),
+        },
+        Ok(Prepared::Esp(transform)) => {
+            let carried = carries(Carried::Hidden);
+            let verified = || Opinion { carried, ..verified(transform, place.covered, high, encrypted) };
+            let opinion = match copies {
+                None if !transform.is_combined() => verified(),
+                // Who only waits for a copy does not decrypt much with a slow cipher for it, and nothing that is forged.
+                Some(waiting) if transform.is_slow() => match verified() {
+                    opinion if opinion.is_wrong() || !waiting.may_open(place.covered.len(), at_ns) => opinion,
+                    _ => opened(transform, place.covered, high, encrypted, newest, Carried::Opened),
+                },
+                _ => opened(transform, place.covered, high, encrypted, newest, carries(Carried::Opened)),
+            };
+            if opinion.is_wrong() { Opinion { carried: Carried::Nothing, ..opinion } } else { opinion }
         }
     };
-    match (prepared, copies) {
-        (Prepared::Comp, copies) => {
-            if let Some(copies) = copies {
-                expect_payload(copies, 108, place.covered, at_ns);
-            }
-            Finding::Authentic { encrypted: false }
+    Opinion { sequence, ..opinion }
+}
+
+impl Opinion {
+    /// Whether it is no packet of the SA.
+    fn is_wrong(&self) -> bool {
+        matches!(self.finding, Finding::WrongIcv | Finding::Malformed(_) | Finding::Impossible(_))
+    }
+}
+
+fn opened(
+    transform: &EspTransform,
+    esp: &[u8],
+    high: u32,
+    encrypted: bool,
+    newest: &mut Newest,
+    carried: Carried,
+) -> Opinion {
+    match newest.open(transform, esp, high) {
+        Ok(icv) => {
+            let next_header = Some(newest.next_header);
+            Opinion { opened: newest.number(), next_header, carried, ..Opinion::of(of_icv(icv, encrypted)) }
         }
-        (Prepared::Ah(transform), copies) => match transform.verify(place.packet, place.at, high) {
-            Ok(icv) => {
-                if let (Icv::Good, Some(copies)) = (icv, copies) {
-                    // The ICV may be padded; how long the header is it says itself.
-                    let [next_header, words] = place.covered.first_chunk().copied().unwrap_or_default();
-                    let inner = place.covered.get((usize::from(words) + 2) * 4..);
-                    // IPComp behind AH is a header that is seen by itself.
-                    if next_header != 108 {
-                        expect_payload(copies, next_header, inner.unwrap_or_default(), at_ns);
-                    }
-                }
-                of_icv(icv, false)
-            }
-            Err(malformed) => Finding::Malformed(malformed),
-        },
-        (Prepared::Esp(transform), mut copies) => {
-            // Who only waits for a copy does not decrypt much with a slow cipher for it.
-            if let Some(waiting) = &mut copies
-                && transform.is_slow()
-                && !waiting.may_open(place.covered.len(), at_ns)
-            {
-                waiting.expect_unopened(at_ns);
-                copies = None;
-            }
-            if copies.is_none() && !transform.is_combined() {
-                return verified(transform, place.covered, high, encrypted);
-            }
-            match newest.open(transform, place.covered, high) {
-                Ok(icv) => {
-                    if let Some(copies) = copies {
-                        expect_payload(copies, newest.next_header, &newest.plaintext, at_ns);
-                    }
-                    of_icv(icv, encrypted)
-                }
-                Err(NotOpened::BadIcv) => Finding::WrongIcv,
-                Err(NotOpened::Malformed(malformed)) => Finding::Malformed(malformed),
-            }
-        }
+        Err(NotOpened::BadIcv) => Opinion::of(Finding::WrongIcv),
+        Err(NotOpened::Malformed(malformed)) => Opinion::of(of_malformed(malformed, transform.authenticates())),
     }
 }
 
@@ -219,10 +262,23 @@ impl Newest {
     }
 }
 
-fn verified(transform: &EspTransform, esp: &[u8], high: u32, encrypted: bool) -> Finding {
+fn verified(transform: &EspTransform, esp: &[u8], high: u32, encrypted: bool) -> Opinion {
+    let wrong = |malformed| Opinion::of(of_malformed(malformed, transform.authenticates()));
     match transform.verify(esp, high) {
-        Ok(icv) => of_icv(icv, encrypted),
-        Err(malformed) => Finding::Malformed(malformed),
+        Ok(Icv::Bad) => Opinion::of(Finding::WrongIcv),
+        Ok(icv) => match transform.next_header(esp) {
+            Ok(next_header) => Opinion { next_header, ..Opinion::of(of_icv(icv, encrypted)) },
+            Err(malformed) => wrong(malformed),
+        },
+        Err(malformed) => wrong(malformed),
+    }
+}
+
+/// A length that the cipher cannot have made is as good as a wrong ICV, where there is one: no packet of this SA.
+fn of_malformed(malformed: Malformed, authenticates: bool) -> Finding {
+    match malformed {
+        Malformed::PartBlock { .. } | Malformed::AhLength { .. } if authenticates => Finding::Impossible(malformed),
+        malformed => Finding::Malformed(malformed),
     }
 }
 
@@ -255,7 +311,7 @@ fn of_icv(icv: Icv, encrypted: bool) -> Finding {
     match icv {
         Icv::Good => Finding::Authentic { encrypted },
         Icv::Bad => Finding::WrongIcv,
-        Icv::Absent => Finding::NoIcv,
-        Icv::Unchecked => Finding::UncheckedIcv,
+        Icv::Absent => Finding::NoIcv { encrypted },
+        Icv::Unchecked => Finding::UncheckedIcv { encrypted },
     }
 }

@@ -126,6 +126,22 @@ impl Policies {
         [reason].into_iter().chain(marked).collect()
     }
 
+    /// What the policies say of a packet that came through SAs; nothing where a mark decides, or nobody said which
+    /// policies there are.
+    pub(super) fn received(&mut self, flow: &Flow, asked: Asked) -> Option<Received<'_>> {
+        let default = if asked.for_us { self.defaults.input } else { self.defaults.forward };
+        let (rule, marked) = self.find(asked.about(*flow))?;
+        if marked.is_some() {
+            return None;
+        }
+        Some(match rule {
+            Some(Rule { fate: Fate::Block, id, .. }) => Received::Dropped(Reason::Blocked(Box::new(*id))),
+            Some(rule) => Received::Asks(rule.id, &rule.demands),
+            None if default == PolicyAction::Block => Received::Dropped(Reason::BlockedByDefault),
+            None => Received::Nothing,
+        })
+    }
+
     /// The transforms that the policies over a packet demand, if they demand some.
     pub(super) fn demand(&mut self, flow: &Flow, asked: Asked) -> Option<&[Demand]> {
         let (rule, _) = self.find(asked.about(*flow))?;
@@ -154,6 +170,16 @@ impl Policies {
             }
         }
     }
+}
+
+/// What the policies say of a packet that came through SAs.
+pub(super) enum Received<'a> {
+    /// No policy is about it.
+    Nothing,
+    /// This one is, and asks for these transforms, if for any.
+    Asks(PolicyId, &'a [Demand]),
+    /// It is dropped.
+    Dropped(Reason),
 }
 
 /// Which policies are asked about a protected packet.

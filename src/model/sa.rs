@@ -123,6 +123,41 @@ pub struct Replay {
     pub sent: u64,
     /// Which numbers of the window have arrived, a bit each, 32 to a word.
     pub bitmap: Box<[u32]>,
+    /// Whether the bits are a ring, as those of `XFRMA_REPLAY_ESN_VAL`. Else the lowest is that of the highest number.
+    pub is_ring: bool,
+}
+
+/// What an SA's receiver does with a sequence number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Receipt {
+    /// It takes it.
+    New,
+    /// It has it already.
+    Repeated,
+    /// It is too far back.
+    Behind,
+}
+
+impl Replay {
+    /// What becomes of a number that arrives now (`xfrm_replay_check` and its kin, `net/xfrm/xfrm_replay.c`).
+    pub fn receipt(&self, number: u64) -> Receipt {
+        let window = u64::from(self.window);
+        let Some(back) = self.received.checked_sub(number).filter(|_| window > 0) else {
+            return Receipt::New;
+        };
+        if back >= window {
+            return Receipt::Behind;
+        }
+        let place = if self.is_ring {
+            // The lower half alone says where the ring stands.
+            let low = self.received & u64::from(u32::MAX);
+            (low.checked_sub(1).unwrap_or(u32::MAX.into()) % window + window - back) % window
+        } else {
+            back
+        };
+        let word = usize::try_from(place / 32).ok().and_then(|word| self.bitmap.get(word));
+        if word.is_some_and(|word| word >> (place % 32) & 1 == 1) { Receipt::Repeated } else { Receipt::New }
+    }
 }
 
 /// What went wrong on an SA (`xfrm_stats`).
@@ -435,6 +470,32 @@ impl fmt::Display for SpiRequest {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_receiver_takes_each_number_once() {
+        use Receipt::{Behind, New, Repeated};
+        // 100, 99 and 97 of the last eight.
+        let short = Replay { window: 8, received: 100, sent: 0, bitmap: [0b1011].into(), is_ring: false };
+        let answers = |replay: &Replay, numbers: &[u64]| -> Vec<Receipt> {
+            numbers.iter().map(|number| replay.receipt(*number)).collect()
+        };
+        assert_eq!(
+            answers(&short, &[101, 100, 99, 98, 97, 93, 92]),
+            [New, Repeated, Repeated, New, Repeated, New, Behind]
+        );
+        // The same in a ring of 40, where 100 stands at 99 % 40 = 19.
+        let bits = [19_u32, 18, 16].iter().fold(0, |bits, place| bits | 1 << place);
+        let ring = Replay { window: 40, received: 100, sent: 0, bitmap: [bits, 0].into(), is_ring: true };
+        assert_eq!(
+            answers(&ring, &[101, 100, 99, 98, 97, 61, 60]),
+            [New, Repeated, Repeated, New, Repeated, New, Behind]
+        );
+        // Over the ring's end, and over the end of the lower half.
+        let ring = Replay { window: 64, received: 1 << 32, sent: 0, bitmap: [0, 1 << 31].into(), is_ring: true };
+        assert_eq!(answers(&ring, &[1 << 32, (1 << 32) - 1]), [Repeated, New]);
+        let none = Replay { window: 0, ..short };
+        assert_eq!(answers(&none, &[1, 100]), [New, New]);
+    }
 
     fn transform(kernel: &str, key_bytes: usize, icv_bits: u32) -> Transform {
         Transform { name: AlgorithmName::from_kernel(kernel), key: Secret::copy_from(&vec![7; key_bytes]), icv_bits }

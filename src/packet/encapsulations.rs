@@ -1,43 +1,61 @@
 //! Which ports carry IPsec beside those that always do: an SA may name any.
 
 use std::collections::HashMap;
+use std::hash::Hash;
+use std::net::IpAddr;
 
 use super::transport::NAT_TRAVERSAL;
 use super::{Dissection, Header, Layer, LinkType, Protocol, walk};
 use crate::model::{Flow, UpperProtocol};
 
-/// The flows of UDP and TCP that carry ESP and IKE as those of port 4500 do, because SAs say so.
+/// The flows of UDP and TCP that carry ESP and IKE, because SAs say so.
 #[derive(Clone, Debug, Default)]
-pub struct Encapsulations(HashMap<Flow, u32>);
+pub struct Encapsulations {
+    /// Those of other ports than 4500.
+    flows: HashMap<Flow, u32>,
+    /// Between which addresses, by the protocol, both ways.
+    ends: HashMap<(UpperProtocol, IpAddr, IpAddr), u32>,
+}
 
 impl Encapsulations {
     /// An SA sends its packets in this flow. What is sent back through the same NAT is in the opposite one.
     pub fn add(&mut self, flow: Flow) {
+        for ends in both_ways(flow) {
+            *self.ends.entry(ends).or_default() += 1;
+        }
         for flow in unknown_ways(flow) {
-            *self.0.entry(flow).or_default() += 1;
+            *self.flows.entry(flow).or_default() += 1;
         }
     }
 
     /// An SA that did so is forgotten; there may be others.
     pub fn remove(&mut self, flow: Flow) {
+        for ends in both_ways(flow) {
+            count_down(&mut self.ends, ends);
+        }
         for flow in unknown_ways(flow) {
-            if let Some(count) = self.0.get_mut(&flow) {
-                *count -= 1;
-                if *count == 0 {
-                    self.0.remove(&flow);
-                }
-            }
+            count_down(&mut self.flows, flow);
         }
     }
 
-    /// Whether there are none.
+    /// Whether none is of another port than 4500.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.flows.is_empty()
+    }
+
+    /// Whether an SA sends its packets in this protocol between these addresses.
+    pub fn are_between(&self, protocol: UpperProtocol, source: IpAddr, destination: IpAddr) -> bool {
+        self.ends.contains_key(&(protocol, source, destination))
+    }
+
+    /// Whether an SA sends its packets in this flow of another port than 4500, or in the opposite one.
+    pub fn has(&self, flow: &Flow) -> bool {
+        self.flows.contains_key(flow)
     }
 
     /// One of the ports of each, sorted: whoever looks at these sees all of them.
     pub fn ports(&self) -> Vec<u16> {
-        let mut ports: Vec<u16> = self.0.keys().map(|flow| flow.source_port.min(flow.destination_port)).collect();
+        let mut ports: Vec<u16> = self.flows.keys().map(|flow| flow.source_port.min(flow.destination_port)).collect();
         ports.sort_unstable();
         ports.dedup();
         ports
@@ -66,7 +84,20 @@ impl Encapsulations {
         let (source, destination) = before.iter().rev().find_map(|layer| layer.header.ip_addresses())?;
         let (source_port, destination_port) = header.ports()?;
         let flow = Flow { source, destination, protocol, source_port, destination_port, interface: 0 };
-        self.0.contains_key(&flow).then_some(carried)
+        self.has(&flow).then_some(carried)
+    }
+}
+
+fn both_ways(flow: Flow) -> [(UpperProtocol, IpAddr, IpAddr); 2] {
+    [(flow.protocol, flow.source, flow.destination), (flow.protocol, flow.destination, flow.source)]
+}
+
+fn count_down<K: Eq + Hash>(counts: &mut HashMap<K, u32>, key: K) {
+    if let Some(count) = counts.get_mut(&key) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(&key);
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use super::{Header, Parsed, Protocol};
 /// IKE's port, RFC 7296 section 2.
 const IKE: u16 = 500;
 /// The port of IKE and ESP behind NAT, RFC 3948; of TCP, RFC 9329.
-pub(super) const NAT_TRAVERSAL: u16 = 4500;
+pub const NAT_TRAVERSAL: u16 = 4500;
 
 /// A TCP header. Its layer covers the options.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -20,6 +20,7 @@ mod keys;
 mod made;
 mod parts;
 mod policies;
+mod receiver;
 mod windows;
 
 const LINUX: &[u8] = include_bytes!("../data/vectors/linux-all.pcap");

@@ -278,7 +278,7 @@ impl State {
                 continue;
             };
             self.facts.rates.read(slot, sa.used, self.facts.now.uptime_ms);
-            self.packets.judge.memory.count(&sa.id(), sa.replay.sent.max(sa.replay.received));
+            self.packets.judge.memory.count(&sa, self.facts.now.unix_ns());
             if let Some(known) = self.facts.sad.at_mut(slot) {
                 // The counters alone: whether the SA is there is for events to say.
                 (known.used, known.errors, known.replay) = (sa.used, sa.errors, sa.replay);

@@ -174,7 +174,7 @@ fn algorithm_name(name: &[u8]) -> AlgorithmName {
 fn replay(kind: u16, value: &[u8], window: u8) -> Decoded<Replay> {
     let raw = x::Replay::parse(value).map_err(|error| format!("attribute {kind}: {}", said(error)))?;
     let bitmap = if window == 0 { Box::default() } else { Box::from([raw.bitmap]) };
-    Ok(Replay { window: window.into(), received: raw.seq.into(), sent: raw.oseq.into(), bitmap })
+    Ok(Replay { window: window.into(), received: raw.seq.into(), sent: raw.oseq.into(), bitmap, is_ring: false })
 }
 
 fn replay_esn(kind: u16, value: &[u8]) -> Decoded<Replay> {
@@ -185,6 +185,7 @@ fn replay_esn(kind: u16, value: &[u8]) -> Decoded<Replay> {
         received: long(raw.seq_hi, raw.seq),
         sent: long(raw.oseq_hi, raw.oseq),
         bitmap: raw.bmp.into_boxed_slice(),
+        is_ring: true,
     })
 }
 

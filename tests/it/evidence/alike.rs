@@ -90,7 +90,7 @@ fn what_the_named_sa_makes_of_a_frame_is_shown_now_and_later() {
     let mut judge = judge_that_learned(&sas);
     let frame = packet(&KEY);
     let evidence = judged(&mut judge, inbound(&frame));
-    assert_eq!(evidence.verdict, Verdict::Unproven, "{}", words(&evidence));
+    assert_eq!(evidence.verdict, Verdict::Refused, "{}", words(&evidence));
     let now = looked_into(&judge, &frame, &evidence);
     let other = ipv4(50, REBLOCHON, GOUDA, &esp(0x1001, 1, false, &KEY, (17, &[0; 21])));
     judged(&mut judge, inbound(&other));

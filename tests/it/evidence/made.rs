@@ -1,5 +1,6 @@
 //! ESP packets made here, that anybody can read: null encryption and HMAC-SHA-1-96.
 
+use espial::model::extras::Encapsulation;
 use espial::model::{AlgorithmName, Transform};
 use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
@@ -21,6 +22,14 @@ pub fn sa_with(spi: u32, key: &[u8], fill: impl FnOnce(&mut SaSpec)) -> Sa {
     fill(&mut spec);
     Sa::from_spec(&spec, NOW)
 }
+
+/// Of SAs whose packets are in UDP.
+pub const IN_UDP: Encapsulation = Encapsulation {
+    kind: Encapsulation::ESP_IN_UDP,
+    source_port: 4500,
+    destination_port: 4500,
+    original: IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED),
+};
 
 pub fn sa(spi: u32, key: &[u8]) -> Sa {
     sa_with(spi, key, |_| {})

@@ -2,7 +2,7 @@
 
 use espial::evidence::check::{Answer, Check, Traffic};
 
-use super::made::{KEY, esp, sa, sa_with};
+use super::made::{IN_UDP, KEY, esp, sa, sa_with};
 use super::*;
 
 /// A frame's packet in parts of so many bytes, as a router cuts it.
@@ -112,7 +112,9 @@ fn esp_in_udp_and_key_exchange_in_parts_are_no_leaks() {
     use Verdict::{EspOk, Ike, Part};
     let inner = esp(0x1001, 1, false, &KEY, (17, &large()));
     let parts = cut(&ipv4(17, REBLOCHON, GOUDA, &udp_with(4500, 4500, &inner)), 1480);
-    assert_eq!(verdicts(&mut judge(), &parts, Direction::In), [Part, Part, EspOk]);
+    let mut in_udp = judge();
+    in_udp.memory.learn(&sa_with(0x1001, &KEY, |spec| spec.extras.encapsulation = Some(IN_UDP)), 0);
+    assert_eq!(verdicts(&mut in_udp, &parts, Direction::In), [Part, Part, EspOk]);
     let certificates = [&[35, 0][..], &2004_u16.to_be_bytes(), &[7; 2000]].concat();
     let message = key_exchange::message(2, 35, 46, &certificates);
     let parts = cut(&ipv4(17, REBLOCHON, GOUDA, &udp_with(500, 500, &message)), 1480);
