@@ -292,6 +292,64 @@ impl Finding {
         }
     }
 
+    /// It in a sentence, behind the name of the header.
+    fn write(&self, protocol: IpsecProtocol, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Authentic { .. } if protocol == IpsecProtocol::Comp => {
+                f.write_str("compressed; it neither encrypts nor authenticates")
+            }
+            Self::Authentic { encrypted: true } => f.write_str("encrypted, and the ICV is right"),
+            Self::Authentic { .. } if protocol == IpsecProtocol::Ah => {
+                f.write_str("the ICV is right; AH itself encrypts nothing")
+            }
+            Self::Authentic { encrypted: false } => {
+                f.write_str("the ICV is right, but nothing is encrypted: the payload can be read")
+            }
+            Self::WrongIcv => f.write_str("the ICV is wrong: changed on the way, or another key"),
+            Self::NoIcv { encrypted: true } => {
+                f.write_str("the SA does not authenticate: anybody can change its packets")
+            }
+            Self::NoIcv { encrypted: false } => {
+                f.write_str("the SA neither encrypts nor authenticates: anybody can read and change its packets")
+            }
+            Self::UncheckedIcv { encrypted } => {
+                f.write_str("the key file does not say how the SA authenticates: the ICV is not checked")?;
+                if *encrypted { Ok(()) } else { f.write_str("; nothing is encrypted: the payload can be read") }
+            }
+            Self::NoSa(to) => write!(f, "no SA of this number to {to} is known"),
+            Self::SasUnreadable => f.write_str("espial may not read the kernel's SAs"),
+            Self::Unready(why) => write!(f, "{why}"),
+            Self::Malformed(why @ Malformed::Padding { .. }) => {
+                write!(f, "decrypted it is no packet: {why}; is the encryption key another one?")
+            }
+            Self::Malformed(why) | Self::Impossible(why) => write!(f, "{why}"),
+            Self::OtherCarrier(Some(carrier)) => {
+                let carrier = carrier.to_string().to_uppercase();
+                write!(f, "the SA is for packets in {carrier}, and its receiver drops others")
+            }
+            Self::OtherCarrier(None) => {
+                f.write_str("the SA is for packets neither in UDP nor in TCP, and its receiver drops others")
+            }
+            Self::NoPacket(number) => {
+                let carried = UpperProtocol(*number);
+                write!(f, "a tunnel's SA, but what it carries is {carried} and no packet: its receiver drops it")
+            }
+            Self::OutsideSelector(selector) => {
+                write!(f, "the SA is for {selector} alone, and its receiver drops others")
+            }
+            Self::InsideTransport => f.write_str("inside of another SA's payload; its ICV is not checked"),
+            Self::Repeated(number) => write!(f, "sequence number {number} was seen before"),
+            Self::Behind { number, window } => {
+                write!(f, "sequence number {number} is behind the SA's replay window of {window}")
+            }
+            Self::Forgotten(number) => {
+                write!(f, "sequence number {number} is so far back that nobody here knows whether it came before")
+            }
+            Self::Missing(1) => f.write_str("the sequence number before it was not seen"),
+            Self::Missing(count) => write!(f, "{count} sequence numbers before it were not seen"),
+        }
+    }
+
     /// Whether it is said beside another finding about the same header.
     fn is_second(&self) -> bool {
         matches!(
@@ -312,66 +370,7 @@ impl fmt::Display for Reason {
         match self {
             Self::Header { protocol, spi, finding } => {
                 write!(f, "{} {spi}: ", protocol.to_string().to_uppercase())?;
-                match finding {
-                    Finding::Authentic { .. } if *protocol == IpsecProtocol::Comp => {
-                        f.write_str("compressed; it neither encrypts nor authenticates")
-                    }
-                    Finding::Authentic { encrypted: true } => f.write_str("encrypted, and the ICV is right"),
-                    Finding::Authentic { .. } if *protocol == IpsecProtocol::Ah => {
-                        f.write_str("the ICV is right; AH itself encrypts nothing")
-                    }
-                    Finding::Authentic { encrypted: false } => {
-                        f.write_str("the ICV is right, but nothing is encrypted: the payload can be read")
-                    }
-                    Finding::WrongIcv => f.write_str("the ICV is wrong: changed on the way, or another key"),
-                    Finding::NoIcv { encrypted: true } => {
-                        f.write_str("the SA does not authenticate: anybody can change its packets")
-                    }
-                    Finding::NoIcv { encrypted: false } => f.write_str(
-                        "the SA neither encrypts nor authenticates: anybody can read and change its packets",
-                    ),
-                    Finding::UncheckedIcv { encrypted } => {
-                        f.write_str("the key file does not say how the SA authenticates: the ICV is not checked")?;
-                        if *encrypted { Ok(()) } else { f.write_str("; nothing is encrypted: the payload can be read") }
-                    }
-                    Finding::NoSa(to) => write!(f, "no SA of this number to {to} is known"),
-                    Finding::SasUnreadable => f.write_str("espial may not read the kernel's SAs"),
-                    Finding::Unready(why) => why.fmt(f),
-                    Finding::Malformed(why @ Malformed::Padding { .. }) => {
-                        write!(f, "decrypted it is no packet: {why}; is the encryption key another one?")
-                    }
-                    Finding::Malformed(why) | Finding::Impossible(why) => why.fmt(f),
-                    Finding::OtherCarrier(Some(carrier)) => {
-                        let carrier = carrier.to_string().to_uppercase();
-                        write!(f, "the SA is for packets in {carrier}, and its receiver drops others")
-                    }
-                    Finding::OtherCarrier(None) => {
-                        f.write_str("the SA is for packets neither in UDP nor in TCP, and its receiver drops others")
-                    }
-                    Finding::NoPacket(number) => {
-                        let carried = UpperProtocol(*number);
-                        write!(
-                            f,
-                            "a tunnel's SA, but what it carries is {carried} and no packet: its receiver drops it"
-                        )
-                    }
-                    Finding::OutsideSelector(selector) => {
-                        write!(f, "the SA is for {selector} alone, and its receiver drops others")
-                    }
-                    Finding::InsideTransport => f.write_str("inside of another SA's payload; its ICV is not checked"),
-                    Finding::Repeated(number) => write!(f, "sequence number {number} was seen before"),
-                    Finding::Behind { number, window } => {
-                        write!(f, "sequence number {number} is behind the SA's replay window of {window}")
-                    }
-                    Finding::Forgotten(number) => {
-                        write!(
-                            f,
-                            "sequence number {number} is so far back that nobody here knows whether it came before"
-                        )
-                    }
-                    Finding::Missing(1) => f.write_str("the sequence number before it was not seen"),
-                    Finding::Missing(count) => write!(f, "{count} sequence numbers before it were not seen"),
-                }
+                finding.write(*protocol, f)
             }
             Self::Demanded(policy) => write!(f, "a policy demands protection: {policy}"),
             Self::Short { policy, protocol, mode, reqid } => {

@@ -22,7 +22,7 @@ struct Passed {
     source: IpAddr,
     destination: IpAddr,
     if_id: IfId,
-    selector: Option<Box<Selector>>,
+    selector: Option<Selector>,
     is_marked: bool,
 }
 
@@ -36,8 +36,8 @@ impl Passed {
             source: known.source,
             destination: known.id.destination,
             if_id: known.if_id,
-            selector: known.selector.clone(),
-            is_marked: known.is_marked,
+            selector: known.selector(),
+            is_marked: known.is_marked(),
         }
     }
 
@@ -101,9 +101,9 @@ impl Judge {
         }
         // An interface in the selector is compared with one that no capture shows.
         let is_outside = |selector: &Selector| selector.interface == 0 && !selector.matches(&inner);
-        let outside = passed.iter().find(|passed| passed.selector.as_deref().is_some_and(is_outside));
+        let outside = passed.iter().find(|passed| passed.selector.as_ref().is_some_and(is_outside));
         if let Some(Passed { protocol, spi, selector: Some(selector), .. }) = outside {
-            let (protocol, spi, finding) = (*protocol, *spi, Finding::OutsideSelector(selector.clone()));
+            let (protocol, spi, finding) = (*protocol, *spi, Finding::OutsideSelector(Box::new(*selector)));
             return Some(Reason::Header { protocol, spi, finding });
         }
         let from_tunnel = passed.iter().any(|passed| passed.mode != Mode::Transport);

@@ -450,8 +450,8 @@ impl Judge {
     fn refusal(&self, opinion: &Opinion, place: &Place<'_>) -> Option<Finding> {
         let known = self.memory.get(opinion.serial?)?;
         opinion.finding.encrypted()?;
-        if let Some(carrier) = known.carrier().filter(|carrier| *carrier != place.carrier) {
-            return Some(Finding::OtherCarrier(carrier));
+        if !known.comes_in(place.carrier) {
+            return Some(Finding::OtherCarrier(known.carrier()));
         }
         let carried = opinion.next_header.filter(|_| known.mode == Mode::Tunnel)?;
         // 59 is a dummy (RFC 4303 section 2.6), which nobody misses.

@@ -62,15 +62,33 @@ pub struct Known {
     counter: u64,
     /// What its receiver has, if that is something, and when it was told.
     received: Option<Box<(u64, Replay)>>,
-    /// Few have it.
-    encapsulated: Option<Box<Flow>>,
-    /// Whether its packets have a mark, or get one.
-    pub(super) is_marked: bool,
-    /// The packets that it is for, if it is not for all.
-    pub(super) selector: Option<Box<Selector>>,
+    /// Few have something of it.
+    rare: Option<Box<Rare>>,
     /// Of those that packets came of.
     prepared: OnceCell<Box<Preparation>>,
     traffic: Option<Box<Traffic>>,
+}
+
+/// What few SAs have.
+#[derive(Clone, Default, PartialEq, Eq)]
+struct Rare {
+    /// The flow in which its packets go, if they are in UDP or TCP.
+    encapsulated: Option<Flow>,
+    /// Whether its packets have a mark, or get one.
+    is_marked: bool,
+    /// The packets that it is for, if it is not for all.
+    selector: Option<Selector>,
+}
+
+impl Rare {
+    fn of(sa: &Sa) -> Option<Box<Self>> {
+        let rare = Self {
+            encapsulated: encapsulated(sa),
+            is_marked: sa.mark.is_some() || sa.extras.output_mark.is_some(),
+            selector: Some(sa.selector).filter(|selector| !selector.is_everything()),
+        };
+        (rare != Self::default()).then(|| Box::new(rare))
+    }
 }
 
 /// What was seen of an SA's packets.
@@ -132,9 +150,7 @@ impl Known {
             until_ns: u64::MAX,
             counter: sa.replay.sent.max(sa.replay.received),
             received: received(sa, at_ns),
-            encapsulated: encapsulated(sa).map(Box::new),
-            is_marked: sa.mark.is_some() || sa.extras.output_mark.is_some(),
-            selector: Some(sa.selector).filter(|selector| !selector.is_everything()).map(Box::new),
+            rare: Rare::of(sa),
             prepared: OnceCell::new(),
             traffic: None,
         }
@@ -179,9 +195,28 @@ impl Known {
         sequence::extended(seen.unwrap_or(0).max(self.counter), low)
     }
 
-    /// In what its packets are, as far as that is known; `None` for nothing but IP.
-    pub(super) fn carrier(&self) -> Option<Option<UpperProtocol>> {
-        (!self.is_drawn).then(|| self.encapsulated.as_ref().map(|flow| flow.protocol))
+    fn encapsulated(&self) -> Option<Flow> {
+        self.rare.as_ref()?.encapsulated
+    }
+
+    /// In what its packets are between IP and themselves: UDP, TCP, or nothing.
+    pub(super) fn carrier(&self) -> Option<UpperProtocol> {
+        self.encapsulated().map(|flow| flow.protocol)
+    }
+
+    /// Whether packets in this carrier may be its own. Of what somebody typed in nobody knows.
+    pub(super) fn comes_in(&self, carrier: Option<UpperProtocol>) -> bool {
+        self.is_drawn || self.carrier() == carrier
+    }
+
+    /// Whether its packets have a mark, or get one.
+    pub(super) fn is_marked(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.is_marked)
+    }
+
+    /// The packets that it is for, if it is not for all.
+    pub(super) fn selector(&self) -> Option<Selector> {
+        self.rare.as_ref()?.selector
     }
 
     /// What its receiver does with a number that it got at this time.
@@ -241,11 +276,11 @@ impl SaMemory {
     pub fn learn(&mut self, sa: &Sa, at_ns: u64) {
         if let Some(known) = self.live_mut(&sa.id()) {
             let is_same = known.algorithms == sa.algorithms && known.extended == sa.flags.esn();
-            if is_same && known.encapsulated.as_deref().copied() == encapsulated(sa) {
+            if is_same && known.encapsulated() == encapsulated(sa) {
                 // One copy of the key is enough.
                 known.algorithms = Arc::clone(&sa.algorithms);
                 known.count(sa, at_ns);
-                known.window = sa.replay.window;
+                (known.window, known.rare) = (sa.replay.window, Rare::of(sa));
                 return;
             }
             self.forget(&sa.id(), at_ns);
@@ -275,8 +310,8 @@ impl SaMemory {
     fn insert(&mut self, mut known: Known) {
         self.next_serial = known.serial + 1;
         self.compresses_tunnels |= known.id.protocol == IpsecProtocol::Comp && known.mode == Mode::Tunnel;
-        if let Some(flow) = &known.encapsulated {
-            self.encapsulations.add(**flow);
+        if let Some(flow) = known.encapsulated() {
+            self.encapsulations.add(flow);
         }
         let (serial, name) = (known.serial, known.name());
         let Self { known: all, newest, hasher, .. } = self;
@@ -337,7 +372,7 @@ impl SaMemory {
             known.source = hidden.source;
             (known.mode, known.reqid, known.if_id, known.window) =
                 (hidden.mode, hidden.reqid, hidden.if_id, hidden.window);
-            known.received = hidden.received.clone();
+            known.received.clone_from(&hidden.received);
         } else {
             // When a file was written that tells of numbers nobody knows.
             known.received = None;
@@ -345,7 +380,7 @@ impl SaMemory {
         (known.is_drawn, known.extended, known.counter) = (true, trial.extended, trial.sequence);
         known.prepared = OnceCell::from(Box::new(trial.prepared.clone()));
         // Its row has counted it.
-        (known.from_ns, known.encapsulated) = (0, None);
+        (known.from_ns, known.rare) = (0, None);
         let serial = known.serial;
         self.insert(known);
         self.drawn.push_back((serial, 0));
@@ -467,8 +502,8 @@ impl SaMemory {
                 None => drop(place.remove()),
             }
         }
-        if let Some(flow) = known.encapsulated {
-            self.encapsulations.remove(*flow);
+        if let Some(flow) = known.encapsulated() {
+            self.encapsulations.remove(flow);
         }
     }
 

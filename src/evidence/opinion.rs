@@ -183,15 +183,15 @@ fn examine(
         }
         Ok(Prepared::Ah(transform)) => match transform.verify(place.packet, place.at, high) {
             Ok(icv) => {
-                let carried = if icv == Icv::Good { carries(Carried::Readable) } else { Carried::Nothing };
                 let next_header = place.covered.first().copied();
-                Opinion { carried, next_header, ..Opinion::of(of_icv(icv, false)) }
+                let inside = if icv == Icv::Good { carries(Carried::Readable) } else { Carried::Nothing };
+                Opinion { carried: inside, next_header, ..Opinion::of(of_icv(icv, false)) }
             }
             Err(malformed) => Opinion::of(of_malformed(malformed, true)),
         },
         Ok(Prepared::Esp(transform)) => {
-            let carried = carries(Carried::Hidden);
-            let verified = || Opinion { carried, ..verified(transform, place.covered, high, encrypted) };
+            let closed = carries(Carried::Hidden);
+            let verified = || Opinion { carried: closed, ..verified(transform, place.covered, high, encrypted) };
             let opinion = match copies {
                 None if !transform.is_combined() => verified(),
                 // Who only waits for a copy does not decrypt much with a slow cipher for it, and nothing that is forged.

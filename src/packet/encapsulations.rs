@@ -31,10 +31,10 @@ impl Encapsulations {
     /// An SA that did so is forgotten; there may be others.
     pub fn remove(&mut self, flow: Flow) {
         for ends in both_ways(flow) {
-            count_down(&mut self.ends, ends);
+            count_down(&mut self.ends, &ends);
         }
         for flow in unknown_ways(flow) {
-            count_down(&mut self.flows, flow);
+            count_down(&mut self.flows, &flow);
         }
     }
 
@@ -92,11 +92,11 @@ fn both_ways(flow: Flow) -> [(UpperProtocol, IpAddr, IpAddr); 2] {
     [(flow.protocol, flow.source, flow.destination), (flow.protocol, flow.destination, flow.source)]
 }
 
-fn count_down<K: Eq + Hash>(counts: &mut HashMap<K, u32>, key: K) {
-    if let Some(count) = counts.get_mut(&key) {
+fn count_down<K: Eq + Hash>(counts: &mut HashMap<K, u32>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
         *count -= 1;
         if *count == 0 {
-            counts.remove(&key);
+            counts.remove(key);
         }
     }
 }

@@ -35,7 +35,7 @@ fn wiresharks_keys_open_another_machines_captures() {
         // The table has no word for XCBC, and without authentication nothing can be checked.
         let verdict = if matches!(name, "null-null" | "aes-xcbc") { "UNPROVEN" } else { "ESP ok" };
         let why = match name {
-            "null-null" => "the SA does not authenticate: anybody can change its packets",
+            "null-null" => "the SA neither encrypts nor authenticates: anybody can read and change its packets",
             "aes-xcbc" => "the key file does not say how the SA authenticates: the ICV is not checked",
             _ => "the ICV is right",
         };

@@ -60,7 +60,7 @@ pub fn ability(row: &str, verdict: &str) -> Ability {
         Ability::None
     } else if row.contains("\"ChaCha20 ") {
         Ability::Perhaps
-    } else if row.contains("[no checking]") || verdict == "UNPROVEN" {
+    } else if row.contains("[no checking]") || ["UNPROVEN", "REFUSED"].contains(&verdict) {
         Ability::Reads
     } else {
         Ability::Checks

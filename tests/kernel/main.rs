@@ -20,6 +20,7 @@ mod matrix;
 mod pair;
 mod printed;
 mod reads;
+mod receiver;
 #[path = "../terminal/session.rs"]
 #[allow(dead_code, reason = "the terminal tests use all of it")]
 mod session;
@@ -62,7 +63,7 @@ fn main() {
     });
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let groups: [(&str, &[Test]); 14] = [
+    let groups: [(&str, &[Test]); 15] = [
         ("writes", writes::TESTS),
         ("checks", checks::TESTS),
         ("reads", reads::TESTS),
@@ -74,6 +75,7 @@ fn main() {
         ("wire", wire::TESTS),
         ("evidence", evidence::TESTS),
         ("verdicts", verdicts::TESTS),
+        ("receiver", receiver::TESTS),
         ("shown", shown::TESTS),
         ("matrix", matrix::TESTS),
         ("console", console::TESTS),
