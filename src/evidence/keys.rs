@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use super::memory::{Known, Preparation, encrypts, prepare};
 use crate::crypto::sequence;
-use crate::model::{Mode, Sa, Spi};
+use crate::model::{Sa, Spi};
 use crate::packet::IpsecHeader;
 
 /// Rows of keys, in the order in which they were given.
@@ -36,7 +36,6 @@ pub(super) struct Trial {
     pub(super) extended: bool,
     pub(super) sequence: u64,
     pub(super) encrypts: bool,
-    pub(super) is_tunnel: bool,
 }
 
 impl GivenKeys {
@@ -71,9 +70,8 @@ impl GivenKeys {
             let trial = |(extended, sequence)| {
                 let prepared = row.prepared[usize::from(extended)]
                     .get_or_init(|| prepare(row.sa.protocol, &row.sa.algorithms, extended));
-                let mode = known.map_or(row.sa.mode, |known| known.mode);
-                let (encrypts, is_tunnel) = (encrypts(&row.sa.algorithms), mode == Mode::Tunnel);
-                Trial { row: place, prepared: prepared.clone(), extended, sequence, encrypts, is_tunnel }
+                let encrypts = encrypts(&row.sa.algorithms);
+                Trial { row: place, prepared: prepared.clone(), extended, sequence, encrypts }
             };
             ways.into_iter().map(trial).collect::<Vec<_>>()
         };

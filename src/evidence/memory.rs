@@ -508,9 +508,9 @@ impl SaMemory {
     }
 
     /// Whether a packet of this SA may carry whole packets: the tunnel may be IPComp's, and ESP or AH in transport mode
-    /// around it.
+    /// around it; and not every file with keys knows the mode.
     pub(super) fn may_carry_packets(&self, known: &Known) -> bool {
-        known.mode == Mode::Tunnel || self.compresses_tunnels
+        known.mode == Mode::Tunnel || known.is_drawn || self.compresses_tunnels
     }
 
     /// Whether there may be SAs whose packets carry whole packets.

@@ -65,7 +65,7 @@ impl Totals {
         if let Some(sum) = self.all.of(verdict) {
             *sum += 1;
         }
-        if let Some(peer) = peer
+        if let Some(peer) = peer.filter(|_| Sums::default().of(verdict).is_some())
             && (self.peers.len() < MOST_PEERS || self.peers.contains_key(&peer))
             && let Some(sum) = self.peers.entry(peer).or_default().of(verdict)
         {

@@ -157,3 +157,27 @@ fn where_the_kernels_sas_may_not_be_read_what_comes_behind_esp_may_have_been_in_
     assert!(check.sentence(|at_ns| at_ns.to_string()).0.starts_with("UNDECIDED: "));
     assert_eq!(inbound(&mut judge, &plain), Verdict::Clear, "one packet of ESP has one packet inside");
 }
+
+#[test]
+fn what_came_out_of_a_tunnel_is_a_copy_also_where_a_file_does_not_know_the_mode() {
+    let mut judge = Judge::default();
+    judge.memory.give_for(sa_with(0, &KEY, |_| {}), Some(Spi(0x1001)), |_| true);
+    judge.addresses = [GOUDA.into()].into();
+    let plain = ipv4(17, [10, 2, 0, 1], [10, 1, 0, 1], &udp(40_000, 53));
+    let frame = ipv4(50, REBLOCHON, GOUDA, &esp(0x1001, 1, false, &KEY, (4, &plain[14..])));
+    for (number, expected) in [(1, Verdict::EspOk), (2, Verdict::Copy), (2, Verdict::Clear)] {
+        let frame = if number == 1 { &frame } else { &plain };
+        let evidence = judged(&mut judge, Sight { direction: Some(Direction::In), ..sight(frame) });
+        assert_eq!(evidence.verdict, expected, "{}", words(&evidence));
+    }
+    // Whoever has only copies has no row among the peers.
+    let peers: Vec<IpAddr> = judge.totals.peers().into_iter().map(|(peer, _)| peer).collect();
+    assert_eq!(peers.len(), 2, "{peers:?}");
+    let mut judge = Judge::default();
+    judge.memory.give_for(sa_with(0, &KEY, |_| {}), Some(Spi(0x1001)), |_| true);
+    for frame in [&frame, &plain] {
+        judged(&mut judge, Sight { direction: Some(Direction::In), ..sight(frame) });
+    }
+    let peers: Vec<IpAddr> = judge.totals.peers().into_iter().map(|(peer, _)| peer).collect();
+    assert_eq!(peers, [IpAddr::from(REBLOCHON)]);
+}
