@@ -70,7 +70,7 @@ impl<C: Columns + Send + Sync> TypedValueParser for NamedColumns<C> {
 #[derive(Clone, Debug, Default, Args)]
 pub struct Filter {
     /// List only what fits, as 'dst 10.9.0.0/24 and proto esp and errors > 0'; a word that is no field must stand in
-    /// the row
+    /// the row; "and" and "or" bind alike, from left to right
     #[arg(value_name = "FILTER")]
     words: Vec<String>,
 }

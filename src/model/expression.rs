@@ -2,10 +2,13 @@
 //! knows nothing of what the conditions are about.
 //!
 //! ```text
-//! expression = term { "or" term }                            "||" is "or"
-//! term       = factor { [ "and" ] factor }                   "&&" is "and"; whether it may be left out, a language says
+//! expression = factor { ( "or" | [ "and" ] ) factor }         "||" is "or", "&&" is "and"; whether "and" may be left
+//!                                                            out, a language says
 //! factor     = "not" factor | "(" expression ")" | condition "!" is "not"
 //! ```
+//!
+//! `and` and `or` bind alike, from left to right, as pcap-filter(7) has it: `a or b and c` is `(a or b) and c`. Whoever
+//! knows tcpdump's filters must not get other packets for the same words, and one rule for all lists is kept in mind.
 
 use super::text::harmless;
 
@@ -95,10 +98,53 @@ impl<Test> Expression<Test> {
         if words.tokens.is_empty() {
             return Ok(None);
         }
-        let expression = any_of(&mut words, language)?;
+        let expression = Self::joined(&mut words, language)?;
         match words.peek() {
             None => Ok(Some(expression)),
             Some(_) => Err(words.expected("\"and\", \"or\", or the end")),
+        }
+    }
+
+    /// Reads what is joined: a condition, a negation, or brackets. A language calls it for brackets behind its own words.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn factor<L: Language<Test = Test>>(words: &mut Words<'_>, language: &mut L) -> Result<Self, FilterError> {
+        if words.depth == DEEPEST {
+            return Err(words.expected(&format!("fewer than {DEEPEST} brackets in one another")));
+        }
+        words.depth += 1;
+        let expression = if words.take(&["not", "!"]) {
+            Self::Not(Box::new(Self::factor(words, language)?))
+        } else if words.take(&["("]) {
+            let inner = Self::joined(words, language)?;
+            if !words.take(&[")"]) {
+                return Err(words.expected("\")\""));
+            }
+            inner
+        } else if words.conditions == MOST_CONDITIONS {
+            return Err(words.expected(&format!("at most {MOST_CONDITIONS} conditions")));
+        } else {
+            words.conditions += 1;
+            language.condition(words)?
+        };
+        words.depth -= 1;
+        Ok(expression)
+    }
+
+    fn joined<L: Language<Test = Test>>(words: &mut Words<'_>, language: &mut L) -> Result<Self, FilterError> {
+        let mut expression = Self::factor(words, language)?;
+        loop {
+            let before = Box::new(expression);
+            expression = if words.take(&["or", "||"]) {
+                Self::Or(before, Box::new(Self::factor(words, language)?))
+            } else if words.take(&["and", "&&"])
+                || (L::AND_MAY_BE_LEFT_OUT && words.peek().is_some_and(|word| word != ")"))
+            {
+                Self::And(before, Box::new(Self::factor(words, language)?))
+            } else {
+                return Ok(*before);
+            };
         }
     }
 
@@ -120,48 +166,6 @@ impl<Test> Expression<Test> {
             Self::Is(test) => is_such(test),
         }
     }
-}
-
-fn any_of<L: Language>(words: &mut Words<'_>, language: &mut L) -> Result<Expression<L::Test>, FilterError> {
-    let mut expression = all_of(words, language)?;
-    while words.take(&["or", "||"]) {
-        expression = Expression::Or(Box::new(expression), Box::new(all_of(words, language)?));
-    }
-    Ok(expression)
-}
-
-fn all_of<L: Language>(words: &mut Words<'_>, language: &mut L) -> Result<Expression<L::Test>, FilterError> {
-    let mut expression = factor(words, language)?;
-    let goes_on = |words: &Words<'_>| {
-        L::AND_MAY_BE_LEFT_OUT && words.peek().is_some_and(|word| !matches!(word, "or" | "||" | ")"))
-    };
-    while words.take(&["and", "&&"]) || goes_on(words) {
-        expression = Expression::And(Box::new(expression), Box::new(factor(words, language)?));
-    }
-    Ok(expression)
-}
-
-fn factor<L: Language>(words: &mut Words<'_>, language: &mut L) -> Result<Expression<L::Test>, FilterError> {
-    if words.depth == DEEPEST {
-        return Err(words.expected(&format!("fewer than {DEEPEST} brackets in one another")));
-    }
-    words.depth += 1;
-    let expression = if words.take(&["not", "!"]) {
-        Expression::Not(Box::new(factor(words, language)?))
-    } else if words.take(&["("]) {
-        let inner = any_of(words, language)?;
-        if !words.take(&[")"]) {
-            return Err(words.expected("\")\""));
-        }
-        inner
-    } else if words.conditions == MOST_CONDITIONS {
-        return Err(words.expected(&format!("at most {MOST_CONDITIONS} conditions")));
-    } else {
-        words.conditions += 1;
-        language.condition(words)?
-    };
-    words.depth -= 1;
-    Ok(expression)
 }
 
 /// A word with its column.

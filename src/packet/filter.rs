@@ -1,21 +1,22 @@
 //! A language to choose frames by, in tcpdump's words where it has them.
 //!
 //! ```text
-//! expression = term { "or" term }            "||" is "or"
-//! term       = factor { "and" factor }       "&&" is "and"
+//! expression = factor { ( "and" | "or" ) factor }                "&&" is "and", "||" is "or"
 //! factor     = "not" factor | "(" expression ")" | primitive     "!" is "not"
-//! primitive  = protocol [ address ] | address | ( "ip" | "ip6" ) "proto" N | "proto" N | ( "ip" | "ip6" ) "multicast"
+//! primitive  = protocol [ address ] | address | [ "ip" | "ip6" ] "proto" N | ( "ip" | "ip6" ) "multicast"
 //!            | "broadcast" | "multicast" | "ether" [ "src" | "dst" ] "host" MAC
 //!            | "spi" N | "in" | "out" | "less" N | "greater" N
 //!            | "vlan" [ N ] | "fragment" | "verdict" WORD | "text" ( WORD | "\"...\"" )
-//! address    = [ end ] [ "host" | "peer" | "net" | "port" | "portrange" ] value
+//! address    = [ end ] [ "host" | "peer" | "net" | "port" | "portrange" ] ( value | "(" values ")" )
 //! end        = "src" | "dst" | "src or dst" | "src and dst"
 //! protocol   = "esp" | "ah" | "ipcomp" | "ipsec" | "ike" | "tcp" | "udp" | "sctp" | "icmp" | "icmp6" | "arp" | "ip"
 //!            | "ip6" | "gre"
 //! ```
 //!
-//! As in tcpdump, `port 80 or 443` repeats the words before the value, and a bare address means `host`. Unlike there,
-//! a protocol or an address is looked for in every layer that can be read, tunnels included.
+//! As in tcpdump, `and` and `or` bind alike and from left to right, so `udp or tcp and port 80` is `(udp or tcp) and port
+//! 80`; `not` binds closest; `udp port 53 or 123` and `udp port (53 or 123)` repeat the words before the value. A bare
+//! address means `host`. Unlike there, a protocol or an address is looked for in every layer that can be read, tunnels
+//! included, and also in the packet that a frame completed as the last of its parts.
 
 mod kernel;
 mod words;
@@ -43,6 +44,9 @@ pub struct Subject<'a> {
     pub length: usize,
     /// The frame's bytes.
     pub bytes: &'a [u8],
+    /// The packet that the frame completed, if it is the last missing part of one: all that was found about the frame was
+    /// found about this packet.
+    pub whole: Option<(&'a Dissection, &'a [u8])>,
     /// What was found about it, in a word; empty where nobody judged.
     pub verdict: &'a str,
     /// Whether a text was found in what could be decrypted.
@@ -158,22 +162,36 @@ impl Filter {
     }
 }
 
+impl<'a> Subject<'a> {
+    /// The frame itself, and the packet that it completed.
+    fn parts(self) -> impl Iterator<Item = (&'a Dissection, &'a [u8])> {
+        std::iter::once((self.dissection, self.bytes)).chain(self.whole)
+    }
+
+    /// The layers of both, with the bytes that they are of.
+    fn layers(self) -> impl Iterator<Item = (&'a Layer, &'a [u8])> {
+        self.parts().flat_map(|(part, bytes)| part.layers().iter().map(move |layer| (layer, bytes)))
+    }
+}
+
 impl Test {
     fn fits(&self, subject: Subject<'_>) -> bool {
-        let mut headers = subject.dissection.layers().iter().map(|layer| &layer.header);
+        let mut layers = subject.layers();
+        let mut headers = subject.layers().map(|(layer, _)| &layer.header);
         match *self {
             Self::Has(word) => headers.any(|header| word.is(header)),
             Self::Net(end, prefix) => {
                 headers.filter_map(addresses).any(|addresses| end.find(addresses, |address| prefix.contains(address)))
             }
             Self::Port(end, ref wanted) => {
-                let mut layers = subject.dissection.layers().iter();
                 let is_wanted = |ports| end.find(ports, |port| wanted.contains(&port));
-                layers.any(|layer| ports(layer, subject.bytes).is_some_and(is_wanted))
+                layers.any(|(layer, bytes)| ports(layer, bytes).is_some_and(is_wanted))
             }
             Self::Proto(version, protocol) => headers.any(|header| match header {
                 Header::Ipv4(ip) => version != Some(Word::Ip6) && ip.protocol == protocol,
                 Header::Ipv6(ip) => version != Some(Word::Ip) && ip.next_header == protocol,
+                // tcpdump looks behind this extension header, and behind no other.
+                Header::Ipv6Fragment(fragment) => version != Some(Word::Ip) && fragment.next_header == protocol,
                 _ => false,
             }),
             Self::Ether(end, wanted) => headers.any(|header| match header {
@@ -192,7 +210,7 @@ impl Test {
                 }
                 _ => false,
             }),
-            Self::Spi(spi) => subject.dissection.ipsec().any(|header| header.spi == spi),
+            Self::Spi(spi) => subject.parts().any(|(part, _)| part.ipsec().any(|header| header.spi == spi)),
             Self::Went(direction) => subject.direction == Some(direction),
             Self::Less(bytes) => subject.length <= bytes,
             Self::Greater(bytes) => subject.length >= bytes,
@@ -203,7 +221,10 @@ impl Test {
             Self::Verdict("ok") => subject.verdict.ends_with("ok") || subject.verdict.starts_with("GAP"),
             Self::Verdict("CLEAR") => subject.verdict == "CLEAR",
             Self::Verdict(word) => subject.verdict.starts_with(word),
-            Self::Text(ref text) => contains(subject.bytes, text.as_bytes()) || (subject.inside)(text.as_bytes()),
+            Self::Text(ref text) => {
+                let text = text.as_bytes();
+                subject.parts().any(|(_, bytes)| contains(bytes, text)) || (subject.inside)(text)
+            }
             Self::Fragment => headers.any(|header| match header {
                 Header::Ipv4(ip) => ip.more_fragments || ip.fragment_offset > 0,
                 Header::Ipv6Fragment(_) => true,
@@ -245,26 +266,26 @@ fn addresses(header: &Header) -> Option<(IpAddr, IpAddr)> {
 }
 
 impl Word {
+    /// Whether a header is of this protocol. tcpdump goes by what the header before it announced, so parts from the middle
+    /// of a packet count, and what is too short to be read.
     fn is(self, header: &Header) -> bool {
+        let is = |protocol: Protocol| header.protocol() == protocol;
         match self {
-            Self::Esp => matches!(header, Header::Esp(_)),
-            Self::Ah => matches!(header, Header::Ah(_)),
-            Self::IpComp => matches!(header, Header::IpComp(_)),
-            Self::Ipsec => matches!(header, Header::Esp(_) | Header::Ah(_) | Header::IpComp(_)),
+            Self::Esp => is(Protocol::Esp),
+            Self::Ah => is(Protocol::Ah),
+            Self::IpComp => is(Protocol::IpComp),
+            Self::Ipsec => is(Protocol::Esp) || is(Protocol::Ah) || is(Protocol::IpComp),
+            // What only goes to the port of IKE is none.
             Self::Ike => matches!(header, Header::Ike(_)),
-            Self::Tcp => matches!(header, Header::Tcp(_)),
-            Self::Udp => matches!(header, Header::Udp(_)),
-            Self::Sctp => matches!(
-                header,
-                Header::Opaque(Protocol::OtherAboveIp(UpperProtocol::SCTP))
-                    | Header::FragmentTail(Protocol::OtherAboveIp(UpperProtocol::SCTP))
-            ),
-            Self::Icmp => matches!(header, Header::Icmp(_)),
-            Self::Icmp6 => matches!(header, Header::Icmpv6(_)),
-            Self::Arp => matches!(header, Header::Arp(_)),
-            Self::Ip => matches!(header, Header::Ipv4(_)),
-            Self::Ip6 => matches!(header, Header::Ipv6(_)),
-            Self::Gre => matches!(header, Header::Gre(_)),
+            Self::Tcp => is(Protocol::Tcp),
+            Self::Udp => is(Protocol::Udp),
+            Self::Sctp => is(Protocol::OtherAboveIp(UpperProtocol::SCTP)),
+            Self::Icmp => is(Protocol::Icmp),
+            Self::Icmp6 => is(Protocol::Icmpv6),
+            Self::Arp => is(Protocol::Arp),
+            Self::Ip => is(Protocol::Ipv4),
+            Self::Ip6 => is(Protocol::Ipv6),
+            Self::Gre => is(Protocol::Gre),
         }
     }
 }

@@ -9,6 +9,7 @@ mod filled;
 mod headless;
 mod keys;
 mod setkey;
+mod tcpdump;
 mod tidy;
 mod tshark;
 mod wireshark;

@@ -364,6 +364,7 @@ fn fits(filter: &str, frame: &Frame) -> bool {
         direction: frame.direction,
         length: frame.wire_length,
         bytes: &frame.bytes,
+        whole: None,
         verdict: "",
         inside: &|_| false,
     })

@@ -271,11 +271,13 @@ pub(crate) fn fits(
         let looked = judge.look_into(sight(frame), dissection, evidence);
         looked.insides.iter().any(|inside| filter::contains(&inside.plaintext, text))
     };
+    let whole = evidence.whole.as_deref().map(|packet| (judge.whole(dissection, evidence), packet));
     filter.fits(Subject {
         dissection,
         direction: frame.direction,
         length: frame.wire_length,
         bytes: &frame.bytes,
+        whole: whole.as_ref().map(|(dissection, packet)| (&**dissection, *packet)),
         verdict: &evidence.verdict.to_string(),
         inside: &inside,
     })

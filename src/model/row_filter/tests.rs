@@ -83,6 +83,8 @@ fn sas_are_chosen_by_their_fields() {
         "upper any",
         "mode transport or mode tunnel",
         "not (proto ah or proto ipcomp)",
+        "proto esp or (proto ah and spi 2002)",
+        "proto ah and spi 2002 or proto esp",
         "ESP 10.9",
         "10.9.0.2 errors>2",
         "\"dst\"",
@@ -101,6 +103,9 @@ fn sas_are_chosen_by_their_fields() {
         "! esp",
         "esp nothing",
         "proto ah or proto ipcomp and spi 2001",
+        // From left to right.
+        "proto esp or proto ah and spi 2002",
+        "proto esp or proto ah spi 2002",
         "flag noecn",
     ];
     check(Object::Sa(&sa(), Some(SaDirection::Out)), Rows::Sas, &fitting, &others);

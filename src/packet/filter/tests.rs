@@ -26,6 +26,7 @@ fn fits(text: &str, frame: &[u8]) -> bool {
         direction: Some(Direction::Out),
         length: frame.len(),
         bytes: frame,
+        whole: None,
         verdict: "CLEAR !",
         inside: &|text| text == b"decrypted text",
     };
@@ -103,10 +104,111 @@ fn tcpdumps_words_mean_what_they_mean_there() {
 }
 
 #[test]
-fn and_binds_closer_than_or() {
-    assert!(fits_datagram("udp or tcp and arp"));
-    assert!(!fits_datagram("(udp or tcp) and arp"));
+fn and_and_or_bind_alike_from_left_to_right_as_in_tcpdump() {
+    assert!(!fits_datagram("udp or tcp and arp"));
+    assert!(fits_datagram("udp or (tcp and arp)"));
+    assert!(fits_datagram("arp and tcp or udp") && !fits_datagram("arp and (tcp or udp)"));
+    assert!(fits_datagram("not arp or udp and ip") && !fits_datagram("not (arp or udp) and ip"));
     assert!(!fits_datagram("not udp port 53"), "the words after a protocol belong to it");
+}
+
+/// Whether both are the same condition.
+fn check_same(text: &str, expected: &str) {
+    assert_eq!(filter(text), filter(expected), "{text}");
+}
+
+#[test]
+fn the_words_before_a_value_are_those_of_the_values_behind_it() {
+    check_same("udp port 53 or 80", "udp port 53 or udp port 80");
+    check_same("udp src port 53 or not 80", "udp src port 53 or not udp src port 80");
+    check_same("udp port (53 or 80)", "udp port 53 or udp port 80");
+    check_same("src host (10.9.0.1 or 10.9.0.2) and 10.9.0.3", "src 10.9.0.1 or src 10.9.0.2 and src 10.9.0.3");
+    check_same("net 10.9 or 192.168", "net 10.9.0.0/16 or net 192.168.0.0/16");
+    check_same("src host 10.9.0.1 or 10.8.0.0/16", "src host 10.9.0.1 or src net 10.8.0.0/16");
+    check_same("port 80 or ip proto 17 or 6", "port 80 or ip proto 17 or ip proto 6");
+    let macs = ["02:00:00:00:00:01", "02:00:00:00:00:02"];
+    check_same(&macs.join(" or ").replace("02:00:00:00:00:01", "ether src 02:00:00:00:00:01"), &{
+        macs.map(|mac| format!("ether src {mac}")).join(" or ")
+    });
+    check_same("src port 80 or 10.9.0.1", "src port 80 or host 10.9.0.1");
+    for text in ["port 80 or esp or 443", "port 80 or vlan 5 or 7", "port 80 or less 50 or 60", "port 80 or 10.9"] {
+        assert!(Filter::parse(text).is_err(), "{text}: nobody can tell what the last number is");
+    }
+}
+
+#[test]
+fn numbers_are_read_as_tcpdump_reads_them() {
+    check_same("port 0x35 or 065", "port 53 or port 53");
+    check_same("less 0x40 and greater 010", "less 64 and greater 8");
+    check_same("proto 0x11 and vlan 0x5", "proto 17 and vlan 5");
+    for text in ["port 08", "port +5", "port 0x", "less 1_0", "proto 256", "port 0x10000", "vlan 65536"] {
+        assert!(Filter::parse(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn parts_from_the_middle_of_a_packet_are_of_its_protocol_and_have_no_ports() {
+    let tail = |protocol: u8| {
+        let mut packet = ipv4(protocol, &udp(53, 53, b"hello world"));
+        packet[6..8].copy_from_slice(&[0, 9]);
+        ethernet(0x0800, &packet)
+    };
+    let words = [("udp", 17), ("tcp", 6), ("esp", 50), ("ah", 51), ("ipsec", 108), ("sctp", 132), ("icmp", 1)];
+    for (word, protocol) in words {
+        assert!(fits(&format!("{word} and fragment and not port 53"), &tail(protocol)), "{word}");
+        assert!(!fits(word, &tail(99)), "{word}");
+    }
+    let short = ethernet(0x0800, &ipv4(17, &[0, 53, 0]));
+    assert!(fits("udp and not port 53 and proto 17", &short));
+    // A first fragment of IPv6, and one that is not.
+    for offset in [1, 0x40] {
+        let mut packet = vec![0x60, 0, 0, 0, 0, 16, 44, 64];
+        packet.extend([[0xfd; 16], [0xfe; 16]].concat());
+        packet.extend([17, 0, 0, offset, 0, 0, 0, 7, 0, 53, 0, 53, 0, 8, 0, 0]);
+        let frame = ethernet(0x86dd, &packet);
+        assert!(fits("udp and proto 17 and ip6 proto 17 and not ip proto 17 and not tcp", &frame), "{offset}");
+    }
+}
+
+#[test]
+fn a_frame_that_completes_a_packet_fits_where_the_packet_does() {
+    let whole = ipv4(50, &esp(0x1001, 7, b"hello world, in two parts"));
+    let mut part = ipv4(50, &whole[40..]);
+    part[6..8].copy_from_slice(&[0, 2]);
+    let frame = ethernet(0x0800, &part);
+    let (dissection, packet) = (dissect(LinkType::Ethernet, &frame), dissect(LinkType::RawIp, &whole));
+    let check = |text: &str, alone: bool, together: bool| {
+        let subject = Subject {
+            dissection: &dissection,
+            direction: None,
+            length: frame.len(),
+            bytes: &frame,
+            whole: None,
+            verdict: "ESP ok",
+            inside: &|_| false,
+        };
+        assert_eq!(filter(text).fits(subject), alone, "{text} alone");
+        let subject = Subject { whole: Some((&packet, &whole)), ..subject };
+        assert_eq!(filter(text).fits(subject), together, "{text} together");
+    };
+    check("spi 0x1001", false, true);
+    check("not spi 0x1001", true, false);
+    check("text \"hello world\"", false, true);
+    check("esp", true, true);
+    check("fragment and ether src 02:00:00:00:00:01 and less 60", true, true);
+    check("not fragment or ether src 02:00:00:00:00:09", false, false);
+    let whole = ipv4(17, &udp(7777, 53, b"hello world"));
+    let packet = dissect(LinkType::RawIp, &whole);
+    let subject = Subject {
+        dissection: &dissection,
+        direction: None,
+        length: frame.len(),
+        bytes: &frame,
+        whole: Some((&packet, &whole)),
+        verdict: "CLEAR",
+        inside: &|_| false,
+    };
+    assert!(filter("udp dst port 53 and dst host 10.9.0.2").fits(subject));
 }
 
 #[test]
@@ -166,6 +268,9 @@ fn who_a_frame_is_for_and_the_ports_of_sctp() {
     frame[..6].copy_from_slice(&[1, 0, 0x5e, 0, 0, 251]);
     frame[30..34].copy_from_slice(&[224, 0, 0, 251]);
     assert!(fits("multicast and not broadcast and ip multicast and not ip6 multicast", &frame));
+    // Which tcpdump takes for one, too.
+    frame[30..34].fill(255);
+    assert!(fits("ip multicast", &frame));
 }
 
 #[test]

@@ -24,7 +24,8 @@ const PROTOCOLS: &[(&str, Word)] = &[
     ("gre", Word::Gre),
 ];
 
-/// The names of ports that are typed most often, as `/etc/services` has them.
+/// The names of ports that are typed most often, as `/etc/services` has them. To tcpdump a name that this file has for
+/// one protocol alone means that protocol, too; here it is the number whatever the host's file says.
 const SERVICES: &[(&str, u16)] = &[
     ("echo", 7),
     ("discard", 9),
@@ -78,15 +79,27 @@ enum Ends {
     Both,
 }
 
-/// What stands before a value.
+/// What stands before an address or a port.
 #[derive(Clone, Copy)]
 struct Qualifier {
+    /// `udp` in `udp port 53`.
+    protocol: Option<Word>,
     ends: Ends,
     what: What,
 }
 
+/// What stands before a value, and before those that follow it without words of their own.
+#[derive(Clone, Copy)]
+enum Before {
+    Address(Qualifier),
+    Proto(Option<Word>),
+    Ether(End),
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum What {
+    /// A host or a net, as its value tells.
+    Address,
     Host,
     Net,
     Port,
@@ -95,8 +108,9 @@ enum What {
 
 #[derive(Default)]
 pub(super) struct Conditions {
-    /// The words before the last value, for `port 80 or 443`.
-    last: Option<Qualifier>,
+    /// The words before the last value, for `udp port 53 or 123`. A condition without a value leaves none: tcpdump takes
+    /// no bare value behind it, and to guess would be to find other packets.
+    last: Option<Before>,
 }
 
 impl Language for Conditions {
@@ -117,25 +131,27 @@ impl Language for Conditions {
             "fragment" | "fragments" => Test::Fragment,
             "broadcast" => Test::Broadcast,
             "multicast" => Test::Multicast,
-            "ether" => return ether(words),
-            "less" => Test::Less(words.argument("a number of bytes", |text| text.parse().ok())?),
-            "greater" => Test::Greater(words.argument("a number of bytes", |text| text.parse().ok())?),
+            "ether" => return self.ether(words),
+            "less" => Test::Less(words.argument("a number of bytes", number)?),
+            "greater" => Test::Greater(words.argument("a number of bytes", number)?),
             "spi" => Test::Spi(words.argument("an SPI, as 0x1001 or 4097", |text| text.parse().ok())?),
             "verdict" => Test::Verdict(words.argument(&verdicts(), |text| {
                 VERDICTS.iter().find(|(word, _)| word.eq_ignore_ascii_case(text)).map(|(_, verdict)| *verdict)
             })?),
             "text" => Test::Text(words.argument("a text, in \"quotes\" if it has blanks", text)?),
-            "proto" => Test::Proto(None, words.argument("a protocol's name or number", protocol)?),
+            "proto" => return self.proto(None, words),
             "vlan" => {
-                let id = words.peek_behind().and_then(|word| word.parse().ok());
+                let id = words.peek_behind().and_then(number);
                 if id.is_some() {
                     words.advance();
                 }
                 Test::Vlan(id)
             }
-            _ => return self.address(words),
+            "src" | "dst" | "host" | "peer" | "net" | "port" | "portrange" => return self.address(None, words),
+            _ => return self.bare(words),
         };
         words.advance();
+        self.last = None;
         Ok(Filter::Is(test))
     }
 }
@@ -145,56 +161,138 @@ impl Conditions {
     fn behind_protocol(&mut self, word: Word, words: &mut Words<'_>) -> Result<Filter, FilterError> {
         let version = [Word::Ip, Word::Ip6].contains(&word).then_some(word);
         match (words.peek(), version) {
-            (Some("proto"), Some(version)) => {
-                let protocol = words.argument("a protocol's name or number", protocol)?;
-                words.advance();
-                Ok(Filter::Is(Test::Proto(Some(version), protocol)))
-            }
+            (Some("proto"), Some(_)) => self.proto(version, words),
             (Some("multicast"), Some(version)) => {
                 words.advance();
-                let all = match version {
-                    Word::Ip6 => Prefix { address: Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0).into(), length: 8 },
-                    _ => Prefix { address: Ipv4Addr::new(224, 0, 0, 0).into(), length: 4 },
-                };
-                Ok(Filter::Is(Test::Net(End::Destination, all)))
+                self.last = None;
+                Ok(Filter::Is(Test::Net(End::Destination, multicast(version))))
             }
             (Some("src" | "dst" | "host" | "peer" | "net" | "port" | "portrange"), _) => {
-                let address = self.address(words)?;
-                Ok(Filter::And(Box::new(Filter::Is(Test::Has(word))), Box::new(address)))
+                self.address(Some(word), words)
             }
-            _ => Ok(Filter::Is(Test::Has(word))),
+            _ => {
+                self.last = None;
+                Ok(Filter::Is(Test::Has(word)))
+            }
         }
     }
 
-    fn address(&mut self, words: &mut Words<'_>) -> Result<Filter, FilterError> {
-        let ends = ends(words);
+    /// `proto`, which is the word at hand, and the number behind it.
+    fn proto(&mut self, version: Option<Word>, words: &mut Words<'_>) -> Result<Filter, FilterError> {
+        words.advance();
+        self.of(Before::Proto(version), words)
+    }
+
+    /// `ether host MAC` and the like.
+    fn ether(&mut self, words: &mut Words<'_>) -> Result<Filter, FilterError> {
+        words.advance();
+        let everybody = match words.peek() {
+            Some("broadcast") => Some(Test::Broadcast),
+            Some("multicast") => Some(Test::Multicast),
+            _ => None,
+        };
+        if let Some(test) = everybody {
+            words.advance();
+            self.last = None;
+            return Ok(Filter::Is(test));
+        }
+        let end = match words.peek() {
+            Some("src") => End::Source,
+            Some("dst") => End::Destination,
+            Some("host") => End::Either,
+            _ => return Err(words.expected("host, src, dst, broadcast or multicast")),
+        };
+        words.advance();
+        if end != End::Either {
+            words.take(&["host"]);
+        }
+        self.of(Before::Ether(end), words)
+    }
+
+    /// An address or a port, and the words before it.
+    fn address(&mut self, protocol: Option<Word>, words: &mut Words<'_>) -> Result<Filter, FilterError> {
+        let ends = ends(words).unwrap_or(Ends::One(End::Either));
         let what = if words.take(&["host", "peer"]) {
-            Some(What::Host)
+            What::Host
         } else if words.take(&["net"]) {
-            Some(What::Net)
+            What::Net
         } else if words.take(&["port"]) {
-            Some(What::Port)
+            What::Port
         } else if words.take(&["portrange"]) {
-            Some(What::PortRange)
+            What::PortRange
         } else {
-            None
+            What::Address
         };
-        let (bare, ends) = (ends.is_none() && what.is_none(), ends.unwrap_or(Ends::One(End::Either)));
-        let qualifier = match (what, self.last) {
-            (Some(what), _) => Qualifier { ends, what },
-            (None, Some(last)) if bare => last,
-            (None, _) => Qualifier { ends, what: What::Host },
-        };
-        let value = words.peek().and_then(|word| value(word, qualifier.what, what.is_none()));
-        let mut value = value.ok_or_else(|| {
-            words.expected(match qualifier.what {
-                _ if bare => CONDITION,
-                What::Host => "an IPv4 or IPv6 address",
+        self.of(Before::Address(Qualifier { protocol, ends, what }), words)
+    }
+
+    /// A value, or several in brackets as in `port (80 or 443)`, behind these words.
+    fn of(&mut self, before: Before, words: &mut Words<'_>) -> Result<Filter, FilterError> {
+        self.last = Some(before);
+        if words.peek() == Some("(") {
+            return Filter::factor(words, self);
+        }
+        before.read(words)?.ok_or_else(|| words.expected(before.expects()))
+    }
+
+    /// A value without words before it: those before the last value count, too, and without any it is an address.
+    fn bare(&mut self, words: &mut Words<'_>) -> Result<Filter, FilterError> {
+        let address = Before::Address(Qualifier { protocol: None, ends: Ends::One(End::Either), what: What::Address });
+        for before in self.last.map(Before::carried).into_iter().chain([address]) {
+            if let Some(filter) = before.read(words)? {
+                self.last = Some(before);
+                return Ok(filter);
+            }
+        }
+        Err(words.expected(CONDITION))
+    }
+}
+
+impl Before {
+    /// What may follow without the words: a net behind a host, which can only be meant as one.
+    fn carried(self) -> Self {
+        match self {
+            Self::Address(Qualifier { what: What::Host, protocol, ends }) => {
+                Self::Address(Qualifier { what: What::Address, protocol, ends })
+            }
+            other => other,
+        }
+    }
+
+    fn expects(self) -> &'static str {
+        match self {
+            Self::Proto(_) => "a protocol's name or number",
+            Self::Ether(_) => "an Ethernet address, as 02:00:00:00:00:01",
+            Self::Address(Qualifier { what, .. }) => match what {
+                What::Address | What::Host => "an IPv4 or IPv6 address",
                 What::Net => "a prefix, as 10.9.0.0/24",
                 What::Port => "a port from 0 to 65535, or the name of one",
                 What::PortRange => "a range of ports, as 5000-6000",
-            })
-        })?;
+            },
+        }
+    }
+
+    /// The value at hand; `None` if it cannot follow these words.
+    fn read(self, words: &mut Words<'_>) -> Result<Option<Filter>, FilterError> {
+        let Some(word) = words.peek() else { return Ok(None) };
+        let filter = match self {
+            Self::Proto(version) => protocol(word).map(|protocol| Filter::Is(Test::Proto(version, protocol))),
+            Self::Ether(end) => word.parse().ok().map(|address| Filter::Is(Test::Ether(end, address))),
+            Self::Address(qualifier) => match value(word, qualifier.what) {
+                Some(value) => return qualifier.of(value, words).map(Some),
+                None => None,
+            },
+        };
+        if filter.is_some() {
+            words.advance();
+        }
+        Ok(filter)
+    }
+}
+
+impl Qualifier {
+    /// What is asked of the value at hand.
+    fn of(self, mut value: Value, words: &mut Words<'_>) -> Result<Filter, FilterError> {
         words.advance();
         if let Value::Net(prefix) = &mut value
             && words.peek() == Some("mask")
@@ -202,14 +300,26 @@ impl Conditions {
             prefix.length = words.argument("a mask, as 255.255.255.0", mask)?;
             words.advance();
         }
-        self.last = Some(qualifier);
-        Ok(match qualifier.ends {
+        let filter = match self.ends {
             Ends::One(end) => Filter::Is(value.at(end)),
             Ends::Both => {
                 let [source, destination] = [End::Source, End::Destination].map(|end| Filter::Is(value.at(end)));
                 Filter::And(Box::new(source), Box::new(destination))
             }
+        };
+        Ok(match self.protocol {
+            Some(protocol) => Filter::And(Box::new(Filter::Is(Test::Has(protocol))), Box::new(filter)),
+            None => filter,
         })
+    }
+}
+
+/// What `ip multicast` and `ip6 multicast` take. tcpdump compares the first byte of an IPv4 address, and takes what is
+/// above the multicast addresses, too, the broadcast address among them.
+fn multicast(version: Word) -> Prefix {
+    match version {
+        Word::Ip6 => Prefix { address: Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0).into(), length: 8 },
+        _ => Prefix { address: Ipv4Addr::new(224, 0, 0, 0).into(), length: 3 },
     }
 }
 
@@ -231,29 +341,6 @@ fn ends(words: &mut Words<'_>) -> Option<Ends> {
     Some(ends)
 }
 
-/// `ether host MAC` and the like.
-fn ether(words: &mut Words<'_>) -> Result<Filter, FilterError> {
-    words.advance();
-    let test = if words.take(&["broadcast"]) {
-        return Ok(Filter::Is(Test::Broadcast));
-    } else if words.take(&["multicast"]) {
-        return Ok(Filter::Is(Test::Multicast));
-    } else {
-        let end = match words.peek() {
-            Some("src") => End::Source,
-            Some("dst") => End::Destination,
-            Some("host") => End::Either,
-            _ => return Err(words.expected("host, src, dst, broadcast or multicast")),
-        };
-        if end != End::Either && words.peek_behind() == Some("host") {
-            words.advance();
-        }
-        Test::Ether(end, words.argument("an Ethernet address, as 02:00:00:00:00:01", |word| word.parse().ok())?)
-    };
-    words.advance();
-    Ok(Filter::Is(test))
-}
-
 /// A text with quotes around it, or a word without any.
 fn text(word: &str) -> Option<Box<str>> {
     let text = match word.strip_prefix('"') {
@@ -265,7 +352,8 @@ fn text(word: &str) -> Option<Box<str>> {
 
 /// tcpdump wants a backslash before names that are words of its own.
 fn protocol(word: &str) -> Option<UpperProtocol> {
-    UpperProtocol::parse(word.strip_prefix('\\').unwrap_or(word))
+    let named = || UpperProtocol::parse(word.strip_prefix('\\').unwrap_or(word));
+    number(word).map(UpperProtocol).or_else(named)
 }
 
 fn verdicts() -> String {
@@ -287,20 +375,15 @@ impl Value {
     }
 }
 
-fn value(word: &str, what: What, unsaid: bool) -> Option<Value> {
+fn value(word: &str, what: What) -> Option<Value> {
     let host = || word.parse::<IpAddr>().ok().map(|address| Value::Net(Prefix::host(address)));
     let net = || word.parse().ok().map(Value::Net);
-    let ports = || match what {
-        What::PortRange => port_range(word).map(Value::Ports),
-        _ => port(word).map(|port| Value::Ports(port..=port)),
-    };
     match what {
-        What::Port | What::PortRange if unsaid => ports().or_else(host).or_else(net),
-        What::Port | What::PortRange => ports(),
-        // `10.9.0.0/24` without a word before it can only be a net.
-        What::Host | What::Net if unsaid => host().or_else(net),
+        What::Address => host().or_else(net),
         What::Host => host(),
         What::Net => net().or_else(|| short_net(word).map(Value::Net)),
+        What::Port => port(word).map(|port| Value::Ports(port..=port)),
+        What::PortRange => port_range(word).map(Value::Ports),
     }
 }
 
@@ -326,7 +409,19 @@ fn mask(word: &str) -> Option<u8> {
 
 fn port(word: &str) -> Option<u16> {
     let named = || SERVICES.iter().find(|(name, _)| *name == word).map(|(_, port)| *port);
-    word.parse().ok().or_else(named)
+    number(word).or_else(named)
+}
+
+/// A number as tcpdump reads it: hex behind `0x`, octal behind `0`.
+fn number<T: TryFrom<u64>>(word: &str) -> Option<T> {
+    let (digits, base) = match (word.strip_prefix("0x").or_else(|| word.strip_prefix("0X")), word.strip_prefix('0')) {
+        (Some(hex), _) => (hex, 16),
+        (None, Some(octal)) if !octal.is_empty() => (octal, 8),
+        _ => (word, 10),
+    };
+    // A sign is no digit.
+    let is_number = digits.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    T::try_from(u64::from_str_radix(digits, base).ok().filter(|_| is_number)?).ok()
 }
 
 /// `5000-6000`; a single port is a range, too.

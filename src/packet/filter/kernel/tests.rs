@@ -140,6 +140,26 @@ fn of_ipv6_and_of_everything_else() {
 }
 
 #[test]
+fn every_part_of_a_packet_comes_because_it_may_complete_one_that_fits() {
+    let datagram = udp(7777, 9, b"hello");
+    for text in ["esp", "spi 0x1001", "udp port 53", "host 10.8.0.9", "not udp", "not (ip or ip6)", "text \"hello\""] {
+        let program = program(text);
+        for flags in [[0x20, 0], [0x20, 9], [0, 9]] {
+            for protocol in [6, 17, 50, 132] {
+                let mut part = ipv4(protocol, &datagram);
+                part[6..8].copy_from_slice(&flags);
+                assert!(keeps(&program, &ethernet(0x0800, &part)), "{text} drops part {flags:?} of {protocol}");
+            }
+        }
+        for (protocol, offset) in [(17, 1), (17, 8), (50, 8)] {
+            let header = [protocol, 0, 0, offset, 0, 0, 0, 7];
+            let part = ipv6(44, &[&header, &*datagram].concat());
+            assert!(keeps(&program, &ethernet(0x86dd, &part)), "{text} drops a part of {protocol} at {offset}");
+        }
+    }
+}
+
+#[test]
 fn what_lies_about_its_length_is_kept() {
     let kept = |text: &str, frame: &[u8]| keeps(&program(text), frame);
     let v4 = ethernet(0x0800, &ipv4(17, &udp(7777, 53, b"hello")));
@@ -285,6 +305,7 @@ proptest! {
             direction: Some(Direction::Out),
             length: frame.len(),
             bytes: &frame,
+            whole: None,
             verdict: "CLEAR",
             inside: &|_| false,
         };
