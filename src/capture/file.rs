@@ -58,6 +58,8 @@ pub struct FileCapture {
 const SECTION: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
 // Types of pcapng's other blocks.
 const INTERFACE: u32 = 1;
+/// Nobody should write it any more, but it holds a packet.
+const OBSOLETE_PACKET: u32 = 2;
 const SIMPLE_PACKET: u32 = 3;
 const ENHANCED_PACKET: u32 = 6;
 /// The bytes of a pcap file in front of each frame.
@@ -107,11 +109,13 @@ struct Described {
     resolution: u64,
     /// Seconds to be added to each timestamp.
     offset: i64,
+    /// No more of a packet was kept.
+    most: u32,
 }
 
 impl Described {
     fn new(link: LinkType, resolution: u64) -> Self {
-        Self { name: Arc::from("-"), given: 0, link, resolution, offset: 0 }
+        Self { name: Arc::from("-"), given: 0, link, resolution, offset: 0, most: u32::MAX }
     }
 
     /// For one frame more. Now and then it is a new copy: whoever drops frames in another thread counts the old one down,
@@ -241,7 +245,7 @@ impl FileCapture {
             return self.u32_at(ahead, 8).is_none_or(|length| ahead.len() < size(length.saturating_add(RECORD)));
         }
         // What is no packet may be all that is ahead.
-        !self.blocks_ahead().any(|(kind, _)| matches!(kind, SIMPLE_PACKET | ENHANCED_PACKET))
+        !self.blocks_ahead().any(|(kind, _)| matches!(kind, OBSOLETE_PACKET | SIMPLE_PACKET | ENHANCED_PACKET))
     }
 
     /// How many of its bytes are done with.
@@ -397,10 +401,15 @@ impl FileCapture {
                     return Ok(Some(self.frame(packet, length)));
                 }
                 ENHANCED_PACKET => {
-                    let packet = self.enhanced(body)?;
+                    let packet = self.numbered(body, |[i0, i1, i2, i3]| size(self.u32([i0, i1, i2, i3])))?;
                     return Ok(Some(self.frame(packet, length)));
                 }
-                // Statistics, names and whatever else there may be.
+                OBSOLETE_PACKET => {
+                    // Behind the interface how many packets were lost before this one.
+                    let packet = self.numbered(body, |[i0, i1, _, _]| usize::from(self.u16([i0, i1])))?;
+                    return Ok(Some(self.frame(packet, length)));
+                }
+                // Statistics, names, secrets, journals and whatever else there may be, but no packets.
                 _ => {}
             }
             self.pass(length);
@@ -408,7 +417,7 @@ impl FileCapture {
     }
 
     fn described(&self, body: &[u8]) -> Result<Described, FileError> {
-        let Some(&[l0, l1, ..]) = body.first_chunk::<8>() else {
+        let Some(&[l0, l1, _, _, m0, m1, m2, m3]) = body.first_chunk::<8>() else {
             return Err(self.error("an interface description that is too short"));
         };
         if self.interfaces.len() == MOST_INTERFACES {
@@ -416,6 +425,8 @@ impl FileCapture {
         }
         let link = LinkType::from_pcap(self.u16([l0, l1]));
         let mut described = Described::new(link, 1_000_000);
+        // None is said by 0.
+        described.most = Some(self.u32([m0, m1, m2, m3])).filter(|most| *most > 0).unwrap_or(u32::MAX);
         for (code, value) in self.options(body.get(8..).unwrap_or_default()) {
             match (code, value) {
                 (2, name) => described.name = harmless_bytes(name).into(),
@@ -454,16 +465,23 @@ impl FileCapture {
         self.error("a packet block that is too short")
     }
 
+    fn interface(&self, number: usize) -> Result<&Described, FileError> {
+        self.interfaces.get(number).ok_or_else(|| self.error("a packet of an interface that was not described"))
+    }
+
+    /// A packet of the first interface, which says how much of it there is.
     fn simple(&self, body: &[u8]) -> Result<Packet, FileError> {
         let wire_length = self.u32_at(body, 0).ok_or_else(|| self.too_short())?;
-        let length = u32::try_from(body.len() - 4).unwrap_or(u32::MAX).min(wire_length);
+        let most = self.interface(0)?.most;
+        let length = u32::try_from(body.len() - 4).unwrap_or(u32::MAX).min(wire_length).min(most);
         Ok(Packet { interface: 0, at_ns: 0, direction: None, wire_length, start: 12, length })
     }
 
-    fn enhanced(&self, body: &[u8]) -> Result<Packet, FileError> {
+    /// A packet that names its interface, in the first four bytes.
+    fn numbered(&self, body: &[u8], interface: impl Fn([u8; 4]) -> usize) -> Result<Packet, FileError> {
         let (fixed, behind) = body.split_first_chunk::<20>().ok_or_else(|| self.too_short())?;
         let &[i0, i1, i2, i3, h0, h1, h2, h3, l0, l1, l2, l3, c0, c1, c2, c3, w0, w1, w2, w3] = fixed;
-        let interface = size(self.u32([i0, i1, i2, i3]));
+        let interface = interface([i0, i1, i2, i3]);
         let time = u64::from(self.u32([h0, h1, h2, h3])) << 32 | u64::from(self.u32([l0, l1, l2, l3]));
         let (length, wire_length) = (self.u32([c0, c1, c2, c3]), self.u32([w0, w1, w2, w3]));
         if size(length) > behind.len() {
@@ -477,8 +495,7 @@ impl FileCapture {
             2 => Some(Direction::Out),
             _ => None,
         };
-        let described = self.interfaces.get(interface);
-        let described = described.ok_or_else(|| self.error("a packet of an interface that was not described"))?;
+        let described = self.interface(interface)?;
         let at_ns = nanoseconds(time, described.resolution, described.offset);
         Ok(Packet { interface, at_ns, direction, wire_length, start: 28, length })
     }

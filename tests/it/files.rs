@@ -195,6 +195,42 @@ fn one_packet_on_two_interfaces_is_no_replay_and_twice_on_one_is() {
     assert_eq!(told, [said("eth0", "ESP ok"), said("eth0.5", "ESP ok"), said("eth0", "REPLAY")]);
 }
 
+/// The two parts of a frame with IPv4 behind Ethernet.
+fn parts(frame: &Frame) -> [Frame; 2] {
+    let (headers, payload) = frame.bytes.split_at(34);
+    let part = |flags: [u8; 2], payload: &[u8]| {
+        let mut bytes = [headers, payload].concat();
+        bytes[16..18].copy_from_slice(&u16::try_from(20 + payload.len()).unwrap().to_be_bytes());
+        bytes[20..22].copy_from_slice(&flags);
+        Frame { wire_length: bytes.len(), bytes: bytes.into(), ..frame.clone() }
+    };
+    [part([0x20, 0], &payload[..40]), part([0, 5], &payload[40..])]
+}
+
+#[test]
+fn a_filter_finds_the_frame_that_completes_a_packet_by_what_the_packet_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("parts.pcapng");
+    let mut file = FileCapture::open(Path::new(&vector("gcm256-16.pcap"))).unwrap();
+    let frame = file.next_frame().unwrap().unwrap();
+    let mut recorder = Recorder::create(&path).unwrap();
+    for part in parts(&frame) {
+        recorder.record(&part, "").unwrap();
+    }
+    recorder.flush().unwrap();
+    let found = |filter: &str| {
+        let output = packets(&["-r", path.to_str().unwrap(), "--keys", &vector("esp_sa"), "--json", filter]);
+        let lines = lines(&output);
+        lines.iter().map(|packet| (packet["no"].as_u64().unwrap(), packet["verdict"].clone())).collect::<Vec<_>>()
+    };
+    let all = found("");
+    assert_eq!(all, [(1, "PART".into()), (2, "ESP ok".into())]);
+    let output = packets(&["-r", path.to_str().unwrap(), "--json"]);
+    let spi = lines(&output)[1]["spi"].clone();
+    assert_eq!(found(&format!("spi {}", spi.as_str().unwrap())), all);
+    assert_eq!((found("esp"), found("not esp"), found("esp and verdict ok")), (all.clone(), vec![], all[1..].to_vec()));
+}
+
 #[test]
 fn which_interface_a_packet_was_on_is_said_where_there_are_several() {
     let folder = tempfile::tempdir().unwrap();

@@ -249,7 +249,7 @@ fn a_frame_does_not_wait_for_what_comes_with_it_and_is_no_packet() {
     };
     assert!(waits(&[]) && waits(&block(5)) && waits(&[block(5), block(4)].concat()) && waits(&bytes[..28]));
     assert!(waits(&block(6)[..9]) && waits(&block(5)[..3]) && !waits(&block(6)));
-    assert!(!waits(&[block(5), block(3)].concat()));
+    assert!(!waits(&[block(5), block(3)].concat()) && !waits(&[block(5), block(2)].concat()));
     // A length that cannot be is an error when it is read.
     assert!(waits(&[5, 0, 0, 0, 0, 0, 0, 0, 1]) && waits(&[0xff; 8]));
 }
@@ -272,6 +272,75 @@ fn where_reading_fails_all_before_is_given() {
     }
     let words = capture.next_frame().unwrap_err().to_string();
     assert!(words.starts_with("test: the disk is gone (behind frame 3, at byte "), "{words}");
+}
+
+/// A block of a pcapng file.
+fn block(kind: u32, words: &[u32], bytes: &[u8]) -> Vec<u8> {
+    let mut body: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    body.extend(bytes);
+    body.resize(body.len().next_multiple_of(4), 0);
+    let length = u32::try_from(12 + body.len()).unwrap().to_le_bytes();
+    [&kind.to_le_bytes()[..], &length, &body, &length].concat()
+}
+
+/// What begins a section, and an interface of raw IP that keeps so many bytes of each packet.
+fn section(most: u32) -> Vec<u8> {
+    let section = block(u32::from_le_bytes(SECTION), &[0x1a2b_3c4d, 1, u32::MAX, u32::MAX], &[]);
+    [section, block(INTERFACE, &[101, most], &[])].concat()
+}
+
+#[test]
+fn packets_are_read_from_blocks_of_every_kind_that_holds_one() {
+    let options = [2, 0, 4, 0, 2, 0, 0, 0];
+    let bytes = [0x45, 1, 2, 3];
+    let file = [
+        section(0),
+        block(INTERFACE, &[1, 0], &[3; 8]),
+        // A packet of the second interface behind seven that were lost, 4297 seconds after the beginning of time.
+        block(OBSOLETE_PACKET, &[7 << 16 | 1, 1, 0, 4, 9], &[&bytes[..], &options].concat()),
+        block(OBSOLETE_PACKET, &[0, 0, 5, 4, 4], &bytes),
+        block(SIMPLE_PACKET, &[4], &bytes),
+        block(ENHANCED_PACKET, &[0, 0, 6, 4, 4], &bytes),
+    ];
+    let (frames, error) = read(&file.concat());
+    assert!(error.is_none(), "{error:?}");
+    let told: Vec<_> = frames.iter().map(|frame| (frame.at_ns, frame.link, frame.wire_length)).collect();
+    let (raw, ethernet) = (LinkType::RawIp, LinkType::Ethernet);
+    assert_eq!(told, [(4_294_967_296_000, ethernet, 9), (5000, raw, 4), (0, raw, 4), (6000, raw, 4)]);
+    assert!(frames.iter().all(|frame| frame.bytes == bytes[..]));
+    assert_eq!(frames[0].direction, Some(Direction::Out));
+}
+
+#[test]
+fn blocks_that_hold_no_packet_are_passed_over() {
+    // Names, statistics, a journal, secrets, and what is a company's own.
+    let others = [4, 5, 9, 10, 0x0bad, 0x4000_0bad].map(|kind| block(kind, &[0x4b53_4c54, 4], b"abcd"));
+    let packet = block(SIMPLE_PACKET, &[4], &[0x45, 1, 2, 3]);
+    let (frames, error) = read(&[section(0), others.concat(), packet.clone(), others.concat(), packet].concat());
+    assert!(error.is_none() && frames.len() == 2, "{error:?}");
+}
+
+#[test]
+fn a_packet_that_does_not_say_how_much_of_it_is_there_ends_where_its_interface_cuts_it_off() {
+    let (frames, error) = read(&[section(5), block(SIMPLE_PACKET, &[9], &[0x45, 1, 2, 3, 4])].concat());
+    assert!(error.is_none(), "{error:?}");
+    assert_eq!((&*frames[0].bytes, frames[0].wire_length), (&[0x45, 1, 2, 3, 4][..], 9));
+}
+
+#[test]
+fn a_packet_of_an_interface_that_was_not_described_is_an_error_behind_all_before() {
+    let packet = block(SIMPLE_PACKET, &[4], &[0x45, 1, 2, 3]);
+    let bare = block(u32::from_le_bytes(SECTION), &[0x1a2b_3c4d, 1, u32::MAX, u32::MAX], &[]);
+    let whole = [section(0), packet.clone()].concat();
+    let others = [block(ENHANCED_PACKET, &[0, 0, 0, 0, 0], &[]), block(OBSOLETE_PACKET, &[0, 0, 0, 0, 0], &[]), packet];
+    for packet in others {
+        let (frames, error) = read(&[&whole[..], &bare, &packet].concat());
+        let expected = format!(
+            "test: a packet of an interface that was not described (behind frame 1, at byte {})",
+            whole.len() + bare.len()
+        );
+        assert_eq!((frames.len(), error.unwrap().to_string()), (1, expected));
+    }
 }
 
 proptest! {
