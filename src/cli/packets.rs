@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
+use serde_json::value::RawValue;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::line::{Lines, push_hex};
@@ -49,7 +50,7 @@ pub struct Arguments {
     /// One JSON object for each packet
     #[arg(long)]
     json: bool,
-    /// Say below each packet why, and what was inside
+    /// Say below each packet why, what was inside, and what keeps from looking deeper
     #[arg(short, long, conflicts_with = "json")]
     verbose: bool,
     /// Only packets that fit, in tcpdump's words: esp, host 10.9.0.2, udp port 4500, and, or, not; and spi 0x1001,
@@ -72,11 +73,12 @@ Verdicts: ESP ok, AH ok, ESP+AH ok (authentic), BAD ICV, NO SA, NO KEY, UNPROVEN
 (of a packet, judged with the frame that completes it), WEAK \
 ! (a policy demands more protection), CLEAR ! (a policy demands protection), CLEAR (allowed), COPY (the kernel shows a tunnel's packet again after \
 decryption), IKE, OTHER.\n\n\
-JSON, an object in a line: schema (1), no, time (seconds since the Unix epoch), interface, direction (in, \
+JSON, an object in a line: schema (1), no, time (seconds since the Unix epoch, to the nanosecond), interface, direction (in, \
 out or null), length, layers (names), source, destination, spi (hex text, outermost), sequence, sa (a list \
 of {protocol, spi, destination, encryption, authentication}), verdict, reasons (sentences), policy, inner \
 (what could be decrypted: {protocol, info, source, destination, source_port, destination_port, \
-payload_hex}). What there is not is null.";
+payload_hex}; of packets in one another the innermost, of several messages in TCP the last one's). What there is not is \
+null.";
 
 const SCHEMA: u32 = 1;
 
@@ -151,7 +153,7 @@ pub fn run(arguments: &Arguments, place: &Place) -> anyhow::Result<ExitCode> {
                     line.write(&mut text, evidence.verdict, note(&evidence), &mut out)?;
                 }
                 if arguments.verbose {
-                    let looked = judge.look_into(sight(frame), dissection, &evidence);
+                    let looked = judge.look_into_all(sight(frame), dissection, &evidence);
                     write_below(&mut out, &evidence, &looked)?;
                 }
                 told += 1;
@@ -200,6 +202,9 @@ fn write_below(out: &mut impl Write, evidence: &Evidence, looked: &Looked) -> io
         }
         let joint = if info.is_empty() { "" } else { ": " };
         writeln!(out, "{protocol}{joint}{info}")?;
+    }
+    if let Some(obstacle) = looked.obstacle_beside_reasons() {
+        writeln!(out, "    not looked into any further: {obstacle}")?;
     }
     Ok(())
 }
@@ -269,7 +274,7 @@ fn print_json(out: &mut impl Write, packet: &PacketJson) -> io::Result<()> {
 struct PacketJson {
     schema: u32,
     no: u64,
-    time: f64,
+    time: Box<RawValue>,
     interface: String,
     direction: Option<String>,
     length: usize,
@@ -283,6 +288,12 @@ struct PacketJson {
     reasons: Vec<String>,
     policy: Option<String>,
     inner: Option<InnerJson>,
+}
+
+/// Seconds as a number to the nanosecond; a double is good for a quarter of a microsecond.
+fn seconds(at_ns: u64) -> Box<RawValue> {
+    let number = format!("{}.{:09}", at_ns / 1_000_000_000, at_ns % 1_000_000_000);
+    RawValue::from_string(number).unwrap_or_else(|_| RawValue::NULL.to_owned())
 }
 
 #[derive(Serialize)]
@@ -306,7 +317,6 @@ struct InnerJson {
 }
 
 impl PacketJson {
-    #[allow(clippy::cast_precision_loss, reason = "a double of seconds is good for a quarter of a microsecond")]
     fn of(number: u64, frame: &Frame, dissection: &Dissection, evidence: &Evidence, judge: &Judge) -> Self {
         let summary = Summary::of(dissection);
         let header = judge.whole(dissection, evidence).ipsec().next();
@@ -314,7 +324,7 @@ impl PacketJson {
         Self {
             schema: SCHEMA,
             no: number,
-            time: frame.at_ns as f64 / 1e9,
+            time: seconds(frame.at_ns),
             interface: frame.interface.to_string(),
             direction: frame.direction.map(|way| way.to_string()),
             length: frame.wire_length,

@@ -4,14 +4,18 @@ use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::memory::{Preparation, Prepared};
 use super::{Evidence, Judge, Sight};
 use crate::crypto::{Icv, NotOpened, ipcomp};
 use crate::model::IpsecProtocol;
-use crate::packet::{Dissection, Header, IpsecHeader, Layer, Summary};
+use crate::packet::{Dissection, IpsecHeader, Summary};
 
 /// Deeper nesting is not followed.
 const DEEPEST: usize = 8;
+/// Nor are more messages side by side than a frame can hold: each may hold as many again.
+const MOST_INSIDES: usize = 256;
 
 /// What was inside of an ESP or IPComp payload.
 #[derive(Clone, Debug)]
@@ -24,7 +28,9 @@ pub struct Inside {
     pub next_header: u8,
     /// Its layers.
     pub dissection: Dissection,
-    /// Where it stood in what it was inside of: the frame, or the plaintext before.
+    /// Which of the others it was inside of; none if of the frame itself.
+    pub within: Option<usize>,
+    /// Where it stood in that.
     pub outer: Range<usize>,
     /// How far into `outer` its first byte stood, encrypted; none if its bytes are not those of the wire one by one.
     pub ciphertext_at: Option<usize>,
@@ -33,10 +39,12 @@ pub struct Inside {
 /// A frame looked into.
 #[derive(Clone, Debug, Default)]
 pub struct Looked {
-    /// What was inside, from the outside in.
+    /// What was inside, from the outside in; one message's after the other where several stand side by side in TCP.
     pub insides: Vec<Inside>,
-    /// Why it goes no deeper, if it should.
+    /// Why it goes no deeper, if it should; of several messages, why the first one does not.
     pub obstacle: Option<String>,
+    /// Whether the obstacle is one that the reasons of the frame's verdict speak of.
+    is_judged: bool,
     /// Whether it is the packet that was looked into which the frame completed.
     of_whole: bool,
 }
@@ -56,8 +64,9 @@ impl Looked {
         if self.of_whole {
             return None;
         }
-        let mut found = bytes.clone();
-        for inside in self.insides.get(..=inside)?.iter().rev() {
+        let (mut found, mut next) = (bytes.clone(), Some(inside));
+        while let Some(number) = next {
+            let inside = self.insides.get(number)?;
             found = match inside.ciphertext_at {
                 Some(at) => {
                     let start = inside.outer.start + at;
@@ -65,40 +74,104 @@ impl Looked {
                 }
                 None => inside.outer.clone(),
             };
+            // What is around was there before.
+            next = inside.within.filter(|within| *within < number);
         }
         Some(found)
     }
+
+    /// Why it goes no deeper, where the reasons of the frame's verdict do not say so already: they are about the headers that
+    /// can be seen on the wire, and of compression they only say that it hides nothing.
+    pub fn obstacle_beside_reasons(&self) -> Option<&str> {
+        self.obstacle.as_deref().filter(|_| !self.is_judged)
+    }
+
+    fn stop(&mut self, obstacle: String, is_judged: bool) {
+        if self.obstacle.is_none() {
+            (self.obstacle, self.is_judged) = (Some(obstacle), is_judged);
+        }
+    }
+}
+
+/// Which of the messages that stand side by side in TCP are looked into.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Messages {
+    Last,
+    All,
+}
+
+/// A header that hides what is behind it.
+struct Closed {
+    header: IpsecHeader,
+    /// From it on, in what it is inside of.
+    outer: Range<usize>,
+    within: Option<usize>,
+    depth: usize,
+    /// The SA that it was found to name.
+    serial: Option<u64>,
+    /// Whether it is the one that was decrypted last when the frame was judged.
+    is_newest: bool,
 }
 
 impl Judge {
-    /// Decrypts a frame that was judged. Wrong ICVs are not looked behind.
+    /// Decrypts a frame that was judged. Wrong ICVs are not looked behind. Of several messages side by side in TCP it is the
+    /// last one.
     pub fn look_into(&self, sight: Sight<'_>, dissection: &Dissection, evidence: &Evidence) -> Looked {
+        self.look(sight, dissection, evidence, Messages::Last)
+    }
+
+    /// Decrypts all messages of a frame that was judged.
+    pub fn look_into_all(&self, sight: Sight<'_>, dissection: &Dissection, evidence: &Evidence) -> Looked {
+        self.look(sight, dissection, evidence, Messages::All)
+    }
+
+    fn look(&self, sight: Sight<'_>, dissection: &Dissection, evidence: &Evidence, messages: Messages) -> Looked {
         let mut looked = Looked { of_whole: evidence.whole.is_some(), ..Looked::default() };
         let bytes = evidence.whole.as_deref().unwrap_or(sight.bytes);
-        let Some((header, range)) = closed(&self.whole(dissection, evidence), None) else {
-            return looked;
-        };
+        let whole = self.whole(dissection, evidence);
+        // The one on top is looked into next.
+        let mut pile: SmallVec<[Closed; 1]> = SmallVec::new();
+        for (place, (number, header, outer)) in closed(&whole, None, messages).into_iter().enumerate() {
+            let serial = evidence.sas.get(number).copied().flatten();
+            let is_newest = place == 0 && self.newest.is_of(evidence);
+            pile.push(Closed { header, outer, within: None, depth: 0, serial, is_newest });
+        }
         // Few frames have more than one.
-        looked.insides.reserve_exact(1);
-        let serial = evidence.sas.last().copied().flatten();
-        let mut next = Some((header, range, serial));
-        while let Some((header, outer, serial)) = next.take() {
-            if looked.insides.len() == DEEPEST {
-                looked.obstacle = Some(format!("more than {DEEPEST} packets inside of one another"));
+        looked.insides.reserve_exact(pile.len());
+        while let Some(Closed { header, outer, within, depth, serial, is_newest }) = pile.pop() {
+            if depth == DEEPEST {
+                looked.stop(format!("more than {DEEPEST} packets inside of one another"), false);
+                continue;
+            }
+            if looked.insides.len() == MOST_INSIDES {
+                looked.stop(format!("more than {MOST_INSIDES} packets inside"), false);
                 break;
             }
-            let around = looked.insides.last().map_or(bytes, |inside| inside.plaintext.as_slice());
-            let covered = around.get(outer.clone()).unwrap_or_default();
-            let is_newest = looked.insides.is_empty() && self.newest.is_of(evidence);
+            let around = within.and_then(|within| looked.insides.get(within));
+            let covered = around.map_or(bytes, |inside| &inside.plaintext).get(outer.clone()).unwrap_or_default();
             let newest = serial.filter(|_| is_newest).and_then(|serial| self.newest_opened(serial, covered.len()));
             match newest.map_or_else(|| self.open(header, covered, serial, sight.at_ns), Ok) {
                 Ok(Opened { plaintext, next_header, ciphertext_at }) => {
                     let dissection = self.memory.encapsulations().dissect_above_ip(next_header, &plaintext);
                     let ends = Some((header.source, header.destination));
-                    next = closed(&dissection, ends).map(|(header, range)| (header, range, None));
-                    looked.insides.push(Inside { header, plaintext, next_header, dissection, outer, ciphertext_at });
+                    let (this, depth) = (Some(looked.insides.len()), depth + 1);
+                    for (_, header, outer) in closed(&dissection, ends, messages) {
+                        pile.push(Closed { header, outer, within: this, depth, serial: None, is_newest: false });
+                    }
+                    looked.insides.push(Inside {
+                        header,
+                        plaintext,
+                        next_header,
+                        dissection,
+                        within,
+                        outer,
+                        ciphertext_at,
+                    });
                 }
-                Err(obstacle) => looked.obstacle = Some(obstacle),
+                Err(obstacle) => {
+                    let is_plain = header.protocol == IpsecProtocol::Comp && !whole.is_fragment();
+                    looked.stop(obstacle, within.is_none() && !is_plain);
+                }
             }
         }
         looked
@@ -164,10 +237,22 @@ struct Opened {
     ciphertext_at: Option<usize>,
 }
 
-/// The header that hides what is behind it, with the bytes from it on.
-fn closed(dissection: &Dissection, ends: Option<(IpAddr, IpAddr)>) -> Option<(IpsecHeader, Range<usize>)> {
-    let hides = |layer: &&Layer| matches!(layer.header, Header::Esp(_) | Header::IpComp(_));
-    let layer = dissection.layers().iter().rev().find(hides)?;
-    let header = dissection.ipsec_between(ends).filter(|header| header.protocol != IpsecProtocol::Ah).last()?;
-    Some((header, layer.range()))
+/// The headers that hide what is behind them, each with its place among all IPsec headers and the bytes from it on. None of
+/// them stands behind another: they are messages side by side. The last one comes first.
+fn closed(
+    dissection: &Dissection,
+    mut ends: Option<(IpAddr, IpAddr)>,
+    messages: Messages,
+) -> SmallVec<[(usize, IpsecHeader, Range<usize>); 1]> {
+    let headers = dissection.layers().iter().filter_map(|layer| {
+        ends = layer.header.ip_addresses().or(ends);
+        Some((layer.header.ipsec(ends?)?, layer.range()))
+    });
+    let numbered = headers.enumerate().map(|(number, (header, range))| (number, header, range));
+    let mut closed: SmallVec<_> = numbered.filter(|(_, header, _)| header.protocol != IpsecProtocol::Ah).collect();
+    closed.reverse();
+    if messages == Messages::Last {
+        closed.truncate(1);
+    }
+    closed
 }

@@ -18,6 +18,7 @@ mod encapsulation;
 mod key_exchange;
 mod keys;
 mod made;
+mod messages;
 mod parts;
 mod policies;
 mod receiver;

@@ -268,7 +268,7 @@ pub(crate) fn fits(
     judge: &Judge,
 ) -> bool {
     let inside = |text: &[u8]| {
-        let looked = judge.look_into(sight(frame), dissection, evidence);
+        let looked = judge.look_into_all(sight(frame), dissection, evidence);
         looked.insides.iter().any(|inside| filter::contains(&inside.plaintext, text))
     };
     let whole = evidence.whole.as_deref().map(|packet| (judge.whole(dissection, evidence), packet));
@@ -347,7 +347,7 @@ impl State {
 
     /// What was inside of a frame, as far as there are keys.
     pub fn look_into(&self, row: &PacketRow<'_>) -> Looked {
-        self.packets.judge.look_into(sight(row.frame), &row.dissection, row.evidence)
+        self.packets.judge.look_into_all(sight(row.frame), &row.dissection, row.evidence)
     }
 
     /// Whether the packets' filter cannot be understood, and why; the list stays as it was then.

@@ -28,9 +28,10 @@ impl Marks {
         if let Some(inside) = inside {
             return Self::inside(looked, inside, vec![layer.range()]);
         }
-        let opened = looked.insides.first().filter(|inside| inside.outer == layer.range());
+        let mut insides = looked.insides.iter().enumerate();
+        let opened = insides.find(|(_, inside)| inside.within.is_none() && inside.outer == layer.range());
         let whole = |length| std::iter::once(0..length).collect();
-        Self { wire: vec![layer.range()], inside: opened.map(|inside| (0, whole(inside.plaintext.len()))) }
+        Self { wire: vec![layer.range()], inside: opened.map(|(at, inside)| (at, whole(inside.plaintext.len()))) }
     }
 
     /// A text wherever it stands: on the wire, and in the outermost payload that has it.
