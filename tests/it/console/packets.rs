@@ -589,6 +589,27 @@ fn a_text_is_looked_for_on_the_wire_and_decrypted_and_marked_in_both_columns() {
 }
 
 #[test]
+fn a_text_in_any_message_of_a_tcp_segment_is_found_and_marked() {
+    let mut bench = with_gcm();
+    let messages = [sealed(1, b"hello world"), sealed(2, b"something else")].map(|frame| frame.bytes.slice(34..));
+    let mut segment = vec![0x11, 0x94, 0x11, 0x94, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, 0x18, 0, 0, 0, 0, 0, 0];
+    for message in &messages {
+        segment.extend(u16::try_from(2 + message.len()).unwrap().to_be_bytes());
+        segment.extend(message);
+    }
+    bench.captured(vec![frame(Direction::Out, 0x0800, &ipv4(6, &segment))]);
+    bench.keys("g<enter>thello<enter>").sees("Packet 4:").keys("]").sees("Packet 8:").sees("decrypted");
+    // Behind Ethernet, IP, TCP, the length, ESP, the IV and UDP.
+    let hides: Vec<String> = messages[0][24..29].iter().map(|byte| format!("{byte:02x}")).collect();
+    for marked in ["|hello|", "|68 65 6c 6c 6f|", &format!("|{}|", hides.join(" "))] {
+        assert!(bench.is_selected(marked), "{marked}: {}", bench.screen());
+    }
+    // Each message beside what was in it, the last one first.
+    bench.keys("<tab><tab><tab><tab><tab><tab><tab>").sees(">ESP").sees("somethin");
+    bench.keys("<backtab><backtab>").sees(">ESP").sees("hello wo").misses("somethin");
+}
+
+#[test]
 fn a_text_that_was_found_is_in_sight_where_little_of_the_packet_is() {
     let mut bench = with_gcm().sized(80, 24);
     bench.captured(vec![sealed(1, b"something else"), sealed(2, b"hello world")]);
