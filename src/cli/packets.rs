@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use serde::Serialize;
+use serde::{Serialize, Serializer, ser};
 use serde_json::value::RawValue;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
@@ -274,7 +274,7 @@ fn print_json(out: &mut impl Write, packet: &PacketJson) -> io::Result<()> {
 struct PacketJson {
     schema: u32,
     no: u64,
-    time: Box<RawValue>,
+    time: Seconds,
     interface: String,
     direction: Option<String>,
     length: usize,
@@ -290,10 +290,21 @@ struct PacketJson {
     inner: Option<InnerJson>,
 }
 
-/// Seconds as a number to the nanosecond; a double is good for a quarter of a microsecond.
-fn seconds(at_ns: u64) -> Box<RawValue> {
-    let number = format!("{}.{:09}", at_ns / 1_000_000_000, at_ns % 1_000_000_000);
-    RawValue::from_string(number).unwrap_or_else(|_| RawValue::NULL.to_owned())
+/// Nanoseconds, written as the number of seconds that they are: a double is good for a quarter of a microsecond only.
+struct Seconds(u64);
+
+impl Serialize for Seconds {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        const IN_A_SECOND: u64 = 1_000_000_000;
+        let (mut whole, mut rest) = (itoa::Buffer::new(), itoa::Buffer::new());
+        let mut number = String::with_capacity(24);
+        number.push_str(whole.format(self.0 / IN_A_SECOND));
+        // All nine digits, whose first may be 0.
+        let digits = rest.format(IN_A_SECOND + self.0 % IN_A_SECOND);
+        number.push('.');
+        number.push_str(digits.get(1..).unwrap_or_default());
+        serde_json::from_str::<&RawValue>(&number).map_err(ser::Error::custom)?.serialize(serializer)
+    }
 }
 
 #[derive(Serialize)]
@@ -324,7 +335,7 @@ impl PacketJson {
         Self {
             schema: SCHEMA,
             no: number,
-            time: seconds(frame.at_ns),
+            time: Seconds(frame.at_ns),
             interface: frame.interface.to_string(),
             direction: frame.direction.map(|way| way.to_string()),
             length: frame.wire_length,

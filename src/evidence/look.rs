@@ -103,14 +103,48 @@ enum Messages {
 /// A header that hides what is behind it.
 struct Closed {
     header: IpsecHeader,
+    /// Its place among all IPsec headers of what it is inside of.
+    number: usize,
     /// From it on, in what it is inside of.
     outer: Range<usize>,
     within: Option<usize>,
     depth: usize,
-    /// The SA that it was found to name.
-    serial: Option<u64>,
-    /// Whether it is the one that was decrypted last when the frame was judged.
-    is_newest: bool,
+}
+
+/// What is looked into next, the first on top.
+struct Pile {
+    closed: SmallVec<[Closed; 1]>,
+    messages: Messages,
+}
+
+impl Pile {
+    /// Puts the headers of a packet on it that hide what is behind them. None of them stands behind another: they are messages
+    /// side by side.
+    fn put(
+        &mut self,
+        dissection: &Dissection,
+        mut ends: Option<(IpAddr, IpAddr)>,
+        within: Option<usize>,
+        depth: usize,
+    ) {
+        let below = self.closed.len();
+        let headers = dissection.layers().iter().filter_map(|layer| {
+            ends = layer.header.ip_addresses().or(ends);
+            Some((layer.header.ipsec(ends?)?, layer.range()))
+        });
+        for (number, (header, outer)) in headers.enumerate() {
+            if header.protocol == IpsecProtocol::Ah {
+                continue;
+            }
+            if self.messages == Messages::Last {
+                self.closed.truncate(below);
+            }
+            self.closed.push(Closed { header, number, outer, within, depth });
+        }
+        if let Some(new) = self.closed.get_mut(below..) {
+            new.reverse();
+        }
+    }
 }
 
 impl Judge {
@@ -129,16 +163,12 @@ impl Judge {
         let mut looked = Looked { of_whole: evidence.whole.is_some(), ..Looked::default() };
         let bytes = evidence.whole.as_deref().unwrap_or(sight.bytes);
         let whole = self.whole(dissection, evidence);
-        // The one on top is looked into next.
-        let mut pile: SmallVec<[Closed; 1]> = SmallVec::new();
-        for (place, (number, header, outer)) in closed(&whole, None, messages).into_iter().enumerate() {
-            let serial = evidence.sas.get(number).copied().flatten();
-            let is_newest = place == 0 && self.newest.is_of(evidence);
-            pile.push(Closed { header, outer, within: None, depth: 0, serial, is_newest });
-        }
+        let mut pile = Pile { closed: SmallVec::new(), messages };
+        pile.put(&whole, None, None, 0);
+        let last = pile.closed.first().map(|closed| closed.number);
         // Few frames have more than one.
-        looked.insides.reserve_exact(pile.len());
-        while let Some(Closed { header, outer, within, depth, serial, is_newest }) = pile.pop() {
+        looked.insides.reserve_exact(pile.closed.len());
+        while let Some(Closed { header, number, outer, within, depth }) = pile.closed.pop() {
             if depth == DEEPEST {
                 looked.stop(format!("more than {DEEPEST} packets inside of one another"), false);
                 continue;
@@ -149,15 +179,15 @@ impl Judge {
             }
             let around = within.and_then(|within| looked.insides.get(within));
             let covered = around.map_or(bytes, |inside| &inside.plaintext).get(outer.clone()).unwrap_or_default();
+            // What was inside of another packet no SA was drawn for.
+            let serial = evidence.sas.get(number).copied().flatten().filter(|_| within.is_none());
+            let is_newest = within.is_none() && last == Some(number) && self.newest.is_of(evidence);
             let newest = serial.filter(|_| is_newest).and_then(|serial| self.newest_opened(serial, covered.len()));
             match newest.map_or_else(|| self.open(header, covered, serial, sight.at_ns), Ok) {
                 Ok(Opened { plaintext, next_header, ciphertext_at }) => {
                     let dissection = self.memory.encapsulations().dissect_above_ip(next_header, &plaintext);
                     let ends = Some((header.source, header.destination));
-                    let (this, depth) = (Some(looked.insides.len()), depth + 1);
-                    for (_, header, outer) in closed(&dissection, ends, messages) {
-                        pile.push(Closed { header, outer, within: this, depth, serial: None, is_newest: false });
-                    }
+                    pile.put(&dissection, ends, Some(looked.insides.len()), depth + 1);
                     looked.insides.push(Inside {
                         header,
                         plaintext,
@@ -235,24 +265,4 @@ struct Opened {
     plaintext: Arc<Vec<u8>>,
     next_header: u8,
     ciphertext_at: Option<usize>,
-}
-
-/// The headers that hide what is behind them, each with its place among all IPsec headers and the bytes from it on. None of
-/// them stands behind another: they are messages side by side. The last one comes first.
-fn closed(
-    dissection: &Dissection,
-    mut ends: Option<(IpAddr, IpAddr)>,
-    messages: Messages,
-) -> SmallVec<[(usize, IpsecHeader, Range<usize>); 1]> {
-    let headers = dissection.layers().iter().filter_map(|layer| {
-        ends = layer.header.ip_addresses().or(ends);
-        Some((layer.header.ipsec(ends?)?, layer.range()))
-    });
-    let numbered = headers.enumerate().map(|(number, (header, range))| (number, header, range));
-    let mut closed: SmallVec<_> = numbered.filter(|(_, header, _)| header.protocol != IpsecProtocol::Ah).collect();
-    closed.reverse();
-    if messages == Messages::Last {
-        closed.truncate(1);
-    }
-    closed
 }
