@@ -63,13 +63,15 @@ const HELP: &str = "\
 Filter words: esp, ah, ipcomp, ipsec (any of these), ike, tcp, udp, sctp, icmp, icmp6, arp, ip, ip6, gre; host, net, \
 port, portrange, each behind src, dst, src or dst, src and dst, or none of these; net 10.9.0 and net 10.9.0.0 mask \
 255.255.255.0; port http; proto N, ip proto N, ip6 proto N; broadcast, multicast, ip multicast; ether host MAC; vlan \
-[N], less N, greater N, in, out, fragment; spi N, peer ADDRESS, verdict WORD (ok, bad, nosa, nokey, unproven, replay, \
+[N], less N, greater N, in, out, fragment; spi N, peer ADDRESS, verdict WORD (ok, bad, nosa, nokey, unproven, \
+refused, replay, \
 old, gap, part, weak!, clear!, clear, copy, ike, other), text WORDS (on the wire or decrypted). They are joined by and, or, \
 not and brackets (which a shell wants quoted): not binds closest, and and or bind alike and from left to right, as in \
 tcpdump, so udp or tcp and port 80 is (udp or tcp) and port 80. In udp port 53 or 123 and udp port (53 or 123) the last \
 value has the words of the first. They are looked for in every layer that can be read on the wire, and with the last \
 part of a packet in the whole of it. Options may stand behind them.\n\n\
-Verdicts: ESP ok, AH ok, ESP+AH ok (authentic), BAD ICV, NO SA, NO KEY, UNPROVEN, REPLAY, OLD, GAP n, PART \
+Verdicts: ESP ok, AH ok, ESP+AH ok (authentic), BAD ICV, NO SA, NO KEY, UNPROVEN, REFUSED (by its receiver, \
+in spite of its ICV), REPLAY, OLD, GAP n, PART \
 (of a packet, judged with the frame that completes it), WEAK \
 ! (a policy demands more protection), CLEAR ! (a policy demands protection), CLEAR (allowed), COPY (the kernel shows a tunnel's packet again after \
 decryption), IKE, OTHER.\n\n\

@@ -237,7 +237,7 @@ impl Check {
             self.parted.remove(&part.key());
         }
         let bytes = evidence.whole.as_deref().unwrap_or(sight.bytes);
-        let looked = judge.look_into(sight, dissection, evidence);
+        let looked = judge.look_into_all(sight, dissection, evidence);
         let shows_text = self.is_shown(bytes, &looked, evidence);
         let first = || First { at_ns: sight.at_ns, words: first_words(dissection, evidence) };
         let is_data = match verdict {
@@ -310,11 +310,16 @@ impl Check {
     /// Whether everybody can read the text in a frame. What was proven to be ciphertext has a short one by chance; and what
     /// may be a copy was perhaps not on the wire at all.
     fn is_shown(&self, bytes: &[u8], looked: &Looked, evidence: &Evidence) -> bool {
-        let hidden =
-            looked.insides.first().filter(|_| evidence.is_encrypted()).map_or(0..0, |inside| inside.outer.clone());
-        let (before, behind) = (bytes.get(..hidden.start), bytes.get(hidden.end..));
+        let hidden = looked.insides.iter().filter(|inside| inside.within.is_none() && evidence.is_encrypted());
+        let mut from = 0;
+        let mut pieces = Vec::with_capacity(2);
+        for inside in hidden {
+            pieces.push(from..inside.outer.start);
+            from = inside.outer.end;
+        }
+        pieces.push(from..bytes.len());
         !evidence.reasons.contains(&Reason::MaybeDecrypted)
-            && [before, behind].into_iter().flatten().any(|bytes| self.is_text_in(bytes))
+            && pieces.into_iter().filter_map(|piece| bytes.get(piece)).any(|bytes| self.is_text_in(bytes))
     }
 
     fn is_text_in(&self, bytes: &[u8]) -> bool {

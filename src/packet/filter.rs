@@ -98,6 +98,7 @@ const VERDICTS: &[(&str, &str)] = &[
     ("nosa", "NO SA"),
     ("nokey", "NO KEY"),
     ("unproven", "UNPROVEN"),
+    ("refused", "REFUSED"),
     ("replay", "REPLAY"),
     ("old", "OLD"),
     ("gap", "GAP"),
