@@ -12,7 +12,7 @@ use std::ops::Range;
 
 use smallvec::SmallVec;
 
-use crate::model::{IpsecProtocol, Spi};
+use crate::model::{IpsecProtocol, Spi, UpperProtocol};
 
 mod arp;
 mod encapsulations;
@@ -130,21 +130,6 @@ pub enum Header {
 }
 
 impl Header {
-    /// What the kernel keeps in the port fields of a flow: ports, an ICMP type and code, or the halves of a GRE key
-    /// (`__xfrm_decode_session`, `net/xfrm/xfrm_policy.c`).
-    pub fn flow_ports(&self) -> Option<(u16, u16)> {
-        match self {
-            Self::Tcp(tcp) => Some((tcp.source, tcp.destination)),
-            Self::Udp(udp) => Some((udp.source, udp.destination)),
-            Self::Icmp(icmp) | Self::Icmpv6(icmp) => Some((icmp.kind.into(), icmp.code.into())),
-            Self::Gre(gre) => {
-                let [k0, k1, k2, k3] = gre.key.unwrap_or(0).to_be_bytes();
-                Some((u16::from_be_bytes([k0, k1]), u16::from_be_bytes([k2, k3])))
-            }
-            _ => None,
-        }
-    }
-
     /// The protocol that it belongs to.
     pub fn protocol(&self) -> Protocol {
         match self {
@@ -269,6 +254,34 @@ impl Layer {
     pub fn range(&self) -> Range<usize> {
         let place = |place| usize::try_from(place).unwrap_or(usize::MAX);
         place(self.start)..place(self.end)
+    }
+
+    /// What the kernel compares with the ports of a selector: ports, an ICMP type and code, or the halves of a GRE key
+    /// (`xfrm_flowi_sport`, `include/net/xfrm.h`). `bytes` are the frame's: UDP-Lite and SCTP are not taken apart, but
+    /// begin with their ports. Of DCCP, which does too, the kernel reads none.
+    pub fn flow_ports(&self, bytes: &[u8]) -> Option<(u16, u16)> {
+        let start = bytes.get(self.range()).unwrap_or_default();
+        let two = || {
+            let [s0, s1, d0, d1] = *start.first_chunk()?;
+            Some((u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1])))
+        };
+        match &self.header {
+            Header::Tcp(tcp) => Some((tcp.source, tcp.destination)),
+            Header::Udp(udp) => Some((udp.source, udp.destination)),
+            Header::Icmp(icmp) | Header::Icmpv6(icmp) => Some((icmp.kind.into(), icmp.code.into())),
+            Header::Gre(gre) => {
+                let [k0, k1, k2, k3] = gre.key.unwrap_or(0).to_be_bytes();
+                Some((u16::from_be_bytes([k0, k1]), u16::from_be_bytes([k2, k3])))
+            }
+            Header::Opaque(Protocol::OtherAboveIp(UpperProtocol::UDP_LITE | UpperProtocol::SCTP)) => two(),
+            // The kernel needs no more of these than it compares.
+            Header::Unreadable(Protocol::Tcp | Protocol::Udp) => two(),
+            Header::Unreadable(Protocol::Icmp | Protocol::Icmpv6) => {
+                let [kind, code] = *start.first_chunk()?;
+                Some((kind.into(), code.into()))
+            }
+            _ => None,
+        }
     }
 }
 

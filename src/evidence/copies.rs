@@ -84,7 +84,7 @@ impl<'a> Shown<'a> {
     pub fn of(bytes: &'a [u8], dissection: &Dissection) -> Option<Self> {
         let packet = first_ip(dissection)?;
         // What comes out of a tunnel came in no matter where.
-        let flow = flow(dissection, 0);
+        let flow = flow(bytes, dissection, 0);
         let tcp = dissection.layers().iter().find_map(|layer| match &layer.header {
             Header::Tcp(tcp) => Some((tcp.sequence, layer.range())),
             _ => None,

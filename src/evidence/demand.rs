@@ -73,12 +73,15 @@ impl Judge {
         let asked = |judge: &Self, flow: &Flow| Asked { direction, for_us: judge.is_for_us(flow.destination), if_id };
         let (passed, inner) = if passed.iter().any(|passed| passed.mode == Mode::Tunnel) {
             // Outbound ones are not opened when they are judged: the kernel wraps what it sends as the policy says.
-            let opened = || flow(&self.newest.inner().filter(|_| self.newest.is_of(evidence))?, interface);
+            let opened = || {
+                let inner = self.newest.inner().filter(|_| self.newest.is_of(evidence))?;
+                flow(&self.newest.plaintext, &inner, interface)
+            };
             let inner = self.copies.newest.or_else(opened).filter(|inner| !is_ipsec(inner.protocol))?;
             (passed, Flow { interface, ..inner })
         } else {
             // Most often the addresses alone tell the policy, and nothing needs to be opened.
-            let outer = flow(dissection, interface)?;
+            let outer = flow(sight.bytes, dissection, interface)?;
             let (asked, is_open) = (asked(self, &outer), self.newest.is_of(evidence));
             let is_selective = direction == Direction::In && passed.iter().any(|passed| passed.selector.is_some());
             match self.policies.demand_between(&outer, asked) {
@@ -139,16 +142,16 @@ impl Judge {
         if looked.obstacle.is_some() {
             return None;
         }
-        let mut inner = flow(dissection, interface)?;
+        let mut inner = flow(sight.bytes, dissection, interface)?;
         for inside in &looked.insides {
             let ends = Some((inside.header.source, inside.header.destination));
             for header in inside.dissection.ipsec_between(ends) {
                 let known = self.memory.of_packet(header.destination, header.protocol, header.spi, sight.at_ns).next();
                 passed.push(Passed::of(known?));
             }
-            inner = match flow(&inside.dissection, interface) {
+            inner = match flow(&inside.plaintext, &inside.dissection, interface) {
                 Some(flow) => flow,
-                None => transport_flow(inner, inside.next_header, &inside.dissection),
+                None => transport_flow(inner, inside.next_header, &inside.plaintext, &inside.dissection),
             };
         }
         Some((passed, inner))
@@ -165,8 +168,8 @@ fn is_ipsec(protocol: UpperProtocol) -> bool {
 }
 
 /// A packet between the same ends whose payload was read now.
-fn transport_flow(around: Flow, next_header: u8, payload: &Dissection) -> Flow {
-    let ports = payload.layers().iter().find_map(|layer| layer.header.flow_ports()).unwrap_or((0, 0));
+fn transport_flow(around: Flow, next_header: u8, bytes: &[u8], payload: &Dissection) -> Flow {
+    let ports = payload.layers().iter().find_map(|layer| layer.flow_ports(bytes)).unwrap_or((0, 0));
     Flow { protocol: UpperProtocol(next_header), source_port: ports.0, destination_port: ports.1, ..around }
 }
 

@@ -197,7 +197,7 @@ impl Judge {
             }
             return plain(Verdict::Unproven, vec![Reason::Fragment]);
         }
-        self.weigh_clear(sight, direction, dissection, flow(dissection, interface))
+        self.weigh_clear(sight, direction, dissection, flow(sight.bytes, dissection, interface))
     }
 
     /// A packet that carries another one in clear is in clear itself, whatever the other one is; so is what only looks like
@@ -575,28 +575,18 @@ pub(super) fn peer(direction: Option<Direction>, dissection: &Dissection) -> Opt
 }
 
 /// What the kernel chooses a policy by (`xfrm_decode_session`, `net/xfrm/xfrm_policy.c`).
-pub(super) fn flow(dissection: &Dissection, interface: u32) -> Option<Flow> {
+pub(super) fn flow(bytes: &[u8], dissection: &Dissection, interface: u32) -> Option<Flow> {
     let layers = dissection.layers();
     let ip = layers.iter().position(|layer| layer.header.is_ip())?;
     let (source, destination) = layers.get(ip)?.header.ip_addresses()?;
     let passed = |header: &Header| matches!(header, Header::Ipv6Extension(_) | Header::Ipv6Fragment(_));
-    let above = layers.iter().skip(ip + 1).map(|layer| &layer.header).find(|header| !passed(header));
+    let above = layers.iter().skip(ip + 1).find(|layer| !passed(&layer.header));
     let announced = match layers.get(ip).map(|layer| &layer.header) {
         Some(Header::Ipv4(ip)) => ip.protocol,
         Some(Header::Ipv6(ip)) => ip.next_header,
         _ => UpperProtocol::ANY,
     };
-    let protocol = match above {
-        Some(Header::Opaque(Protocol::OtherAboveIp(number)) | Header::FragmentTail(Protocol::OtherAboveIp(number))) => {
-            *number
-        }
-        Some(Header::Tcp(_) | Header::FragmentTail(Protocol::Tcp)) => UpperProtocol::TCP,
-        Some(Header::Udp(_) | Header::FragmentTail(Protocol::Udp)) => UpperProtocol::UDP,
-        Some(Header::Icmp(_)) => UpperProtocol::ICMP,
-        Some(Header::Icmpv6(_)) => UpperProtocol::ICMPV6,
-        Some(Header::Gre(_)) => UpperProtocol::GRE,
-        _ => announced,
-    };
-    let (source_port, destination_port) = above.and_then(Header::flow_ports).unwrap_or((0, 0));
+    let protocol = above.and_then(|layer| layer.header.protocol().number_above_ip()).unwrap_or(announced);
+    let (source_port, destination_port) = above.and_then(|layer| layer.flow_ports(bytes)).unwrap_or((0, 0));
     Some(Flow { source, destination, protocol, source_port, destination_port, interface })
 }

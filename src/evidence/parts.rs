@@ -18,7 +18,7 @@ impl Judge {
         if direction == Some(Direction::In) && self.is_copy(sight, dissection) {
             return Evidence::plain(Verdict::Copy, vec![Reason::Decrypted]);
         }
-        let first = part.is_first().then(|| first_of(dissection, interface)).flatten();
+        let first = part.is_first().then(|| first_of(sight.bytes, dissection, interface)).flatten();
         let taken = self.fragments.take(part, first, peer(direction, dissection), sight.at_ns);
         let first = match taken {
             Taken::Whole(packet, parts) => {
@@ -34,7 +34,7 @@ impl Judge {
             Some(First::KeyExchange) => Evidence::plain(Verdict::Ike, Vec::new()),
             Some(First::Protected) => Evidence::plain(verdict, vec![reason]),
             None if part.may_carry_ipsec() => Evidence::plain(verdict, vec![reason]),
-            None => self.weigh_clear(sight, direction, dissection, flow(dissection, interface)),
+            None => self.weigh_clear(sight, direction, dissection, flow(sight.bytes, dissection, interface)),
         }
     }
 
@@ -56,7 +56,7 @@ impl Judge {
 }
 
 /// What the first part of a packet says of the others.
-fn first_of(dissection: &Dissection, interface: u32) -> Option<First> {
+fn first_of(bytes: &[u8], dissection: &Dissection, interface: u32) -> Option<First> {
     let hides = |layer: &Layer| match &layer.header {
         Header::Esp(_) | Header::Ah(_) | Header::TcpStreamPiece | Header::TcpMessage(_) => true,
         // Too little of it came to tell what it is.
@@ -68,5 +68,5 @@ fn first_of(dissection: &Dissection, interface: u32) -> Option<First> {
     if dissection.is_key_exchange() {
         return Some(First::KeyExchange);
     }
-    flow(dissection, interface).map(First::Clear)
+    flow(bytes, dissection, interface).map(First::Clear)
 }

@@ -178,10 +178,13 @@ impl UpperProtocol {
     pub const ICMPV6: Self = Self(58);
     /// Stream Control Transmission Protocol.
     pub const SCTP: Self = Self(132);
+    /// Lightweight User Datagram Protocol.
+    pub const UDP_LITE: Self = Self(136);
     /// Mobile IPv6's mobility header.
     pub const MH: Self = Self(135);
 
-    /// Whether its packets have port numbers (`xfrm_flowi_sport`, include/net/xfrm.h).
+    /// Whether its packets have port numbers. The kernel lets them be named for DCCP (33) and then compares them with 0
+    /// (`xfrm_flowi_sport`, include/net/xfrm.h).
     pub fn has_ports(self) -> bool {
         matches!(self.0, 6 | 17 | 33 | 132 | 136)
     }

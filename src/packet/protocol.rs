@@ -92,6 +92,26 @@ impl Protocol {
         })
     }
 
+    /// The number by which an IP header announces it, if it stands behind one.
+    pub fn number_above_ip(self) -> Option<UpperProtocol> {
+        Some(UpperProtocol(match self {
+            Self::Icmp => 1,
+            Self::Ipv4 => 4,
+            Self::Tcp => 6,
+            Self::Udp => 17,
+            Self::Ipv6 => 41,
+            Self::Ipv6Extension(number) => number,
+            Self::Ipv6Fragment => 44,
+            Self::Gre => 47,
+            Self::Esp => 50,
+            Self::Ah => 51,
+            Self::Icmpv6 => 58,
+            Self::IpComp => 108,
+            Self::OtherAboveIp(other) => other.0,
+            _ => return None,
+        }))
+    }
+
     /// From the type in an Ethernet, VLAN, GRE or cooked header.
     pub(super) fn of_ether_type(number: u16) -> Self {
         match number {

@@ -1,7 +1,7 @@
 //! Sub policies, marks, xfrm interfaces, and the policy that a protected packet satisfies.
 
 use super::*;
-use espial::model::{IfId, Mark, PolicyKind, TunnelInterface};
+use espial::model::{IfId, Mark, PolicyKind, PortMatch, TunnelInterface};
 
 const OUT: PolicyDirection = PolicyDirection::Out;
 
@@ -230,4 +230,61 @@ fn a_broadcast_is_for_this_host() {
     judge.addresses = interface.own().collect();
     let evidence = judged(&mut judge, Sight { direction: Some(Direction::In), ..sight(&frame) });
     assert_eq!(evidence.verdict, Verdict::ClearForbidden, "{}", words(&evidence));
+}
+
+/// The verdict over a frame that arrives where a policy demands protection of what its selector is about.
+fn verdict_where(frame: &[u8], protocol: u8, ports: (Option<u16>, Option<u16>)) -> Verdict {
+    let demands = policy(PolicyDirection::In, "0.0.0.0/0", 1, |spec| {
+        protects(spec);
+        spec.selector.protocol = UpperProtocol(protocol);
+        let port = |port: Option<u16>| port.map_or(PortMatch::ANY, PortMatch::exactly);
+        (spec.selector.source_port, spec.selector.destination_port) = (port(ports.0), port(ports.1));
+    });
+    clear_under(&[demands], None, Direction::In, frame).verdict
+}
+
+#[test]
+fn ports_are_compared_for_every_protocol_for_which_the_kernel_does() {
+    let payload = [&7000_u16.to_be_bytes()[..], &7001_u16.to_be_bytes(), &[0; 20]].concat();
+    for (protocol, has_ports) in [(6, true), (17, true), (132, true), (136, true), (33, false), (88, false)] {
+        let frame = ipv4(protocol, REBLOCHON, GOUDA, &payload);
+        let wanted = |is_about| if is_about { Verdict::ClearForbidden } else { Verdict::Clear };
+        assert_eq!(verdict_where(&frame, protocol, (None, None)), Verdict::ClearForbidden, "{protocol}");
+        for ports in [(None, Some(7001)), (Some(7000), None), (Some(7000), Some(7001))] {
+            assert_eq!(verdict_where(&frame, protocol, ports), wanted(has_ports), "{protocol} {ports:?}");
+        }
+        // What has no ports for the kernel has those of number 0.
+        assert_eq!(verdict_where(&frame, protocol, (None, Some(0))), wanted(!has_ports), "{protocol}");
+        assert_eq!(verdict_where(&frame, protocol, (None, Some(7002))), Verdict::Clear, "{protocol}");
+        // Too short for a header, and long enough for ports.
+        let frame = ipv4(protocol, REBLOCHON, GOUDA, &payload[..4]);
+        assert_eq!(verdict_where(&frame, protocol, (Some(7000), Some(7001))), wanted(has_ports), "{protocol}");
+    }
+    let echo = ipv4(1, REBLOCHON, GOUDA, &[8, 0, 0, 0]);
+    assert_eq!(verdict_where(&echo, 1, (Some(8), Some(0))), Verdict::ClearForbidden);
+}
+
+#[test]
+fn behind_extension_headers_of_ipv6_the_protocol_is_the_one_that_they_lead_to() {
+    let frame = |next: u8, rest: &[u8]| {
+        let mut frame = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 0x86, 0xdd, 0x60, 0, 0, 0, 0];
+        frame.extend([u8::try_from(8 + rest.len()).unwrap(), 60, 64]);
+        frame.extend([&[0xfd; 16][..], &[0xfc; 16]].concat());
+        frame.extend([next, 0, 1, 4, 0, 0, 0, 0]);
+        frame.extend(rest);
+        frame
+    };
+    let demands = |protocol: u8| {
+        let mut spec = PolicySpec::new(PolicyDirection::In, Selector::between(Prefix::ANY_V6, Prefix::ANY_V6));
+        protects(&mut spec);
+        spec.selector.protocol = UpperProtocol(protocol);
+        spec.selector.destination_port = if protocol == 132 { PortMatch::exactly(9) } else { PortMatch::ANY };
+        Policy::from_spec(&spec, 1, NOW)
+    };
+    for (next, rest) in [(132, &[0, 8, 0, 9, 0, 0, 0, 0][..]), (47, &[0, 0, 0x88, 0xbe]), (4, &[0x45]), (6, &[0, 7])] {
+        let mut judge = Judge::default();
+        judge.policies = Policies::new([demands(next)].iter(), None);
+        let evidence = judged(&mut judge, Sight { direction: Some(Direction::In), ..sight(&frame(next, rest)) });
+        assert_eq!(evidence.verdict, Verdict::ClearForbidden, "{next}: {}", words(&evidence));
+    }
 }
