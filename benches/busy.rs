@@ -60,8 +60,11 @@ impl Bench {
         let (state, theme) = (State::new(Setting::default(), Clock::utc(), now), Theme::load("dark", None).unwrap());
         let mut bench =
             Self { state, terminal: Terminal::new(TestBackend::new(200, 50)).unwrap(), theme, now, next: ROWS };
-        let snapshot =
-            Snapshot { sas: (0..ROWS).map(sa).collect(), policies: (0..ROWS).map(policy).collect(), defaults: None };
+        let snapshot = Snapshot {
+            sas: (0..ROWS).map(sa).collect(),
+            policies: (0..ROWS).map(policy).collect(),
+            ..Snapshot::default()
+        };
         let start = Instant::now();
         bench.update(Event::Kernel(Update::Snapshot(snapshot)));
         bench.draw();

@@ -99,7 +99,7 @@ fn main() {
     let mut commands = Vec::new();
     state.drawn(Drawn { usable: true, rows: 40, ..Drawn::default() });
     let policies = vec![policy(PolicyDirection::Out, 1, 2), policy(PolicyDirection::In, 2, 1)];
-    let snapshot = Snapshot { sas: Vec::new(), policies, defaults: None };
+    let snapshot = Snapshot { policies, ..Snapshot::default() };
     state.update(Event::Kernel(Update::Snapshot(snapshot)), now, &mut commands);
     let key = crossterm::event::KeyEvent::from(crossterm::event::KeyCode::Char('3'));
     state.update(Event::Key(key), now, &mut commands);

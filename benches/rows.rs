@@ -59,7 +59,7 @@ fn memory() {
     let now = Now { unix_ms: 1_795_450_999_000, uptime_ms: 5000 };
     let mut state = State::new(Setting::default(), Clock::utc(), now);
     let before = resident_bytes();
-    let snapshot = Snapshot { sas: (0..ROWS).map(sa).collect(), policies: Vec::new(), defaults: None };
+    let snapshot = Snapshot { sas: (0..ROWS).map(sa).collect(), ..Snapshot::default() };
     state.update(Event::Kernel(Update::Snapshot(snapshot)), now, &mut Vec::new());
     let told = |when: &str| {
         let each = (resident_bytes() - before) / u64::from(ROWS) - KEY_BYTES as u64;

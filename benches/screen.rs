@@ -35,7 +35,7 @@ fn console(count: u32, setting: Setting, keys: &str) -> State {
     let now = Now { unix_ms: 1_795_450_999_000, uptime_ms: 5000 };
     let mut state = State::new(setting, Clock::utc(), now);
     state.drawn(Drawn { usable: true, ..Drawn::default() });
-    let snapshot = Snapshot { sas: sas(count), policies: Vec::new(), defaults: None };
+    let snapshot = Snapshot { sas: sas(count), ..Snapshot::default() };
     state.update(Event::Kernel(Update::Snapshot(snapshot)), now, &mut Vec::new());
     for key in keys.chars() {
         let key = KeyEvent::from(KeyCode::Char(key));

@@ -15,8 +15,8 @@ use bytes::Bytes;
 use pnet::ipnetwork::IpNetwork;
 use serde::Deserialize;
 
-use crate::model::TunnelInterface;
 use crate::model::text::harmless;
+use crate::model::{PolicySettings, TunnelInterface};
 use crate::packet::filter::Instruction;
 use crate::packet::{Direction, LinkType};
 
@@ -26,6 +26,7 @@ mod live;
 mod probe;
 pub mod recorder;
 mod ring;
+mod settings;
 mod tunnels;
 
 pub use ahead::ReadAhead;
@@ -181,9 +182,16 @@ pub struct Interface {
     pub broadcasts: Vec<IpAddr>,
     /// What it is if packets are encrypted behind it.
     pub tunnel: Option<TunnelInterface>,
+    /// How policies are asked about its packets.
+    pub settings: PolicySettings,
 }
 
 impl Interface {
+    /// What tells how policies are asked about its packets: its number, its settings and its addresses.
+    pub fn for_policies(&self) -> (u32, PolicySettings, &[IpAddr]) {
+        (self.index, self.settings, &self.addresses)
+    }
+
     /// The addresses whose packets are for this host.
     pub fn own(&self) -> impl Iterator<Item = IpAddr> {
         self.addresses.iter().chain(&self.broadcasts).copied()
@@ -192,18 +200,23 @@ impl Interface {
 
 /// The interfaces of the calling thread's namespace.
 pub fn interfaces() -> Vec<Interface> {
-    let all = pnet::datalink::interfaces().into_iter();
-    let tunnels = tunnels::all();
-    all.map(|interface| Interface {
-        broadcasts: interface.ips.iter().filter_map(broadcast).collect(),
-        tunnel: tunnels.get(&interface.index).copied(),
-        is_up: interface.is_up(),
-        is_loopback: interface.is_loopback(),
-        addresses: interface.ips.iter().map(IpNetwork::ip).collect(),
-        name: interface.name,
-        index: interface.index,
-    })
-    .collect()
+    let all = pnet::datalink::interfaces();
+    let links = tunnels::all();
+    let names = all.iter().map(|interface| (interface.index, &*interface.name)).collect();
+    let loopback = all.iter().find(|interface| interface.is_loopback()).map_or(0, |interface| interface.index);
+    let settings = settings::all(&links, &names, loopback);
+    all.into_iter()
+        .map(|interface| Interface {
+            broadcasts: interface.ips.iter().filter_map(broadcast).collect(),
+            tunnel: links.tunnels.get(&interface.index).copied(),
+            settings: settings.get(&interface.index).copied().unwrap_or_default(),
+            is_up: interface.is_up(),
+            is_loopback: interface.is_loopback(),
+            addresses: interface.ips.iter().map(IpNetwork::ip).collect(),
+            name: interface.name,
+            index: interface.index,
+        })
+        .collect()
 }
 
 /// Point-to-point links and IPv6 have none.
@@ -320,7 +333,8 @@ mod tests {
     fn interface(name: &str, is_up: bool, is_loopback: bool, addresses: &[[u8; 4]]) -> Interface {
         let addresses = addresses.iter().map(|address| IpAddr::from(*address)).collect();
         let (broadcasts, tunnel) = (Vec::new(), None);
-        Interface { name: name.to_owned(), index: 1, is_up, is_loopback, addresses, broadcasts, tunnel }
+        let settings = PolicySettings::default();
+        Interface { name: name.to_owned(), index: 1, is_up, is_loopback, addresses, broadcasts, tunnel, settings }
     }
 
     #[test]

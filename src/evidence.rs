@@ -13,13 +13,14 @@ use std::net::IpAddr;
 use smallvec::SmallVec;
 
 use crate::crypto::{Malformed, Unready};
-use crate::model::{IpsecProtocol, Mode, PolicyId, ReqId, Selector, Spi, UpperProtocol};
+use crate::model::{Exemption, IpsecProtocol, Mode, PolicyId, ReqId, Selector, Spi, UpperProtocol};
 use crate::packet::{Direction, LinkType};
 
 pub mod check;
 mod copies;
 mod demand;
 mod fragments;
+mod interfaces;
 mod judge;
 mod keys;
 mod look;
@@ -28,8 +29,10 @@ mod opinion;
 mod parts;
 mod policies;
 mod sequence;
+mod ties;
 mod totals;
 
+pub use interfaces::Interfaces;
 pub use judge::Judge;
 pub use look::{Inside, Looked};
 pub use memory::{Known, SaMemory};
@@ -185,8 +188,10 @@ pub enum Reason {
     Allowed(Box<PolicyId>),
     /// A policy demands protection, and there is what it demands.
     Satisfied(Box<PolicyId>),
-    /// A policy may be about it that would decide otherwise: it is for a mark, and no capture shows marks.
-    MaybeMarked(Box<PolicyId>),
+    /// The kernel may have decided otherwise, by this policy; without one as the default says.
+    MaybeOther(Doubt, Option<Box<PolicyId>>),
+    /// A setting of its interface exempts it from policies.
+    Exempt(Exemption),
     /// A policy lets it pass as it is, which what comes out of a tunnel must not be.
     NotDemanded(Box<PolicyId>),
     /// It came out of a tunnel, and no policy is about it.
@@ -221,10 +226,52 @@ pub enum Reason {
     Cut,
 }
 
+/// Why it is not certain which policy the kernel asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Doubt {
+    /// One is for a mark, and no capture shows marks.
+    Mark,
+    /// One is for an interface, and no frame shows the one by which it is routed.
+    Interface,
+    /// One is of the same priority, and which of them the kernel asks first cannot be seen from here.
+    Order,
+    /// It is passed on in parts, and whether the kernel put them together before cannot be seen from here. A part has no
+    /// ports.
+    Parts,
+}
+
+impl Doubt {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Mark => "a policy for a mark may be about it, and no capture shows marks",
+            Self::Interface => "a policy for an interface may be about it, and no frame shows how it is routed",
+            Self::Order => {
+                "another policy of the same priority may be asked first; different priorities would make it certain"
+            }
+            Self::Parts => "asked about the parts one by one, without ports, the kernel decides otherwise",
+        }
+    }
+}
+
 impl Reason {
     /// Whether a packet in clear must not pass because of it.
     fn forbids(&self) -> bool {
         matches!(self, Self::Demanded(_) | Self::Blocked(_) | Self::BlockedByDefault)
+    }
+
+    /// The policy that it tells of, if that decided.
+    fn policy(&self) -> Option<&PolicyId> {
+        match self {
+            Self::Demanded(id)
+            | Self::Short { policy: id, .. }
+            | Self::Blocked(id)
+            | Self::Optional(id)
+            | Self::NotDemanded(id)
+            | Self::Satisfied(id)
+            | Self::TunnelInterface(Some(id))
+            | Self::Allowed(id) => Some(id),
+            _ => None,
+        }
     }
 }
 
@@ -383,8 +430,9 @@ impl fmt::Display for Reason {
             Self::Optional(policy) => write!(f, "the policy's protection is optional: {policy}"),
             Self::Allowed(policy) => write!(f, "a policy lets it pass: {policy}"),
             Self::Satisfied(policy) => write!(f, "it has what a policy demands: {policy}"),
-            Self::MaybeMarked(policy) => {
-                write!(f, "a policy for a mark may be about it, and no capture shows marks: {policy}")
+            Self::MaybeOther(doubt, policy) => {
+                f.write_str(doubt.words())?;
+                policy.as_ref().map_or(Ok(()), |policy| write!(f, ": {policy}"))
             }
             Self::NotDemanded(policy) => {
                 write!(f, "it came out of a tunnel that the policy does not ask for, so it is dropped: {policy}")
@@ -392,6 +440,7 @@ impl fmt::Display for Reason {
             Self::TunnelWithoutPolicy => {
                 f.write_str("it came out of a tunnel, and no policy is about what was inside: it is dropped")
             }
+            Self::Exempt(setting) => write!(f, "no policy is asked about it: {setting} is set"),
             Self::NoPolicy => f.write_str("no policy is about it"),
             Self::PoliciesUnknown => f.write_str("without policies nobody knows whether that is allowed"),
             Self::Compressed => f.write_str("compressed, not encrypted"),
@@ -474,16 +523,6 @@ impl Evidence {
 
     /// The policy that decided, if one did.
     pub fn policy(&self) -> Option<&PolicyId> {
-        self.reasons.iter().find_map(|reason| match reason {
-            Reason::Demanded(id)
-            | Reason::Short { policy: id, .. }
-            | Reason::Blocked(id)
-            | Reason::Optional(id)
-            | Reason::NotDemanded(id)
-            | Reason::Satisfied(id)
-            | Reason::TunnelInterface(Some(id))
-            | Reason::Allowed(id) => Some(&**id),
-            _ => None,
-        })
+        self.reasons.iter().find_map(Reason::policy)
     }
 }

@@ -11,7 +11,7 @@ use crate::model::policy::HashThresholds;
 use crate::model::sa::SpiRequest;
 use crate::model::{
     Counts, IpsecProtocol, KernelEvent, Policy, PolicyDefaults, PolicyId, PolicyKind, PolicySpec, Sa, SaId, SaSpec,
-    XfrmStatistics,
+    Ties, XfrmStatistics,
 };
 
 pub mod error;
@@ -111,6 +111,11 @@ pub trait Kernel: Send {
 
     /// Decides what happens to packets without a policy.
     fn set_defaults(&mut self, defaults: PolicyDefaults) -> Result<()>;
+
+    /// How it decides which of two policies of one priority is asked first.
+    fn ties(&mut self) -> Ties {
+        Ties::default()
+    }
 
     /// From which prefix lengths on policies are found by hash.
     fn thresholds(&mut self) -> Result<HashThresholds>;

@@ -273,9 +273,9 @@ impl Layer {
                 let [k0, k1, k2, k3] = gre.key.unwrap_or(0).to_be_bytes();
                 Some((u16::from_be_bytes([k0, k1]), u16::from_be_bytes([k2, k3])))
             }
-            Header::Opaque(Protocol::OtherAboveIp(UpperProtocol::UDP_LITE | UpperProtocol::SCTP)) => two(),
-            // The kernel needs no more of these than it compares.
-            Header::Unreadable(Protocol::Tcp | Protocol::Udp) => two(),
+            // Of what is cut short the kernel needs no more than it compares.
+            Header::Opaque(Protocol::OtherAboveIp(UpperProtocol::UDP_LITE | UpperProtocol::SCTP))
+            | Header::Unreadable(Protocol::Tcp | Protocol::Udp) => two(),
             Header::Unreadable(Protocol::Icmp | Protocol::Icmpv6) => {
                 let [kind, code] = *start.first_chunk()?;
                 Some((kind.into(), code.into()))

@@ -1,6 +1,7 @@
-//! Behind which interfaces packets are encrypted or wrapped, and what ties them to SAs and policies: only rtnetlink tells.
+//! Behind which interfaces packets are encrypted or wrapped, what ties them to SAs and policies, and which interfaces belong
+//! to others: only rtnetlink tells.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::time::Duration;
 
@@ -19,12 +20,46 @@ use crate::model::{IfId, TunnelInterface};
 /// The kernel answers at once.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Those of the calling thread's namespace by their index; none where the kernel does not answer.
-pub(super) fn all() -> HashMap<u32, TunnelInterface> {
+/// What is told of interfaces, by their index.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Links {
+    /// What those are behind which packets are encrypted or wrapped.
+    pub(super) tunnels: HashMap<u32, TunnelInterface>,
+    /// Which interface these belong to: a bridge, a bond, a VRF.
+    controllers: HashMap<u32, u32>,
+    vrfs: HashSet<u32>,
+}
+
+impl Links {
+    /// The interface that packets on this one are routed on: the bridge or the bond that it is a port of, or itself.
+    pub(super) fn routed(&self, index: u32) -> u32 {
+        let mut routed = index;
+        // A bond may be a port of a bridge; more than that Linux does not stack.
+        for _ in 0..8 {
+            match self.controllers.get(&routed) {
+                Some(controller) if !self.vrfs.contains(controller) => routed = *controller,
+                _ => break,
+            }
+        }
+        routed
+    }
+
+    /// The VRF that it is, or belongs to.
+    pub(super) fn vrf(&self, index: u32) -> Option<u32> {
+        [Some(&index), self.controllers.get(&index)]
+            .into_iter()
+            .flatten()
+            .find(|index| self.vrfs.contains(index))
+            .copied()
+    }
+}
+
+/// Those of the calling thread's namespace; none where the kernel does not answer.
+pub(super) fn all() -> Links {
     dump().unwrap_or_default()
 }
 
-fn dump() -> io::Result<HashMap<u32, TunnelInterface>> {
+fn dump() -> io::Result<Links> {
     let mut socket = Socket::new(NETLINK_ROUTE)?;
     // Whoever asks every second must not wait for ever.
     sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(PATIENCE))?;
@@ -36,13 +71,13 @@ fn dump() -> io::Result<HashMap<u32, TunnelInterface>> {
     let mut bytes = vec![0; request.buffer_len()];
     request.serialize(&mut bytes);
     socket.send(&bytes, 0)?;
-    let mut found = HashMap::new();
+    let mut found = Links::default();
     while read(&socket.recv_from_full()?.0, &mut found)? {}
     Ok(found)
 }
 
 /// Reads the messages of a datagram; whether more will come. An interface that cannot be understood is none of these.
-fn read(mut datagram: &[u8], found: &mut HashMap<u32, TunnelInterface>) -> io::Result<bool> {
+fn read(mut datagram: &[u8], found: &mut Links) -> io::Result<bool> {
     const HEADER: usize = 16;
     while let Some(length) = datagram.first_chunk::<HEADER>() {
         let [l0, l1, l2, l3, ..] = *length;
@@ -51,7 +86,10 @@ fn read(mut datagram: &[u8], found: &mut HashMap<u32, TunnelInterface>) -> io::R
         let message = message.ok_or(io::ErrorKind::InvalidData)?;
         match NetlinkMessage::<RouteNetlinkMessage>::deserialize(message).map(|message| message.payload) {
             Ok(NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link))) => {
-                found.extend(kind(&link).map(|kind| (link.header.index, kind)));
+                let index = link.header.index;
+                found.tunnels.extend(kind(&link).map(|kind| (index, kind)));
+                found.controllers.extend(controller(&link).map(|controller| (index, controller)));
+                found.vrfs.extend(is_vrf(&link).then_some(index));
             }
             Ok(NetlinkPayload::Done(_) | NetlinkPayload::Error(_)) => return Ok(false),
             Ok(_) | Err(_) => {}
@@ -61,12 +99,27 @@ fn read(mut datagram: &[u8], found: &mut HashMap<u32, TunnelInterface>) -> io::R
     Ok(true)
 }
 
-fn kind(link: &LinkMessage) -> Option<TunnelInterface> {
+fn infos(link: &LinkMessage) -> impl Iterator<Item = &LinkInfo> {
     let infos = link.attributes.iter().filter_map(|attribute| match attribute {
         LinkAttribute::LinkInfo(infos) => Some(infos),
         _ => None,
     });
-    infos.flatten().find_map(|info| match info {
+    infos.flatten()
+}
+
+fn is_vrf(link: &LinkMessage) -> bool {
+    infos(link).any(|info| matches!(info, LinkInfo::Kind(InfoKind::Vrf)))
+}
+
+fn controller(link: &LinkMessage) -> Option<u32> {
+    link.attributes.iter().find_map(|attribute| match attribute {
+        LinkAttribute::Controller(index) => Some(*index),
+        _ => None,
+    })
+}
+
+fn kind(link: &LinkMessage) -> Option<TunnelInterface> {
+    infos(link).find_map(|info| match info {
         LinkInfo::Data(InfoData::Xfrm(facts)) => facts.iter().find_map(|fact| match fact {
             InfoXfrm::IfId(number) => Some(TunnelInterface::Xfrm(IfId(*number))),
             _ => None,
@@ -132,10 +185,10 @@ mod tests {
         let xfrm = [attribute(1, &2_u32.to_ne_bytes()), attribute(2, &42_u32.to_ne_bytes())].concat();
         let datagram = [link(7, "xfrm", &xfrm), link(8, "dummy", &[]), link(9, "vlan", &xfrm)].concat();
         let datagram = [datagram, link(10, "vti", &[]), link(11, "vti6", &[])].concat();
-        let mut found = HashMap::new();
+        let mut found = Links::default();
         assert!(read(&datagram, &mut found).unwrap());
         let vti = TunnelInterface::Vti;
-        assert_eq!(found, [(7, TunnelInterface::Xfrm(IfId(42))), (10, vti), (11, vti)].into());
+        assert_eq!(found.tunnels, [(7, TunnelInterface::Xfrm(IfId(42))), (10, vti), (11, vti)].into());
         assert!(!read(&message(3, &[0; 4]), &mut found).unwrap());
         assert!(read(&datagram[..20], &mut found).is_err());
     }
@@ -146,10 +199,27 @@ mod tests {
         for (kind, place) in [("gre", 14), ("ip6gre", 14), ("ipip", 15), ("sit", 15), ("ip6tnl", 15)] {
             let [plain, in_udp] = [0_u16, 1].map(|encap| attribute(place, &encap.to_ne_bytes()));
             let datagram = [link(7, kind, &plain), link(8, kind, &in_udp), link(9, "gretap", &plain)].concat();
-            let mut found = HashMap::new();
+            let mut found = Links::default();
             assert!(read(&datagram, &mut found).unwrap());
-            assert_eq!(found, [(7, TunnelInterface::Wrapping)].into(), "{kind}");
+            assert_eq!(found.tunnels, [(7, TunnelInterface::Wrapping)].into(), "{kind}");
         }
+    }
+
+    #[test]
+    fn what_belongs_to_a_bridge_is_routed_there_and_what_belongs_to_a_vrf_is_not() {
+        let in_it = |index: i32, kind: &str, controller: i32| {
+            let mut message = link(index, kind, &[]);
+            // IFLA_MASTER
+            message.extend(attribute(10, &controller.to_ne_bytes()));
+            let length = u32::try_from(message.len()).unwrap();
+            message[..4].copy_from_slice(&length.to_ne_bytes());
+            message
+        };
+        let datagram = [link(2, "vrf", &[]), in_it(3, "bridge", 2), in_it(4, "bond", 3), in_it(5, "dummy", 4)].concat();
+        let mut found = Links::default();
+        assert!(read(&[datagram, link(6, "dummy", &[]), in_it(7, "dummy", 7)].concat(), &mut found).unwrap());
+        assert_eq!([2, 3, 4, 5, 6, 7, 8].map(|index| found.routed(index)), [2, 3, 3, 3, 6, 7, 8]);
+        assert_eq!([2, 3, 4, 6].map(|index| found.vrf(index)), [Some(2), Some(2), None, None]);
     }
 
     #[test]

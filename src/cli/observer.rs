@@ -9,9 +9,9 @@ use super::line::{Line, Lines};
 use crate::capture::{self, ANY, FileCapture, Frame, Interface, LinkState, Method, ReadAhead, Wanted};
 use crate::console::state::packets::sight_on;
 use crate::dialect::key_file::KeyRow;
-use crate::evidence::{Evidence, Judge, Policies};
+use crate::evidence::{Evidence, Interfaces, Judge, Policies};
 use crate::kernel::{Follower, Update, XfrmKernel};
-use crate::model::{IpsecProtocol, KernelEvent, PolicyDefaults, Sa, SaFlags, SaSpec, Spd, Spi};
+use crate::model::{IpsecProtocol, KernelEvent, PolicyDefaults, Sa, SaFlags, SaSpec, Spd, Spi, Ties};
 use crate::packet::filter::Instruction;
 use crate::packet::{Dissection, Filter, IpsecHeader, dissect};
 
@@ -80,6 +80,7 @@ pub(super) struct Observer {
     pub(super) judge: Judge,
     spd: Spd,
     defaults: Option<PolicyDefaults>,
+    ties: Ties,
     interfaces: Vec<Interface>,
     looked: Instant,
     /// How many frames the kernel dropped.
@@ -116,6 +117,7 @@ impl Observer {
             judge: Judge::default(),
             spd: Spd::default(),
             defaults: None,
+            ties: Ties::default(),
             interfaces,
             looked: Instant::now(),
             dropped: 0,
@@ -150,6 +152,7 @@ impl Observer {
             judge: Judge::default(),
             spd: Spd::default(),
             defaults: None,
+            ties: Ties::default(),
             interfaces: Vec::new(),
             looked: Instant::now(),
             dropped: 0,
@@ -191,6 +194,7 @@ impl Observer {
         self.judge.addresses = self.interfaces.iter().flat_map(Interface::own).collect();
         self.judge.tunnel_interfaces =
             self.interfaces.iter().filter_map(|interface| Some((interface.index, interface.tunnel?))).collect();
+        self.judge.interfaces = Interfaces::new(self.interfaces.iter().map(Interface::for_policies));
     }
 
     /// The name of the interface.
@@ -272,6 +276,7 @@ impl Observer {
                     self.judge.memory.replace(snapshot.sas.iter(), now_ns);
                     self.spd = snapshot.policies.into();
                     self.defaults = snapshot.defaults.or(self.defaults);
+                    self.ties = snapshot.ties;
                     policies_changed = true;
                 }
                 Update::Events(events) => {
@@ -283,7 +288,7 @@ impl Observer {
         }
         self.let_ports_through();
         if policies_changed {
-            self.judge.policies = Policies::new(self.spd.iter().map(|(_, policy)| policy), self.defaults);
+            self.judge.policies = Policies::new(self.spd.oldest_first(), self.defaults).with(self.ties);
         }
         silence.map_or(Ok(()), Err)
     }

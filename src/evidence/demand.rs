@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use super::Reason::{Satisfied, Short};
 use super::judge::flow;
-use super::policies::{Asked, Between, Demand, Received};
+use super::policies::{Between, Demand, Received};
 use super::{Evidence, Finding, Judge, Known, Reason, Sight};
 use crate::model::{Flow, IfId, IpsecProtocol, Level, Mode, ReqId, Selector, Spi, Template, UpperProtocol};
 use crate::packet::{Direction, Dissection};
@@ -70,7 +70,7 @@ impl Judge {
     ) -> Option<Reason> {
         let passed = self.seen(evidence)?;
         let if_id = passed.first().map_or(IfId(0), |passed| passed.if_id);
-        let asked = |judge: &Self, flow: &Flow| Asked { direction, for_us: judge.is_for_us(flow.destination), if_id };
+        let asked = |judge: &Self, flow: &Flow| judge.asked(flow, Some(direction), if_id);
         let (passed, inner) = if passed.iter().any(|passed| passed.mode == Mode::Tunnel) {
             // Outbound ones are not opened when they are judged: the kernel wraps what it sends as the policy says.
             let opened = || {
@@ -99,7 +99,7 @@ impl Judge {
         let asked = asked(self, &inner);
         // Who else sees it come does not drop it, and of a mark nobody knows here what it leads to.
         let drops = direction == Direction::In && dissection.ends().is_some_and(|(_, to)| self.is_for_us(to));
-        if !drops || passed.iter().any(|passed| passed.is_marked) {
+        if !drops || asked.exemption.is_some() || passed.iter().any(|passed| passed.is_marked) {
             return held_against(self.policies.demand(&inner, asked)?, &passed);
         }
         // An interface in the selector is compared with one that no capture shows.
@@ -110,7 +110,10 @@ impl Judge {
             return Some(Reason::Header { protocol, spi, finding });
         }
         let from_tunnel = passed.iter().any(|passed| passed.mode != Mode::Transport);
-        match self.policies.received(&inner, asked)? {
+        let Some(received) = self.policies.received(&inner, asked) else {
+            return held_against(self.policies.demand(&inner, asked)?, &passed);
+        };
+        match received {
             Received::Dropped(reason) => Some(reason),
             Received::Nothing => from_tunnel.then_some(Reason::TunnelWithoutPolicy),
             Received::Asks(policy, demands) => match held_against(demands, &passed) {

@@ -9,10 +9,9 @@ use std::net::IpAddr;
 use super::copies::{Budget, Copies, Shown};
 use super::fragments::{Fragments, Part};
 use super::opinion::{Newest, Opinion};
-use super::policies;
-use super::{Evidence, Finding, Policies, Reason, SaMemory, Sas, Sight, Totals, Verdict};
+use super::{Evidence, Finding, Interfaces, Policies, Reason, SaMemory, Sas, Sight, Totals, Verdict};
 use crate::crypto::{Malformed, Unready};
-use crate::model::{Flow, IpsecProtocol, Mode, TunnelInterface, UpperProtocol};
+use crate::model::{Flow, IfId, IpsecProtocol, Mode, TunnelInterface, UpperProtocol};
 use crate::packet::{Direction, Dissection, Header, IpsecHeader, LinkType, NAT_TRAVERSAL, Protocol};
 
 /// Everything that frames are judged by, and what was found so far.
@@ -28,6 +27,8 @@ pub struct Judge {
     pub addresses: HashSet<IpAddr>,
     /// The interfaces behind which packets are encrypted or wrapped, by their index.
     pub tunnel_interfaces: HashMap<u32, TunnelInterface>,
+    /// What the kernel makes of the interfaces before it asks a policy.
+    pub interfaces: Interfaces,
     pub(super) copies: Copies,
     /// What is decrypted to know which policy is about it.
     pub(super) openings: Budget,
@@ -215,7 +216,7 @@ impl Judge {
         if looks == Looks::Otherwise {
             return evidence;
         }
-        let (verdict, reasons) = self.verdict_in_clear(sight, direction, dissection, flow(dissection, interface));
+        let (verdict, reasons) = self.verdict_in_clear(sight, direction, dissection, flow(sight.bytes, dissection, interface));
         let is_plain = looks == Looks::NoEncapsulation;
         let decides = match verdict {
             Verdict::ClearForbidden | Verdict::Copy => true,
@@ -301,7 +302,11 @@ impl Judge {
         } else {
             let found = flow.map_or_else(
                 || vec![Reason::NoPolicy],
-                |flow| self.policies.judge_clear(&flow, direction, self.is_for_us(flow.destination)),
+                |flow| {
+                    let in_parts = dissection.is_fragment() && self.is_passed_on(&flow, direction);
+                    let asked = self.asked(&flow, direction, IfId(0));
+                    self.policies.judge_clear(&flow, asked, in_parts)
+                },
             );
             let is_forbidden = found.iter().any(Reason::forbids);
             let may_be_forbidden = is_forbidden || found.contains(&Reason::PoliciesUnknown);
@@ -339,7 +344,7 @@ impl Judge {
             TunnelInterface::Vti => return Some(Reason::TunnelInterface(None)),
             TunnelInterface::Wrapping => return None,
         };
-        let asked = policies::Asked { direction: direction?, for_us: self.is_for_us(flow.destination), if_id };
+        let asked = self.asked(&flow, Some(direction?), if_id);
         let policy = self.policies.demand(&flow, asked).and_then(|demands| demands.first());
         Some(Reason::TunnelInterface(policy.map(|demand| Box::new(demand.policy))))
     }

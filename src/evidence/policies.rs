@@ -4,12 +4,14 @@ use std::collections::HashMap;
 
 use crate::model::spd::matching_order;
 use crate::model::{
-    Flow, IfId, Level, Mode, Policy, PolicyAction, PolicyDefaults, PolicyDirection, PolicyId, PolicyKind, Template,
-    UpperProtocol,
+    Exemption, Flow, IfId, Level, Mode, Policy, PolicyAction, PolicyDefaults, PolicyDirection, PolicyId, PolicyKind,
+    Selector, Template, Ties, UpperProtocol,
 };
 use crate::packet::Direction;
 
-use super::Reason;
+use super::interfaces::On;
+use super::ties::{self, Standing};
+use super::{Doubt, Reason};
 
 /// How many flows' answers are remembered.
 const MOST_FLOWS: usize = 4096;
@@ -21,6 +23,7 @@ pub struct Policies {
     /// `None`: nobody said which policies there are.
     rules: Option<Vec<Rule>>,
     defaults: PolicyDefaults,
+    ties: Ties,
     /// What sub policies demand together with the main ones that are asked after them.
     joined: HashMap<(usize, usize), Rule>,
     answers: HashMap<Question, Answer>,
@@ -33,6 +36,7 @@ struct Rule {
     id: PolicyId,
     fate: Fate,
     demands: Vec<Demand>,
+    standing: Standing,
 }
 
 /// A transform that a policy demands.
@@ -53,10 +57,20 @@ enum Fate {
 /// Which packets a policy is looked for, and which way they go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Question {
+    /// Its interface is of no matter here.
     flow: Flow,
     way: PolicyDirection,
     /// Of which xfrm interface the packet is; 0 for none.
     if_id: IfId,
+    on: On,
+}
+
+/// Whether a rule is about a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fit {
+    No,
+    Perhaps(Doubt),
+    Yes,
 }
 
 /// The rules over a packet: the first that is about it, and behind a sub policy the first main one.
@@ -66,54 +80,75 @@ struct Found {
     main: Option<usize>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Answer {
     found: Option<Found>,
-    /// The first rule before it that is about it if its mark is so.
-    marked: Option<usize>,
+    doubts: Doubts,
 }
 
+/// Rules that the kernel may have asked before the one that was found: the first that lets packets in clear pass, and the
+/// first that does not.
+type Doubts = [Option<(usize, Doubt)>; 2];
+
 impl Policies {
-    /// The policies of an SPD.
+    /// The policies of an SPD, the oldest first.
     ///
     /// Left out are those of sockets, of which nobody can tell to which packets they belong. Packets are taken to have no
     /// mark, as no capture shows it.
     pub fn new<'a>(policies: impl Iterator<Item = &'a Policy>, defaults: Option<PolicyDefaults>) -> Self {
-        let mut asked: Vec<&Policy> = policies.filter(|policy| !policy.is_of_socket()).collect();
-        asked.sort_by(|a, b| matching_order(a, b));
-        let rules = asked.into_iter().map(Rule::of);
-        Self { rules: Some(rules.collect()), defaults: defaults.unwrap_or_default(), ..Self::default() }
+        let mut asked: Vec<(usize, &Policy)> = policies.filter(|policy| !policy.is_of_socket()).enumerate().collect();
+        asked.sort_by(|(_, a), (_, b)| matching_order(a, b));
+        let mut rules: Vec<Rule> = asked.into_iter().map(|(age, policy)| Rule::of(policy, age)).collect();
+        ties::find_heads(rules.iter_mut().map(|rule| (rule.id.direction, &mut rule.standing)));
+        Self { rules: Some(rules), defaults: defaults.unwrap_or_default(), ..Self::default() }
     }
 
-    /// The rule over a flow, and one that may be about it in its place because of a mark; the outer `None` where nobody
-    /// said which rules there are.
+    /// The same on a kernel that decides so between policies of one priority.
+    #[must_use]
+    pub fn with(self, ties: Ties) -> Self {
+        Self { ties, ..self }
+    }
+
+    /// The rule over a flow, and those that may be about it in its place; the outer `None` where nobody said which rules
+    /// there are.
     #[allow(clippy::option_option, reason = "no rule is not the same as no rules known")]
-    fn find(&mut self, question: Question) -> Option<(Option<&Rule>, Option<&Rule>)> {
+    fn find(&mut self, question: Question) -> Option<(Option<&Rule>, Doubts)> {
         let rules = self.rules.as_deref()?;
         if self.answers.len() >= MOST_FLOWS {
             self.answers.clear();
         }
-        let answer = || {
-            let found = look_up(rules, question, |rule, flow| rule.id.selector.matches(flow));
-            let before = found.map_or(rules.len(), |found| found.first);
-            let is_about = |rule: &Rule| rule.is_asked(&question) && rule.id.selector.matches(&question.flow);
-            let marked = rules.iter().take(before).position(|rule| rule.is_for_a_mark() && is_about(rule));
-            Answer { found, marked }
-        };
-        let Answer { found, marked } = *self.answers.entry(question).or_insert_with(answer);
+        let ties = self.ties;
+        let Answer { found, doubts } = *self.answers.entry(question).or_insert_with(|| answer(rules, ties, question));
         let rule = found.and_then(|found| whole(rules, &mut self.joined, found));
-        Some((rule, marked.and_then(|place| rules.get(place))))
+        Some((rule, doubts))
     }
 
-    /// Why a packet in clear may pass, or must not. `for_us`: whether it is for this host.
-    pub(super) fn judge_clear(&mut self, flow: &Flow, direction: Option<Direction>, for_us: bool) -> Vec<Reason> {
-        let (way, if_id) = (way(direction, for_us), IfId(0));
-        let default = match way {
+    /// Why a packet in clear may pass, or must not. `in_parts`: whether the kernel may have been asked about parts of it.
+    pub(super) fn judge_clear(&mut self, flow: &Flow, asked: Asked, in_parts: bool) -> Vec<Reason> {
+        let mut reasons = self.judge_whole(flow, asked);
+        let part = Flow { source_port: 0, destination_port: 0, ..*flow };
+        if in_parts && part != *flow {
+            let of_parts = self.judge_whole(&part, asked);
+            let forbids = |reasons: &[Reason]| reasons.iter().any(Reason::forbids);
+            if let Some(first) = of_parts.first().filter(|_| forbids(&of_parts) != forbids(&reasons)) {
+                reasons.push(Reason::MaybeOther(Doubt::Parts, first.policy().map(|id| Box::new(*id))));
+            }
+        }
+        reasons
+    }
+
+    fn judge_whole(&mut self, flow: &Flow, asked: Asked) -> Vec<Reason> {
+        let default = match asked.way {
             PolicyDirection::Out => self.defaults.output,
             PolicyDirection::In => self.defaults.input,
             PolicyDirection::Forward | PolicyDirection::Socket(_) => self.defaults.forward,
         };
-        let Some((rule, marked)) = self.find(Question { flow: *flow, way, if_id }) else {
+        if let Some(exemption) = asked.exemption {
+            // Whoever asks no policy on the way out does as if there was none.
+            let is_blocked = asked.way == PolicyDirection::Out && default == PolicyAction::Block;
+            return vec![if is_blocked { Reason::BlockedByDefault } else { Reason::Exempt(exemption) }];
+        }
+        let Some((rule, doubts)) = self.find(asked.about(*flow)) else {
             return vec![Reason::PoliciesUnknown];
         };
         let reason = match rule {
@@ -121,17 +156,25 @@ impl Policies {
             None if default == PolicyAction::Block => Reason::BlockedByDefault,
             None => Reason::NoPolicy,
         };
-        let marked = marked.filter(|marked| marked.reason().forbids() != reason.forbids());
-        let marked = marked.map(|marked| Reason::MaybeMarked(Box::new(marked.id)));
-        [reason].into_iter().chain(marked).collect()
+        let otherwise = doubts.get(usize::from(!reason.forbids())).copied().flatten();
+        let rules = self.rules.as_deref().unwrap_or_default();
+        let otherwise = otherwise.and_then(|(place, doubt)| {
+            let policy = Some(Box::new(rules.get(place)?.id));
+            Some(Reason::MaybeOther(doubt, policy))
+        });
+        [reason].into_iter().chain(otherwise).collect()
     }
 
-    /// What the policies say of a packet that came through SAs; nothing where a mark decides, or nobody said which
-    /// policies there are.
+    /// What the policies say of a packet that came through SAs; nothing where none is asked or it is not certain which, or
+    /// nobody said which policies there are.
     pub(super) fn received(&mut self, flow: &Flow, asked: Asked) -> Option<Received<'_>> {
-        let default = if asked.for_us { self.defaults.input } else { self.defaults.forward };
-        let (rule, marked) = self.find(asked.about(*flow))?;
-        if marked.is_some() {
+        if asked.exemption.is_some() {
+            return None;
+        }
+        let is_for_us = asked.way == PolicyDirection::In;
+        let default = if is_for_us { self.defaults.input } else { self.defaults.forward };
+        let (rule, doubts) = self.find(asked.about(*flow))?;
+        if doubts.iter().any(Option::is_some) {
             return None;
         }
         Some(match rule {
@@ -142,23 +185,34 @@ impl Policies {
         })
     }
 
-    /// The transforms that the policies over a packet demand, if they demand some.
+    /// The transforms that the policies over a packet demand, if they demand some. None either if it is not certain which
+    /// policy the kernel asks: who had less may have had what that one demands.
     pub(super) fn demand(&mut self, flow: &Flow, asked: Asked) -> Option<&[Demand]> {
-        let (rule, _) = self.find(asked.about(*flow))?;
-        rule?.demanded()
+        if asked.exemption.is_some() {
+            return None;
+        }
+        let (rule, doubts) = self.find(asked.about(*flow))?;
+        let is_certain = doubts.iter().flatten().all(|(_, doubt)| *doubt == Doubt::Mark);
+        rule.filter(|_| is_certain)?.demanded()
     }
 
     /// The same for a packet of which only the addresses are known.
     pub(super) fn demand_between(&mut self, flow: &Flow, asked: Asked) -> Between<'_> {
+        if asked.exemption.is_some() {
+            return Between::Nothing;
+        }
         let flow = Flow { protocol: UpperProtocol::ANY, source_port: 0, destination_port: 0, ..*flow };
         if self.demands.len() >= MOST_FLOWS {
             self.demands.clear();
         }
-        let rules = self.rules.as_deref().unwrap_or_default();
+        let (rules, ties) = (self.rules.as_deref().unwrap_or_default(), self.ties);
         let question = asked.about(flow);
         let find = || {
-            let found = look_up(rules, question, |rule, flow| rule.id.selector.is_between(flow))?;
-            let is_certain = |place| rules.get(place).is_some_and(|rule: &Rule| rule.id.selector.matches(&flow));
+            let found = look_up(rules, ties, question, Rule::may_be_between)?;
+            let is_certain = |place| {
+                let certain = |rule: &Rule| rule.fit(&question) == Fit::Yes && is_alone(rules, place, &question);
+                rules.get(place).is_some_and(certain)
+            };
             Some((found, is_certain(found.first) && found.main.is_none_or(is_certain)))
         };
         match *self.demands.entry(question).or_insert_with(find) {
@@ -182,19 +236,20 @@ pub(super) enum Received<'a> {
     Dropped(Reason),
 }
 
-/// Which policies are asked about a protected packet.
-#[derive(Clone, Copy)]
+/// Which policies are asked about a packet.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {
-    pub(super) direction: Direction,
-    /// Whether it is for this host.
-    pub(super) for_us: bool,
+    pub(super) way: PolicyDirection,
     /// Of which xfrm interface the SA is that it came through.
     pub(super) if_id: IfId,
+    pub(super) on: On,
+    /// Why none is asked at all.
+    pub(super) exemption: Option<Exemption>,
 }
 
 impl Asked {
     fn about(self, flow: Flow) -> Question {
-        Question { flow, way: way(Some(self.direction), self.for_us), if_id: self.if_id }
+        Question { flow: Flow { interface: 0, ..flow }, way: self.way, if_id: self.if_id, on: self.on }
     }
 }
 
@@ -210,18 +265,74 @@ pub(super) enum Between<'a> {
 
 /// The first rule that is about a packet. Behind a sub policy that lets it pass the kernel asks the main ones as well
 /// (`xfrm_expand_policies`), and of what arrives those for `in` even where it is passed on (`__xfrm_policy_check`).
-fn look_up(rules: &[Rule], question: Question, is_about: impl Fn(&Rule, &Flow) -> bool) -> Option<Found> {
-    let is_asked =
-        |rule: &Rule, question| rule.is_asked(question) && !rule.is_for_a_mark() && is_about(rule, &question.flow);
-    let first = rules.iter().position(|rule| is_asked(rule, &question))?;
+fn look_up(
+    rules: &[Rule],
+    ties: Ties,
+    question: Question,
+    is_about: impl Fn(&Rule, &Question) -> bool,
+) -> Option<Found> {
+    let first = first_of(rules, ties, |rule| is_about(rule, &question))?;
     let rule = rules.get(first)?;
     if rule.id.kind == PolicyKind::Main || rule.fate == Fate::Block {
         return Some(Found { first, main: None });
     }
     let way = if question.way == PolicyDirection::Out { question.way } else { PolicyDirection::In };
     let question = Question { way, ..question };
-    let main = rules.iter().position(|rule| rule.id.kind == PolicyKind::Main && is_asked(rule, &question));
+    let main = first_of(rules, ties, |rule| rule.id.kind == PolicyKind::Main && is_about(rule, &question));
     Some(Found { first, main })
+}
+
+/// The place of the rule that is asked first of those that are about something.
+fn first_of(rules: &[Rule], ties: Ties, is_about: impl Fn(&Rule) -> bool) -> Option<usize> {
+    let mut about = rules.iter().enumerate().filter(|(_, rule)| is_about(rule));
+    let (place, first) = about.next()?;
+    let equals = about.take_while(|(_, rule)| rule.is_equal(first));
+    let (place, _) =
+        equals.fold(
+            (place, first),
+            |best, other| {
+                if ties.is_before(&best.1.standing, &other.1.standing) { best } else { other }
+            },
+        );
+    Some(place)
+}
+
+/// Whether no other rule of its priority may be about such packets.
+fn is_alone(rules: &[Rule], place: usize, question: &Question) -> bool {
+    let Some(rule) = rules.get(place) else { return false };
+    let is_rival = |other: &Rule| other.is_equal(rule) && other.may_be_between(question);
+    let before = rules.iter().take(place).rev().take_while(|other| other.is_equal(rule));
+    let after = rules.iter().skip(place + 1).take_while(|other| other.is_equal(rule));
+    !before.chain(after).any(is_rival)
+}
+
+fn answer(rules: &[Rule], ties: Ties, question: Question) -> Answer {
+    let found = look_up(rules, ties, question, |rule, question| rule.fit(question) == Fit::Yes);
+    let first = found.and_then(|found| rules.get(found.first));
+    let equals = rules.iter().filter(|rule| first.is_some_and(|first| first.is_equal(rule)));
+    let is_steady = ties.is_steady(equals.filter(|rule| rule.fit(&question) == Fit::Yes).map(|rule| &rule.standing));
+    let mut doubts = Doubts::default();
+    for (place, rule) in rules.iter().enumerate() {
+        let is_equal = first.is_some_and(|first| first.is_equal(rule));
+        if found.is_some_and(|found| place > found.first) && !is_equal {
+            break;
+        }
+        let fit = rule.fit(&question);
+        if fit == Fit::No || found.is_some_and(|found| place == found.first) {
+            continue;
+        }
+        // Of equals those that are certainly asked later are of no matter.
+        if let Some(first) = first.filter(|_| is_equal && is_steady)
+            && ties.is_certainly_before(&first.standing, &rule.standing)
+        {
+            continue;
+        }
+        let doubt = if let Fit::Perhaps(doubt) = fit { doubt } else { Doubt::Order };
+        if let Some(free) = doubts.get_mut(usize::from(rule.reason().forbids())) {
+            free.get_or_insert((place, doubt));
+        }
+    }
+    Answer { found, doubts }
 }
 
 /// The rule, or what two rules say together.
@@ -236,17 +347,17 @@ fn whole<'r>(rules: &'r [Rule], joined: &'r mut HashMap<(usize, usize), Rule>, f
 }
 
 impl Rule {
-    fn of(policy: &Policy) -> Self {
+    fn of(policy: &Policy, age: usize) -> Self {
         let id = policy.id();
         let demand = |template: &Template| Demand { policy: id, template: template.clone() };
         let demands: Vec<Demand> = policy.templates.iter().map(demand).collect();
-        Self { id, fate: fate(policy.action, &demands), demands }
+        Self { id, fate: fate(policy.action, &demands), demands, standing: Standing::of(policy, age) }
     }
 
     /// What a sub policy and a main one demand together (`xfrm_expand_policies`, `__xfrm_policy_check`).
     fn with(&self, main: &Self) -> Self {
         if main.fate == Fate::Block {
-            return Self { id: main.id, fate: Fate::Block, demands: Vec::new() };
+            return Self { id: main.id, fate: Fate::Block, demands: Vec::new(), ..*self };
         }
         let mut demands: Vec<Demand> = self.demands.iter().chain(&main.demands).cloned().collect();
         // `xfrm_tmpl_sort` has an order for IPv6 alone.
@@ -259,16 +370,46 @@ impl Rule {
         }
         let fate = fate(PolicyAction::Allow, &demands);
         let decides = demands.iter().find(|demand| fate == Fate::Protect && demand.template.level != Level::Use);
-        Self { id: decides.map_or(self.id, |demand| demand.policy), fate, demands }
+        Self { id: decides.map_or(self.id, |demand| demand.policy), fate, demands, ..*self }
     }
 
     fn is_asked(&self, question: &Question) -> bool {
         self.id.direction == question.way && self.id.if_id.unwrap_or(IfId(0)) == question.if_id
     }
 
+    /// Whether only the kernel's rules for policies of one priority decide which of them is asked first.
+    fn is_equal(&self, other: &Self) -> bool {
+        let rank = |rule: &Self| (rule.id.direction, rule.id.kind, rule.standing.priority);
+        rank(self) == rank(other)
+    }
+
     /// Whether packets without a mark are none of its.
     fn is_for_a_mark(&self) -> bool {
         self.id.mark.is_some_and(|mark| mark.value != 0)
+    }
+
+    /// Whether it is about a packet.
+    fn fit(&self, question: &Question) -> Fit {
+        let Selector { interface, .. } = self.id.selector;
+        if !self.is_asked(question) || !self.id.selector.matches(&Flow { interface, ..question.flow }) {
+            return Fit::No;
+        }
+        let on_its_interface = match question.on {
+            _ if interface == 0 => Fit::Yes,
+            On::Certain(on) if on == interface => Fit::Yes,
+            On::Perhaps(on) if on == interface => Fit::Perhaps(Doubt::Interface),
+            On::Unknown | On::Certain(0) | On::Perhaps(0) => Fit::Perhaps(Doubt::Interface),
+            On::Certain(_) | On::Perhaps(_) => Fit::No,
+        };
+        match on_its_interface {
+            Fit::Yes if self.is_for_a_mark() => Fit::Perhaps(Doubt::Mark),
+            fit => fit,
+        }
+    }
+
+    /// Whether it may be about a packet of which only the addresses are known.
+    fn may_be_between(&self, question: &Question) -> bool {
+        self.is_asked(question) && !self.is_for_a_mark() && self.id.selector.is_between(&question.flow)
     }
 
     /// What it means to a packet in clear.
@@ -288,7 +429,7 @@ impl Rule {
 }
 
 /// The policies that are asked about a packet.
-fn way(direction: Option<Direction>, for_us: bool) -> PolicyDirection {
+pub(super) fn way(direction: Option<Direction>, for_us: bool) -> PolicyDirection {
     match (direction, for_us) {
         (Some(Direction::Out), _) => PolicyDirection::Out,
         (_, true) => PolicyDirection::In,

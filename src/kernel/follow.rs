@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::{Kernel, Result, Watch};
-use crate::model::{KernelEvent, Policy, PolicyDefaults, Sa};
+use crate::model::{KernelEvent, Policy, PolicyDefaults, Sa, Ties};
 
 /// What a copy must do to stay true.
 #[derive(Debug)]
@@ -21,10 +21,12 @@ pub enum Update {
 pub struct Snapshot {
     /// Every SA.
     pub sas: Vec<Sa>,
-    /// Every policy.
+    /// Every policy, the newest first.
     pub policies: Vec<Policy>,
     /// What happens to the rest, where the kernel can tell (Linux 5.15).
     pub defaults: Option<PolicyDefaults>,
+    /// Which of two policies of one priority is asked first.
+    pub ties: Ties,
 }
 
 /// Asks a [`Follower`] on another thread for a new snapshot, when the copy is found to be wrong.
@@ -103,6 +105,7 @@ impl Follower {
             sas: self.kernel.sas()?,
             policies: self.kernel.policies()?,
             defaults: self.kernel.defaults().ok(),
+            ties: self.kernel.ties(),
         }))
     }
 }

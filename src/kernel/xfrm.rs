@@ -19,7 +19,8 @@ use crate::model::event::SaProgress;
 use crate::model::policy::HashThresholds;
 use crate::model::sa::SpiRequest;
 use crate::model::{
-    Counts, IpsecProtocol, Policy, PolicyDefaults, PolicyId, PolicyKind, PolicySpec, Sa, SaId, SaSpec, XfrmStatistics,
+    Counts, IpsecProtocol, Policy, PolicyDefaults, PolicyId, PolicyKind, PolicySpec, Sa, SaId, SaSpec, Ties,
+    XfrmStatistics,
 };
 
 /// The path of the loss counters of the calling thread's namespace.
@@ -223,6 +224,15 @@ impl Kernel for XfrmKernel {
         Ok(Counts { sas: sas.sas, sa_buckets: sas.sa_buckets, ..policies })
     }
 
+    fn ties(&mut self) -> Ties {
+        let release = rustix::system::uname();
+        if knows_ages(&release.release().to_string_lossy()) {
+            return Ties::ByAge;
+        }
+        let usual = HashThresholds::USUAL;
+        if self.thresholds().unwrap_or(usual) == usual { Ties::HostsFirst } else { Ties::Unclear }
+    }
+
     fn thresholds(&mut self) -> Result<HashThresholds> {
         self.spd_information(Operation::ReadThresholds).map(|(_, thresholds)| thresholds)
     }
@@ -245,10 +255,33 @@ impl Kernel for XfrmKernel {
     }
 }
 
+/// Whether a kernel of this release asks the older of two policies whatever they are about: from Linux 6.12 on. One that
+/// does not say which it is, is a new one.
+fn knows_ages(release: &str) -> bool {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|digits| digits.parse::<u32>().ok());
+    let version = numbers.next().zip(numbers.next());
+    version.is_none_or(|version| version >= (6, 12))
+}
+
 /// Kernels before 3.9 and some since answer ESRCH to a flush that finds nothing.
 fn nothing_to_flush_is_fine(result: Result<()>) -> Result<()> {
     match result {
         Err(error) if error.errno() == Some(libc::ESRCH) => Ok(()),
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_release_tells_whether_age_alone_decides() {
+        for old in ["6.1.176", "6.11.0-29-generic", "5.14.0-503.el9", "4.19"] {
+            assert!(!knows_ages(old), "{old}");
+        }
+        for new in ["6.12.0-55.9.1.el10_0", "6.18.44-fc-v595", "7.0-rc1", "10.1", "unknown"] {
+            assert!(knows_ages(new), "{new}");
+        }
     }
 }

@@ -370,13 +370,19 @@ impl Policy {
 }
 
 /// Prefix lengths from which on the kernel finds policies by hash instead of going through a list
-/// (`XFRMA_SPD_IPV4_HTHRESH`, `XFRMA_SPD_IPV6_HTHRESH`): it affects speed alone.
+/// (`XFRMA_SPD_IPV4_HTHRESH`, `XFRMA_SPD_IPV6_HTHRESH`): it affects speed alone, and before Linux 6.12 which of two
+/// policies of one priority is asked first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HashThresholds {
     /// Of IPv4: this host's prefix, the other one's; each 0 to 32.
     pub v4: (u8, u8),
     /// Of IPv6: this host's prefix, the other one's; each 0 to 128.
     pub v6: (u8, u8),
+}
+
+impl HashThresholds {
+    /// Those of a kernel that nobody has given others: policies of two hosts alone.
+    pub const USUAL: Self = Self { v4: (32, 32), v6: (128, 128) };
 }
 
 /// Other prefix lengths; `None` stays as it is.

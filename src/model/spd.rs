@@ -8,17 +8,39 @@ use super::{Policy, PolicyId, PolicyKind};
 
 /// Policies by identity.
 #[derive(Clone, Debug, Default)]
-pub struct Spd(Slots<Policy>);
+pub struct Spd {
+    policies: Slots<Policy>,
+    /// When the policy in each slot was made or changed last: a number that grows.
+    turns: Vec<u64>,
+    newest: u64,
+}
 
 impl Spd {
     /// Adds a policy, or puts it in the place of the one with the same identity.
     pub fn insert(&mut self, policy: Policy) -> Slot {
-        self.0.insert(policy).0
+        let (slot, _) = self.policies.insert(policy);
+        self.newest += 1;
+        let place = usize::try_from(slot).unwrap_or(usize::MAX);
+        if self.turns.len() <= place {
+            self.turns.resize(place.saturating_add(1), 0);
+        }
+        if let Some(turn) = self.turns.get_mut(place) {
+            *turn = self.newest;
+        }
+        slot
     }
 
     /// Takes a policy out.
     pub fn remove(&mut self, id: &PolicyId) -> Option<(Slot, Policy)> {
-        self.0.remove(id)
+        self.policies.remove(id)
+    }
+
+    /// Every policy, the one that was made or changed longest ago first: the kernel's own list, from its end.
+    pub fn oldest_first(&self) -> impl DoubleEndedIterator<Item = &Policy> {
+        let turn = |slot: Slot| usize::try_from(slot).ok().and_then(|place| self.turns.get(place));
+        let mut all: Vec<(Slot, &Policy)> = self.iter().collect();
+        all.sort_by_key(|(slot, _)| turn(*slot));
+        all.into_iter().map(|(_, policy)| policy)
     }
 
     /// Takes out what a flush of `kind` takes: never the policies of sockets.
@@ -30,7 +52,7 @@ impl Spd {
 
     /// The policy in a slot, to renew its times; its identity must stay.
     pub fn at_mut(&mut self, slot: Slot) -> Option<&mut Policy> {
-        self.0.at_mut(slot)
+        self.policies.at_mut(slot)
     }
 }
 
@@ -46,14 +68,30 @@ impl Deref for Spd {
     type Target = Slots<Policy>;
 
     fn deref(&self) -> &Self::Target {
-        &self.0
+        &self.policies
     }
 }
 
 impl From<Vec<Policy>> for Spd {
+    /// From a list of the kernel's, the newest first.
     fn from(policies: Vec<Policy>) -> Self {
-        Self(policies.into())
+        let newest = policies.len() as u64;
+        Self { policies: policies.into(), turns: (1..=newest).rev().collect(), newest }
     }
+}
+
+/// How a kernel decides which of two policies of one priority is asked first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Ties {
+    /// The older one (`xfrm_gen_pos`, `net/xfrm/xfrm_policy.c`, Linux 6.12).
+    #[default]
+    ByAge,
+    /// Between policies of two hosts, and between wider ones, the older; between the two kinds that for two hosts, unless
+    /// the other is the very first of the wide ones of its direction (`__xfrm_policy_eval_candidates`, where the first
+    /// kind stands at 0, and so does the first of the second kind).
+    HostsFirst,
+    /// The same with other thresholds than those of the kernel: which ones are wide is not looked at here.
+    Unclear,
 }
 
 /// The order in which the kernel asks policies of one direction: those of the packet's socket, then sub before main,
@@ -101,6 +139,22 @@ mod tests {
         policies.reverse();
         policies.sort_by(matching_order);
         assert_eq!(policies.map(|policy| policy.index), [25, 17, 1, 9, 8]);
+    }
+
+    #[test]
+    fn the_kernels_list_is_kept_with_what_happened_since() {
+        let made = |host, index| policy(PolicyDirection::In, host, 0, PolicyKind::Main, index);
+        // The kernel tells the newest first; numbers may be chosen.
+        let mut spd = Spd::from(vec![made(3, 8), made(2, 800), made(1, 16)]);
+        let hosts = |spd: &Spd| spd.oldest_first().map(|policy| policy.index).collect::<Vec<_>>();
+        assert_eq!(hosts(&spd), [16, 800, 8]);
+        spd.remove(&made(2, 800).id());
+        // It takes the place that is free, and is the newest all the same; so is what is updated.
+        spd.insert(made(4, 24));
+        spd.insert(made(1, 16));
+        assert_eq!(hosts(&spd), [8, 24, 16]);
+        spd.insert(made(5, 32));
+        assert_eq!(hosts(&spd), [8, 24, 16, 32]);
     }
 
     #[test]

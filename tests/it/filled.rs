@@ -31,6 +31,7 @@ fn run<P: Planned>(kernel: &mut ScriptedKernel, line: &[&str]) -> (bool, String,
         addresses: Vec::new(),
         broadcasts: Vec::new(),
         tunnel: None,
+        settings: espial::model::PolicySettings::default(),
     };
     let status = filled::run(&filled, Ok(kernel), &[interface], &mut out, &mut complaints);
     let mut complaints = String::from_utf8(complaints).unwrap();

@@ -18,6 +18,7 @@ mod evidence;
 mod forms;
 mod matrix;
 mod pair;
+mod policy_order;
 mod printed;
 mod reads;
 mod receiver;
@@ -63,7 +64,7 @@ fn main() {
     });
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let groups: [(&str, &[Test]); 15] = [
+    let groups: [(&str, &[Test]); 16] = [
         ("writes", writes::TESTS),
         ("checks", checks::TESTS),
         ("reads", reads::TESTS),
@@ -76,6 +77,7 @@ fn main() {
         ("evidence", evidence::TESTS),
         ("verdicts", verdicts::TESTS),
         ("receiver", receiver::TESTS),
+        ("policy_order", policy_order::TESTS),
         ("shown", shown::TESTS),
         ("matrix", matrix::TESTS),
         ("console", console::TESTS),

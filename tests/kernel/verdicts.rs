@@ -26,7 +26,7 @@ pub const TESTS: &[Test] = &[
 ];
 
 /// How many packets the kernel refused because of policies.
-fn refusals() -> u64 {
+pub fn refusals() -> u64 {
     let statistics = std::fs::read_to_string("/proc/thread-self/net/xfrm_stat").unwrap();
     let line = |line: &str| {
         let (name, count) = line.split_once(char::is_whitespace)?;

@@ -12,7 +12,7 @@ use crate::console::event::Now;
 use crate::kernel::Support;
 use crate::model::row_filter::{FilteredRow, Object};
 use crate::model::slots::Slot;
-use crate::model::{PolicyDefaults, RowFilter, Sa, SaDirection, Sad, Spd, XfrmStatistics};
+use crate::model::{PolicyDefaults, RowFilter, Sa, SaDirection, Sad, Spd, Ties, XfrmStatistics};
 
 /// What is known of the kernel.
 #[derive(Debug, Default)]
@@ -25,6 +25,8 @@ pub struct Facts {
     pub spd: Spd,
     /// What happens to packets without a policy, where the kernel tells.
     pub defaults: Option<PolicyDefaults>,
+    /// Which of two policies of one priority it asks first.
+    pub ties: Ties,
     /// Whether the copies are the kernel's: at the start and after a loss they are not.
     pub synced: bool,
     /// Whether they have been at least once.

@@ -10,6 +10,7 @@ use crate::capture::Interface;
 use crate::console::columns::Columns;
 use crate::console::columns::policy::templates;
 use crate::console::command::Change;
+use crate::evidence::Interfaces;
 use crate::kernel::{KernelError, Operation, Support};
 use crate::model::event::Migration;
 use crate::model::text::counted;
@@ -31,6 +32,7 @@ impl State {
         self.facts.sad = snapshot.sas.into();
         self.facts.spd = snapshot.policies.into();
         self.facts.defaults = snapshot.defaults.or(self.facts.defaults);
+        self.facts.ties = snapshot.ties;
         (self.facts.synced, self.facts.silent) = (true, None);
         let Facts { sad, rates, now, .. } = &mut self.facts;
         rates.begin(sad.end());
@@ -296,6 +298,7 @@ impl State {
         self.packets.judge.addresses = polled.interfaces.iter().flat_map(Interface::own).collect();
         self.packets.judge.tunnel_interfaces =
             polled.interfaces.iter().filter_map(|interface| Some((interface.index, interface.tunnel?))).collect();
+        self.packets.judge.interfaces = Interfaces::new(polled.interfaces.iter().map(Interface::for_policies));
         self.facts.interfaces = polled.interfaces;
         if let Some(statistics) = polled.statistics {
             self.on_statistics(statistics);

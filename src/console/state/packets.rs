@@ -422,8 +422,8 @@ impl State {
         self.miss_in_check(batch.dropped);
         // Before it is read an SPD is not empty, but unknown.
         if self.facts.read_once && std::mem::take(&mut self.packets.policies_changed) {
-            let policies = self.facts.spd.iter().map(|(_, policy)| policy);
-            self.packets.judge.policies = Policies::new(policies, self.facts.defaults);
+            let policies = Policies::new(self.facts.spd.oldest_first(), self.facts.defaults);
+            self.packets.judge.policies = policies.with(self.facts.ties);
         }
         for frame in batch.frames {
             if self.packets.take(frame, &self.facts.interfaces) {

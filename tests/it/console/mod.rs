@@ -374,6 +374,7 @@ pub fn interfaces() -> Vec<Interface> {
         addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
         broadcasts: Vec::new(),
         tunnel: None,
+        settings: espial::model::PolicySettings::default(),
     };
     vec![
         interface("lo", 1, true, &["127.0.0.1"]),

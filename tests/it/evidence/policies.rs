@@ -1,7 +1,8 @@
 //! Sub policies, marks, xfrm interfaces, and the policy that a protected packet satisfies.
 
 use super::*;
-use espial::model::{IfId, Mark, PolicyKind, PortMatch, TunnelInterface};
+use espial::evidence::Interfaces;
+use espial::model::{IfId, Mark, PolicyKind, PolicySettings, PortMatch, Ties, TunnelInterface};
 
 const OUT: PolicyDirection = PolicyDirection::Out;
 
@@ -224,6 +225,7 @@ fn a_broadcast_is_for_this_host() {
         addresses: vec![GOUDA.into()],
         broadcasts: vec![[10, 9, 0, 255].into()],
         tunnel: None,
+        settings: PolicySettings::default(),
     };
     let mut judge = Judge::default();
     judge.policies = Policies::new([policy(PolicyDirection::In, "0.0.0.0/0", 1, protects)].iter(), None);
@@ -287,4 +289,136 @@ fn behind_extension_headers_of_ipv6_the_protocol_is_the_one_that_they_lead_to() 
         let evidence = judged(&mut judge, Sight { direction: Some(Direction::In), ..sight(&frame(next, rest)) });
         assert_eq!(evidence.verdict, Verdict::ClearForbidden, "{next}: {}", words(&evidence));
     }
+}
+
+/// The verdict and the reasons over a datagram that crosses interface 2, of a host with this address.
+fn datagram_at_2(
+    policies: &[Policy],
+    (from, to): ([u8; 4], [u8; 4]),
+    direction: Direction,
+    settings: PolicySettings,
+) -> String {
+    let mut judge = Judge::default();
+    judge.policies = Policies::new(policies.iter(), None);
+    judge.addresses = [IpAddr::from(GOUDA)].into();
+    judge.interfaces = Interfaces::new([(2, settings, &[IpAddr::from(GOUDA)][..])].into_iter());
+    let frame = ipv4(17, from, to, &udp(40000, 53));
+    let sight = Sight { direction: Some(direction), ..sight(&frame) };
+    words(&judge.judge(sight, &dissect(LinkType::Ethernet, &frame), 2))
+}
+
+const KNOWN: PolicySettings =
+    PolicySettings { routed: 2, local: 1, no_policy: false, no_xfrm: false, no_policy_v6: false };
+const DEMANDED: &str = "CLEAR !: a policy demands protection";
+
+#[test]
+fn an_interface_in_a_selector_is_that_of_the_route() {
+    let on = |way, interface| {
+        [policy(way, "0.0.0.0/0", 1, |spec| {
+            protects(spec);
+            spec.selector.interface = interface;
+        })]
+    };
+    let check = |policies: &[Policy], ends, direction, settings, expected: &str| {
+        let words = datagram_at_2(policies, ends, direction, settings);
+        assert!(words.starts_with(expected), "{words}");
+    };
+    let (none, perhaps) =
+        ("CLEAR: no policy is about it", "CLEAR: no policy is about it; a policy for an interface may be about it");
+    let (to_us, from_us) = ((REBLOCHON, GOUDA), (GOUDA, REBLOCHON));
+    let (incoming, out) = (PolicyDirection::In, Direction::Out);
+    // What is for this host is on the loopback interface then, or on the VRF.
+    check(&on(incoming, 1), to_us, Direction::In, KNOWN, DEMANDED);
+    assert_eq!(datagram_at_2(&on(incoming, 2), to_us, Direction::In, KNOWN), none);
+    let in_vrf = PolicySettings { local: 7, ..KNOWN };
+    check(&on(incoming, 7), to_us, Direction::In, in_vrf, DEMANDED);
+    assert_eq!(datagram_at_2(&on(incoming, 1), to_us, Direction::In, in_vrf), none);
+    check(&on(incoming, 2), to_us, Direction::In, PolicySettings::default(), perhaps);
+    // What leaves is on the interface by which it leaves; on a bridge it is on that.
+    check(&on(OUT, 2), from_us, out, KNOWN, DEMANDED);
+    assert_eq!(datagram_at_2(&on(OUT, 1), from_us, out, KNOWN), none);
+    let on_bridge = PolicySettings { routed: 9, ..KNOWN };
+    check(&on(OUT, 9), from_us, out, on_bridge, DEMANDED);
+    assert_eq!(datagram_at_2(&on(OUT, 2), from_us, out, on_bridge), none);
+    // Where what is passed on will leave, a frame that arrives does not tell.
+    let passed_on = (REBLOCHON, [10, 8, 0, 1]);
+    for interface in [1, 2, 5] {
+        check(&on(PolicyDirection::Forward, interface), passed_on, Direction::In, KNOWN, perhaps);
+    }
+    // A doubt that changes nothing is not told.
+    let all = [on(PolicyDirection::Forward, 5), on(PolicyDirection::Forward, 0)].concat();
+    assert_eq!(datagram_at_2(&all, passed_on, Direction::In, KNOWN), format!("{DEMANDED}: fwd 0.0.0.0/0 0.0.0.0/0"));
+}
+
+#[test]
+fn where_a_setting_says_so_no_policy_is_asked() {
+    let demands = [PolicyDirection::In, OUT, PolicyDirection::Forward].map(|way| policy(way, "0.0.0.0/0", 1, protects));
+    let no_policy = PolicySettings { no_policy: true, ..KNOWN };
+    let no_xfrm = PolicySettings { no_xfrm: true, ..KNOWN };
+    let exempt = |setting| format!("CLEAR: no policy is asked about it: net.ipv4.conf.*.{setting} is set");
+    let (to_us, from_us, passed_on) = ((REBLOCHON, GOUDA), (GOUDA, REBLOCHON), (REBLOCHON, [10, 8, 0, 1]));
+    for ends in [to_us, passed_on] {
+        assert_eq!(datagram_at_2(&demands, ends, Direction::In, no_policy), exempt("disable_policy"));
+        assert!(datagram_at_2(&demands, ends, Direction::In, no_xfrm).starts_with(DEMANDED));
+    }
+    assert_eq!(datagram_at_2(&demands, from_us, Direction::Out, no_xfrm), exempt("disable_xfrm"));
+    assert!(datagram_at_2(&demands, from_us, Direction::Out, no_policy).starts_with(DEMANDED));
+}
+
+#[test]
+fn parts_that_are_passed_on_may_have_been_asked_about_one_by_one() {
+    let for_dns = policy(PolicyDirection::Forward, "0.0.0.0/0", 1, |spec| {
+        protects(spec);
+        spec.selector.protocol = UpperProtocol::UDP;
+        spec.selector.destination_port = PortMatch::exactly(53);
+    });
+    // The first part of a packet.
+    let mut frame = ipv4(17, REBLOCHON, [10, 8, 0, 1], &udp_with(40000, 53, &[0; 16]));
+    frame[20] |= 0x20;
+    let evidence = clear_under(&[for_dns], None, Direction::In, &frame);
+    let doubt = "; asked about the parts one by one, without ports, the kernel decides otherwise";
+    let words = words(&evidence);
+    assert!(words.starts_with(DEMANDED) && words.ends_with(doubt), "{words}");
+}
+
+#[test]
+fn which_of_two_of_one_priority_is_asked_first_is_said_where_it_is_known() {
+    let frame = ipv4(17, REBLOCHON, GOUDA, &udp(40000, 53));
+    let made = |source: &str, net: &str, index: u32, fill: fn(&mut PolicySpec)| {
+        let mut policy = policy(PolicyDirection::In, net, 5, |spec| {
+            spec.selector.source = source.parse().unwrap();
+            fill(spec);
+        });
+        policy.index = index;
+        policy
+    };
+    // The oldest first.
+    let verdict = |policies: &[Policy], ties| {
+        let mut judge = Judge::default();
+        judge.policies = Policies::new(policies.iter(), None).with(ties);
+        let evidence = judged(&mut judge, Sight { direction: Some(Direction::In), ..sight(&frame) });
+        (evidence.verdict, words(&evidence).contains("another policy of the same priority may be asked first"))
+    };
+    let (clear, forbidden) = (Verdict::Clear, Verdict::ClearForbidden);
+    let other = made("10.200.0.0/16", "10.201.0.0/16", 1, |_| {});
+    let wide = |index| made("10.8.0.0/13", "10.0.0.0/8", index, protects);
+    let host = |index| made("10.9.0.2/32", "10.9.0.1/32", index, |_| {});
+    let net = |index| made("10.9.0.0/24", "10.9.0.0/16", index, |_| {});
+    let near = |index| made("10.9.0.0/20", "10.9.0.0/16", index, protects);
+    let check = |policies: &[Policy], by_age, hosts_first| {
+        assert_eq!(verdict(policies, Ties::ByAge), by_age, "{policies:?}");
+        assert_eq!(verdict(policies, Ties::HostsFirst), hosts_first, "{policies:?}");
+    };
+    check(&[other.clone(), wide(9), host(17)], (forbidden, false), (clear, true));
+    check(&[wide(9), host(17)], (forbidden, false), (forbidden, true));
+    check(&[host(9), wide(17)], (clear, false), (forbidden, true));
+    check(&[other, host(9), wide(17)], (clear, false), (clear, false));
+    check(&[net(9), wide(17)], (clear, false), (clear, false));
+    // The older has the higher number: somebody chose it, or the other one was updated.
+    check(&[near(8000), net(9)], (forbidden, true), (clear, true));
+    check(&[wide(8000), net(9)], (forbidden, false), (clear, true));
+    // What both say is said without a doubt.
+    let also = |index| made("10.9.0.0/20", "10.9.0.0/24", index, |_| {});
+    check(&[also(8000), net(9)], (clear, false), (clear, false));
+    assert_eq!(verdict(&[net(9), wide(17)], Ties::Unclear), (clear, true));
 }
