@@ -2,7 +2,8 @@
 
 use super::fragments::{First, Part, Taken};
 use super::judge::{flow, peer};
-use super::{Evidence, Judge, Reason, Sight, Verdict};
+use super::{Doubt, Evidence, Judge, Reason, Sight, Verdict};
+use crate::model::{Flow, IfId};
 use crate::packet::{Direction, Dissection, Header, Layer, LinkType};
 
 impl Judge {
@@ -50,8 +51,20 @@ impl Judge {
         let dissection = self.dissect(LinkType::RawIp, &packet);
         let sight = Sight { link: LinkType::RawIp, bytes: &packet, ..sight };
         let evidence = self.weigh(sight, direction, &dissection, interface);
-        let reasons = evidence.reasons.into_iter().chain(together).collect();
+        let is_clear = matches!(evidence.verdict, Verdict::Clear | Verdict::ClearForbidden);
+        let flow = flow(&packet, &dissection, interface).filter(|flow| is_clear && self.is_passed_on(flow, direction));
+        let doubt = flow.and_then(|flow| self.doubt_of_parts(&flow, direction));
+        let reasons = evidence.reasons.into_iter().chain(doubt).chain(together).collect();
         Evidence { reasons, whole: Some(packet), ..evidence }
+    }
+}
+
+impl Judge {
+    /// What is said if the parts of a packet in clear may have been asked about one by one.
+    fn doubt_of_parts(&mut self, flow: &Flow, direction: Option<Direction>) -> Option<Reason> {
+        let asked = self.asked(flow, direction, IfId(0));
+        let reasons = self.policies.judge_clear(flow, asked, true);
+        reasons.into_iter().find(|reason| matches!(reason, Reason::MaybeOther(Doubt::Parts, _)))
     }
 }
 

@@ -97,7 +97,8 @@ pub enum Ties {
 /// The order in which the kernel asks policies of one direction: those of the packet's socket, then sub before main,
 /// the lower priority number first, the older first among equals (`xfrm_policy_lookup_bytype`,
 /// `net/xfrm/xfrm_policy.c`). The index tells which is older: it grows with each new policy, and an update, which leaves a
-/// policy in its place, keeps it but renews its time. Directions are kept apart: out, in, fwd, sockets.
+/// policy in its place, keeps it but renews its time. Among equals that is the rule with exceptions ([`Ties`], and indices
+/// that somebody chose); verdicts are more exact than this order. Directions are kept apart: out, in, fwd, sockets.
 pub fn matching_order(a: &Policy, b: &Policy) -> Ordering {
     let direction = |policy: &Policy| match policy.direction.number() {
         1 => 0,

@@ -372,13 +372,18 @@ fn parts_that_are_passed_on_may_have_been_asked_about_one_by_one() {
         spec.selector.protocol = UpperProtocol::UDP;
         spec.selector.destination_port = PortMatch::exactly(53);
     });
-    // The first part of a packet.
-    let mut frame = ipv4(17, REBLOCHON, [10, 8, 0, 1], &udp_with(40000, 53, &[0; 16]));
-    frame[20] |= 0x20;
-    let evidence = clear_under(&[for_dns], None, Direction::In, &frame);
-    let doubt = "; asked about the parts one by one, without ports, the kernel decides otherwise";
-    let words = words(&evidence);
-    assert!(words.starts_with(DEMANDED) && words.ends_with(doubt), "{words}");
+    let mut judge = Judge::default();
+    judge.policies = Policies::new([for_dns].iter(), None);
+    judge.addresses = [IpAddr::from(GOUDA)].into();
+    let datagram = udp_with(40000, 53, &[0; 16]);
+    // In two parts, the second from byte 16 on.
+    for (part, fragment) in [(&datagram[..16], [0x20, 0]), (&datagram[16..], [0, 2])] {
+        let mut frame = ipv4(17, REBLOCHON, [10, 8, 0, 1], part);
+        frame[20..22].copy_from_slice(&fragment);
+        let words = words(&judged(&mut judge, Sight { direction: Some(Direction::In), ..sight(&frame) }));
+        let doubt = "; asked about the parts one by one, without ports, the kernel decides otherwise";
+        assert!(words.starts_with(DEMANDED) && words.contains(doubt), "{words}");
+    }
 }
 
 #[test]
