@@ -96,3 +96,48 @@ impl Judge {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::UpperProtocol;
+
+    fn flow(source: &str, destination: &str) -> Flow {
+        let (source, destination) = (source.parse().unwrap(), destination.parse().unwrap());
+        Flow { source, destination, protocol: UpperProtocol::UDP, source_port: 1, destination_port: 2, interface: 3 }
+    }
+
+    #[test]
+    fn the_route_decides_over_the_interface() {
+        use PolicyDirection::{Forward, In, Out};
+        let settings = PolicySettings { routed: 4, local: 1, ..PolicySettings::default() };
+        let interfaces = Interfaces::new([(3, settings, &[][..])].into_iter());
+        let (four, six, group) = (flow("10.0.0.1", "10.0.0.2"), flow("fd00::1", "fd00::2"), flow("fe80::1", "ff02::1"));
+        for (flow, way, on) in [
+            (four, In, On::Certain(1)),
+            (four, Out, On::Certain(4)),
+            (four, Forward, On::Unknown),
+            (six, In, On::Certain(1)),
+            (six, Out, On::Perhaps(4)),
+            (group, In, On::Certain(4)),
+        ] {
+            assert_eq!(interfaces.on(&flow, way), on, "{flow:?} {way}");
+        }
+        assert_eq!(Interfaces::default().on(&four, In), On::Unknown);
+        assert_eq!(Interfaces::default().on(&four, Out), On::Certain(3));
+    }
+
+    #[test]
+    fn of_ipv6_the_interface_counts_that_has_the_address() {
+        let exempt = PolicySettings { no_policy_v6: true, ..PolicySettings::default() };
+        let (own, four): (IpAddr, IpAddr) = ("fd00::2".parse().unwrap(), "10.0.0.2".parse().unwrap());
+        let all = [(5, exempt, &[own, four][..]), (3, PolicySettings::default(), &[][..])];
+        let interfaces = Interfaces::new(all.into_iter());
+        let check = |to, way, exemption| assert_eq!(interfaces.exemption(&flow(to, to), way), exemption, "{to} {way}");
+        check("fd00::2", PolicyDirection::In, Some(Exemption::PolicyV6));
+        check("fd00::3", PolicyDirection::In, None);
+        check("10.0.0.2", PolicyDirection::In, None);
+        check("fd00::2", PolicyDirection::Out, None);
+        check("fd00::2", PolicyDirection::Forward, None);
+    }
+}

@@ -22,6 +22,7 @@ use crate::world::{GOUDA, REBLOCHON, ip, kernel, on_reblochon};
 pub const TESTS: &[Test] = &[
     ("ports_are_those_that_the_kernel_compares", ports_compared),
     ("an_interface_is_that_of_the_route", interface_of_the_route),
+    ("an_interface_of_what_is_passed_on_is_a_doubt", interface_of_what_is_passed_on),
     ("an_interface_of_a_vrf_is_the_vrf", vrf_in_its_place),
     ("where_a_setting_says_so_no_policy_is_asked", settings),
     ("the_older_of_equals_is_asked_first", known_ties),
@@ -30,10 +31,15 @@ pub const TESTS: &[Test] = &[
 
 /// A frame to gouda from reblochon.
 fn frame(protocol: u8, payload: &[u8]) -> Vec<u8> {
+    frame_to([10, 9, 0, 1], protocol, payload)
+}
+
+/// A frame from reblochon that gouda gets.
+fn frame_to(to: [u8; 4], protocol: u8, payload: &[u8]) -> Vec<u8> {
     let length = u16::try_from(20 + payload.len()).unwrap().to_be_bytes();
     let mut frame = [&mac_of(GOUDA)[..], &[2, 0, 0, 0, 0, 1, 8, 0, 0x45, 0], &length].concat();
-    frame.extend([0, 1, 0, 0, 64, protocol, 0, 0, 10, 9, 0, 2, 10, 9, 0, 1]);
-    frame.extend(payload);
+    frame.extend([0, 1, 0, 0, 64, protocol, 0, 0, 10, 9, 0, 2]);
+    frame.extend(to.iter().chain(payload));
     sum(&mut frame[14..34]);
     frame
 }
@@ -117,6 +123,34 @@ fn interface_of_the_route() {
     ip(&format!("xfrm policy add src 10.9.0.1 dst 10.9.0.2 dev {link} dir out action block"));
     let socket = UdpSocket::bind((GOUDA, 0)).unwrap();
     assert!(socket.send_to(b"nothing", (REBLOCHON, 99)).is_err());
+}
+
+fn interface_of_what_is_passed_on() {
+    const FORWARDING: &str = "/proc/sys/net/ipv4/ip_forward";
+    let before = std::fs::read_to_string(FORWARDING).unwrap();
+    std::fs::write(FORWARDING, "1").unwrap();
+    let link = link_of(GOUDA);
+    ip("link add efwd type veth peer name efwd1");
+    ip("link set efwd1 up");
+    ip("addr add 10.66.0.1/24 dev efwd");
+    ip("link set efwd up");
+    ip("neigh add 10.66.0.2 lladdr 02:00:00:00:00:09 dev efwd");
+    let frame = frame_to([10, 66, 0, 2], 17, &[0, 99, 0, 99, 0, 12, 0, 0, 1, 2, 3, 4]);
+    let mut found = Vec::new();
+    for device in [&*link, "lo", "efwd"] {
+        ip(&format!("xfrm policy add src 10.9.0.2 dst 10.66.0.2 dev {device} dir fwd action block"));
+        let (packet, refused) = seen("in and udp dst port 99", &frame);
+        found.push((packet, refused));
+        ip("xfrm policy flush");
+    }
+    ip("link del efwd");
+    std::fs::write(FORWARDING, before).unwrap();
+    for ((packet, refused), by_kernel) in found.into_iter().zip([false, false, true]) {
+        // Only the kernel knows.
+        assert_eq!((refused, packet["verdict"].as_str()), (by_kernel, Some("CLEAR")), "{packet:#}");
+        let doubt = packet["reasons"][1].as_str().unwrap();
+        assert!(doubt.starts_with("a policy for an interface may be about it, and no frame shows"), "{packet:#}");
+    }
 }
 
 fn vrf_in_its_place() {
