@@ -299,18 +299,23 @@ fn first_of(rules: &[Rule], ties: Ties, is_about: impl Fn(&Rule) -> bool) -> Opt
 
 /// Whether no other rule of its priority may be about such packets.
 fn is_alone(rules: &[Rule], place: usize, question: &Question) -> bool {
-    let Some(rule) = rules.get(place) else { return false };
-    let is_rival = |other: &Rule| other.is_equal(rule) && other.may_be_between(question);
-    let before = rules.iter().take(place).rev().take_while(|other| other.is_equal(rule));
-    let after = rules.iter().skip(place + 1).take_while(|other| other.is_equal(rule));
-    !before.chain(after).any(is_rival)
+    equals(rules, place).filter(|rule| rule.may_be_between(question)).count() == 1
+}
+
+/// The rule at a place, and those beside it that only their age tells from it.
+fn equals(rules: &[Rule], place: usize) -> impl Iterator<Item = &Rule> {
+    let is_equal = move |other: &&Rule| rules.get(place).is_some_and(|rule| rule.is_equal(other));
+    let before = rules.iter().take(place).rev().take_while(is_equal);
+    before.chain(rules.iter().skip(place).take_while(is_equal))
 }
 
 fn answer(rules: &[Rule], ties: Ties, question: Question) -> Answer {
     let found = look_up(rules, ties, question, |rule, question| rule.fit(question) == Fit::Yes);
     let first = found.and_then(|found| rules.get(found.first));
-    let equals = rules.iter().filter(|rule| first.is_some_and(|first| first.is_equal(rule)));
-    let is_steady = ties.is_steady(equals.filter(|rule| rule.fit(&question) == Fit::Yes).map(|rule| &rule.standing));
+    let is_steady = found.is_none_or(|found| {
+        let about_it = equals(rules, found.first).filter(|rule| rule.fit(&question) == Fit::Yes);
+        ties.is_steady(about_it.map(|rule| &rule.standing))
+    });
     let mut doubts = Doubts::default();
     for (place, rule) in rules.iter().enumerate() {
         let is_equal = first.is_some_and(|first| first.is_equal(rule));
