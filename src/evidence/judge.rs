@@ -216,7 +216,8 @@ impl Judge {
         if looks == Looks::Otherwise {
             return evidence;
         }
-        let (verdict, reasons) = self.verdict_in_clear(sight, direction, dissection, flow(sight.bytes, dissection, interface));
+        let (verdict, reasons) =
+            self.verdict_in_clear(sight, direction, dissection, flow(sight.bytes, dissection, interface));
         let is_plain = looks == Looks::NoEncapsulation;
         let decides = match verdict {
             Verdict::ClearForbidden | Verdict::Copy => true,
