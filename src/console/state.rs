@@ -24,6 +24,7 @@ use crate::model::{Counts, KernelEvent, Policy, PolicyId, Sa, SaId};
 
 pub mod checking;
 pub mod column_choice;
+mod consequence;
 mod facts;
 pub mod feed;
 pub mod line;

@@ -14,7 +14,7 @@ use super::{
     Algorithm, Algorithms, IfId, IpsecProtocol, Level, LifetimeLimits, Mark, Mode, Policy, PolicyDirection, PolicyId,
     PolicySpec, Prefix, ReqId, Sa, SaId, SaSpec, Secret, Selector, Spi, Template, Transform,
 };
-pub use standing::{Standing, Unplanned, uses};
+pub use standing::{Standing, Unplanned, used, uses};
 
 /// A set of algorithms under one name.
 #[derive(Debug, PartialEq, Eq)]

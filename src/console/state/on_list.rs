@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::hash::Hash;
 
+use super::consequence::consequence;
 use super::log::{Origin, Weight};
 use super::question::{Chosen, Deed, Question};
 use super::table::{Move, Table};
@@ -221,7 +222,8 @@ impl State {
 
     fn ask(&mut self, deed: Option<Deed>) {
         if let Some(deed) = deed {
-            self.layers.push(Layer::Question(Question { deed, scroll: 0 }));
+            let consequence = consequence(&deed, &self.facts);
+            self.layers.push(Layer::Question(Question { deed, consequence, scroll: 0 }));
         }
     }
 

@@ -14,6 +14,8 @@ use crate::model::{IpsecProtocol, Policy, PolicyId, PolicyKind, Sa, SaId, Sad, S
 pub struct Question {
     /// What yes would do.
     pub deed: Deed,
+    /// What follows from it, in a sentence, as things stood when it was asked.
+    pub consequence: String,
     /// How far its list is scrolled.
     pub scroll: usize,
 }
@@ -82,20 +84,6 @@ impl Deed {
                 format!("Delete all policies? {}", these(count, "policy", "policies"))
             }
             Self::FlushPolicies(kind) => format!("Delete all {kind} policies? {}", these(count, "policy", "policies")),
-        }
-    }
-
-    /// What follows from it, in a sentence.
-    pub fn consequence(&self) -> &'static str {
-        match self {
-            Self::DeleteSa(_) => "Packets that need it are lost until there is another.",
-            Self::DeleteSas(..) => "Packets that need them are lost until there are others. All go, or none.",
-            Self::FlushSas(_) => "Packets that a policy protects are lost until there are new SAs.",
-            Self::DeletePolicy(_) => "Packets that it protected may go out in clear, or be lost at the peer.",
-            Self::DeletePolicies(..) => {
-                "Packets that they protected may go out in clear, or be lost at the peer. All go, or none."
-            }
-            Self::FlushPolicies(_) => "Packets that were protected go out in clear from then on.",
         }
     }
 

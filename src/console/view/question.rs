@@ -14,7 +14,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme, que
     let deed = &question.deed;
     let (count, _) = deed.victims(&state.facts.sad, &state.facts.spd, 0..0);
     let width = area.width.saturating_sub(4).min(100);
-    let consequence = wrap(deed.consequence(), usize::from(width.saturating_sub(4)));
+    let consequence = wrap(&question.consequence, usize::from(width.saturating_sub(4)));
     let least = u16::try_from(consequence.len()).unwrap_or(1) + 4;
     // One row is shown whole, in as many lines as it takes; of many each has a line.
     let (_, first) = deed.victims(&state.facts.sad, &state.facts.spd, 0..1);

@@ -65,12 +65,16 @@ fn answers(sa: &Sa, template: &Template) -> bool {
 
 /// Whether a policy's packets may go through an SA.
 pub fn uses(policy: &Policy, sa: &Sa) -> bool {
-    if policy.action != PolicyAction::Allow || policy.is_of_socket() || policy.if_id != sa.if_id {
-        return false;
-    }
+    used(policy, sa).next().is_some()
+}
+
+/// The templates of a policy that an SA answers.
+pub fn used<'a>(policy: &'a Policy, sa: &'a Sa) -> impl Iterator<Item = &'a Template> {
+    let is_asked = policy.action == PolicyAction::Allow && !policy.is_of_socket() && policy.if_id == sa.if_id;
+    let templates: &[Template] = if is_asked { &policy.templates } else { &[] };
     // Behind a tunnel, what is transformed is the tunnel's own packet.
     let mut tunnel: Option<&Template> = None;
-    policy.templates.iter().any(|template| {
+    templates.iter().filter(move |template| {
         if template.mode != Mode::Transport {
             tunnel = Some(template);
         }
