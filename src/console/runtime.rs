@@ -344,11 +344,12 @@ impl World {
         let mut commands = Vec::new();
         state.end_recording(&mut commands);
         let works = |world: &Self, state: &State| {
-            !world.changing.is_finished() || !world.remembering.is_finished() || state.packets.recording.is_some()
+            let is_unheard = !world.changing.is_finished() || state.awaits_other_host();
+            is_unheard || !world.remembering.is_finished() || state.packets.recording.is_some()
         };
         while works(self, state) && Instant::now() < end {
             for command in commands.drain(..) {
-                if matches!(command, Command::Record(_)) {
+                if matches!(command, Command::Record(_) | Command::There(_)) {
                     self.carry_out(command);
                 }
             }
@@ -356,6 +357,10 @@ impl World {
                 Ok(event) => state.update(event, clocks.now(), &mut commands),
                 Err(_) => thread::sleep(Duration::from_millis(2)),
             }
+        }
+        // The last answer may have come just before its thread ended; what is said in the end depends on it.
+        while let Ok(event) = self.events.try_recv() {
+            state.update(event, clocks.now(), &mut commands);
         }
     }
 

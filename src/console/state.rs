@@ -42,6 +42,7 @@ pub mod rates;
 pub mod recording;
 pub mod ring;
 pub mod table;
+mod trial;
 mod under_cursor;
 
 pub use facts::Facts;
@@ -340,7 +341,7 @@ impl State {
             Event::Polled(polled) => self.on_polled(*polled, commands),
             Event::Supported(support) => self.on_support(support),
             Event::Done(outcome) => self.on_outcome(&outcome, commands),
-            Event::DoneThere(outcome) => self.on_done_there(&outcome),
+            Event::DoneThere(outcome) => self.on_done_there(&outcome, commands),
             Event::Saved { path, result } => self.on_saved(&path, result),
             Event::Frames { generation, batch } => {
                 self.on_frames(generation, batch);

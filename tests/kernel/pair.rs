@@ -333,8 +333,10 @@ fn trial() {
     let after = everything();
     assert_eq!((&after[0], &after[1]), (&(Vec::new(), 0), &before[1]));
     session.signal(rustix::process::Signal::HUP);
-    session.ends(0).unwrap();
+    let last_words = session.ends(0).unwrap();
     assert_eq!(everything(), before);
+    assert!(last_words.contains("the removal shall be kept: it was taken back"), "{last_words}");
+    assert!(!last_words.contains("has removed what protects"), "{last_words}");
 }
 
 fn others_stay() {

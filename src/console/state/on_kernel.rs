@@ -361,7 +361,7 @@ impl State {
     }
 
     pub(super) fn on_outcome(&mut self, outcome: &Outcome, commands: &mut Vec<Command>) {
-        self.on_step(outcome);
+        self.on_step(outcome, commands);
         self.acted_at = Some(self.facts.now.uptime_ms);
         let what = outcome.change.operation().to_string();
         if let Some(place) = self.waits.iter().position(|waits| *waits == what) {

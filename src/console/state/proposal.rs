@@ -43,7 +43,9 @@ pub struct Proposal {
     /// Whether it was taken back because nobody kept it.
     pub has_lapsed: bool,
     /// The steps that were carried out, in that order.
-    done: Vec<usize>,
+    pub(super) done: Vec<usize>,
+    /// Whether a step of the other host is to be taken back as soon as it is done: the trial that it belongs to is over.
+    pub(super) is_called_off: bool,
     /// The step whose script is being saved.
     saving: usize,
     /// What was warned of last; the same key once more does it.
@@ -59,9 +61,9 @@ pub struct Step {
     pub progress: Progress,
     /// Whether its script is somewhere else as well.
     pub is_handed_over: bool,
-    half: Half,
+    pub(super) half: Half,
     /// What takes it back.
-    reversal: Option<Box<Reversal>>,
+    pub(super) reversal: Option<Box<Reversal>>,
 }
 
 /// How far a step is.
@@ -107,6 +109,7 @@ impl Proposal {
             trial_until: None,
             has_lapsed: false,
             done: Vec::new(),
+            is_called_off: false,
             saving: 0,
             warned_of: None,
         }
@@ -159,8 +162,21 @@ impl Proposal {
         self.steps.iter().enumerate().find(|(_, step)| !step.is_passed())
     }
 
+    /// Takes a step back that was carried out.
+    pub(super) fn take_back(&mut self, place: usize, commands: &mut Vec<Command>) {
+        let Some(step) = self.steps.get_mut(place) else {
+            return;
+        };
+        let Some(reversal) = step.reversal.take() else {
+            return;
+        };
+        step.progress = Progress::Pending;
+        let change = Box::new(Change::TakeBack { half: Box::new(step.half.clone()), reversal });
+        commands.push(if step.side == Side::Here { Command::Change(change) } else { Command::There(change) });
+    }
+
     /// What is on trial, if anything is.
-    fn on_trial(&self) -> &'static str {
+    pub(super) fn on_trial(&self) -> &'static str {
         if self.plan.purpose == Purpose::Remove { "the removal" } else { "what was made on this host" }
     }
 
@@ -180,7 +196,7 @@ impl Proposal {
     }
 
     /// Whether leaving would leave the hosts with what does not fit, or keys of one that the other has not.
-    fn is_half_done(&self) -> bool {
+    pub(super) fn is_half_done(&self) -> bool {
         let is_begun = self.steps.iter().any(Step::is_begun);
         is_begun && !self.steps.iter().all(Step::is_begun)
     }
@@ -215,7 +231,7 @@ impl Proposal {
     }
 
     /// What is left on the hosts by a plan that is not carried out to its end, and what removes it.
-    fn leftovers(&self) -> String {
+    pub(super) fn leftovers(&self) -> String {
         let (here, there) = (self.host(Side::Here), self.host(Side::There));
         let has_half = self.steps.iter().find(|step| step.is_begun()).map_or(here, |step| self.host(step.side));
         match self.plan.purpose {
@@ -337,7 +353,11 @@ impl State {
         };
         let is_warned = proposal.warned_of.take() == Some(action);
         match action {
-            Action::Back | Action::MakeThere if proposal.trial_until.is_some() => {
+            // A second goes by before a trial's end is seen.
+            Action::MakeHere | Action::MakeThere if proposal.trial_until.is_some_and(|until| until <= now) => {
+                self.end_trial(commands);
+            }
+            Action::Back if proposal.trial_until.is_some() => {
                 self.warn("it is on trial: y keeps it, u takes it back".to_owned());
             }
             Action::Back if proposal.is_half_done() && !is_warned => {
@@ -361,8 +381,6 @@ impl State {
             Action::MakeHere if proposal.trial_until.is_some_and(|until| until > now + TRIAL_MS - TRIED_MS) => {
                 self.warn("it is on trial: look whether all goes on as it should, then y keeps it".to_owned());
             }
-            // A second goes by before a trial's end is seen.
-            Action::MakeHere if proposal.trial_until.is_some_and(|until| until <= now) => self.end_trial(commands),
             Action::MakeHere if proposal.trial_until.is_some() => {
                 proposal.trial_until = None;
                 commands.push(Command::Keep);
@@ -380,9 +398,8 @@ impl State {
                 let words = "the other host's script may have run: packets would be lost; u again goes on";
                 self.warn(words.to_owned());
             }
-            Action::TakeBack => {
-                self.take_step_back(commands);
-            }
+            Action::TakeBack if proposal.trial_until.is_some() => self.take_trial_back(commands),
+            Action::TakeBack => self.take_step_back(commands),
             Action::OtherLanguage => {
                 let other = if proposal.language == Language::Ip { Language::Setkey } else { Language::Ip };
                 (proposal.language, proposal.scroll) = (other, None);
@@ -457,55 +474,17 @@ impl State {
         }
     }
 
-    /// Takes the step back that was carried out last; `false` if there is none, or another one is on its way.
-    fn take_step_back(&mut self, commands: &mut Vec<Command>) -> bool {
+    /// Takes the step back that was carried out last, if none is on its way.
+    fn take_step_back(&mut self, commands: &mut Vec<Command>) {
         let Some(proposal) = self.proposal() else {
-            return false;
-        };
-        if proposal.steps.iter().any(|step| step.progress == Progress::Pending) {
-            return false;
-        }
-        let last = proposal.done.last().copied();
-        let Some(step) = last.and_then(|place| proposal.steps.get_mut(place)) else {
-            self.note("nothing was done yet that could be taken back".to_owned());
-            return false;
-        };
-        let Some(reversal) = step.reversal.take() else {
-            return false;
-        };
-        step.progress = Progress::Pending;
-        let change = Box::new(Change::TakeBack { half: Box::new(step.half.clone()), reversal });
-        commands.push(if step.side == Side::Here { Command::Change(change) } else { Command::There(change) });
-        proposal.trial_until = None;
-        true
-    }
-
-    /// Takes a step back that nobody has kept: its time is over, or the console ends.
-    pub(super) fn end_trial(&mut self, commands: &mut Vec<Command>) {
-        let on_trial = self.proposal().filter(|proposal| proposal.trial_until.is_some());
-        let Some(what) = on_trial.map(|proposal| proposal.on_trial()) else {
             return;
         };
-        if self.take_step_back(commands) {
-            let words = format!("nobody said that {what} shall be kept: it is taken back");
-            self.tell(Origin::Console, Weight::Warning, words);
-            if let Some(proposal) = self.proposal() {
-                proposal.has_lapsed = true;
-            }
+        if proposal.steps.iter().any(|step| step.progress == Progress::Pending) {
+            return;
         }
-    }
-
-    /// What a plan leaves on the hosts that is not carried out to its end, if the console is left now.
-    pub fn leaves_behind(&self) -> Option<String> {
-        let proposal = self.layers.iter().find_map(of_layer)?;
-        proposal.is_half_done().then(|| proposal.leftovers())
-    }
-
-    /// A second has passed.
-    pub(super) fn watch_trial(&mut self, commands: &mut Vec<Command>) {
-        let now = self.facts.now.uptime_ms;
-        if self.proposal().and_then(|proposal| proposal.trial_until).is_some_and(|until| until <= now) {
-            self.end_trial(commands);
+        match proposal.done.last().copied() {
+            Some(place) => proposal.take_back(place, commands),
+            None => self.note("nothing was done yet that could be taken back".to_owned()),
         }
     }
 
@@ -577,9 +556,9 @@ impl State {
     }
 
     /// A step on the lab's other host was carried out or refused.
-    pub(super) fn on_done_there(&mut self, outcome: &Outcome) {
+    pub(super) fn on_done_there(&mut self, outcome: &Outcome, commands: &mut Vec<Command>) {
         let host = self.setting.other_host.clone().unwrap_or_default();
-        self.on_step(outcome);
+        self.on_step(outcome, commands);
         match &outcome.result {
             Ok(_) => {
                 let text = format!("{} on {host}", outcome.change);
@@ -591,7 +570,7 @@ impl State {
     }
 
     /// A step was carried out, taken back or refused.
-    pub(super) fn on_step(&mut self, outcome: &Outcome) {
+    pub(super) fn on_step(&mut self, outcome: &Outcome, commands: &mut Vec<Command>) {
         let until = self.facts.now.uptime_ms + TRIAL_MS;
         let (half, is_back) = match &*outcome.change {
             Change::Exchange(half) => (half, false),
@@ -608,6 +587,7 @@ impl State {
             return;
         };
         let is_tried = !proposal.is_ordered();
+        let tried_there = proposal.tried_there();
         proposal.scroll = None;
         let Some(step) = proposal.steps.get_mut(place) else {
             return;
@@ -618,20 +598,34 @@ impl State {
                 if is_tried && step.side == Side::Here {
                     proposal.trial_until = Some(until);
                 }
+                let is_called_off = step.side == Side::There && std::mem::take(&mut proposal.is_called_off);
                 proposal.done.push(place);
+                if is_called_off {
+                    proposal.take_back(place, commands);
+                }
             }
-            (Err(error), false) => step.progress = Progress::Refused(error.to_string()),
+            (Err(error), false) => {
+                if step.side == Side::There {
+                    proposal.is_called_off = false;
+                }
+                step.progress = Progress::Refused(error.to_string());
+            }
             (result, true) => {
                 // What could not be taken back whole cannot be tried again.
                 (step.reversal, proposal.trial_until) = (None, None);
                 step.progress = if result.is_ok() { Progress::Proposed } else { Progress::Made };
                 proposal.has_lapsed &= result.is_ok();
+                let is_here = step.side == Side::Here;
                 proposal.done.retain(|done| *done != place);
+                // Here it was taken back although the console did not ask for it: the other host's half goes with it.
+                for place in tried_there.into_iter().filter(|_| is_here) {
+                    proposal.take_back(place, commands);
+                }
             }
         }
     }
 
-    fn proposal(&mut self) -> Option<&mut Proposal> {
+    pub(super) fn proposal(&mut self) -> Option<&mut Proposal> {
         self.layers.iter_mut().find_map(|layer| match layer {
             Layer::Proposal(proposal) => Some(&mut **proposal),
             _ => None,
@@ -639,7 +633,7 @@ impl State {
     }
 }
 
-fn of_layer(layer: &Layer) -> Option<&Proposal> {
+pub(super) fn of_layer(layer: &Layer) -> Option<&Proposal> {
     match layer {
         Layer::Proposal(proposal) => Some(proposal),
         _ => None,

@@ -118,23 +118,28 @@ fn other(proposal: &Proposal, state: &State) -> (String, &'static str) {
     }
 }
 
-/// What is said while this host's step is on trial. `deed`: what was done; `undone`: what becomes of it unless it is kept.
-fn on_trial(proposal: &Proposal, state: &State, deed: &str, undone: &str) -> Option<(String, Role)> {
+/// What is said while a step is on trial. `deed`: what was done; `undone`: what becomes of it unless it is kept; `lacks`:
+/// what the other host has not done yet.
+fn on_trial(proposal: &Proposal, state: &State, deed: &str, undone: &str, lacks: &str) -> Option<(String, Role)> {
     let seconds = proposal.trial_until?.saturating_sub(state.facts.now.uptime_ms).div_ceil(1000);
-    let words = format!(
-        "{deed} here, on trial: y keeps it. Otherwise all of it {undone} by itself in {seconds} s, in case that this cut \
-         you off."
+    let (place, back) = if proposal.tried_there().is_empty() { ("here", "") } else { ("on both hosts", " on both") };
+    let mut words = format!(
+        "{deed} {place}, on trial: y keeps it. Otherwise all of it {undone}{back} by itself in {seconds} s, in case that \
+         this cut you off."
     );
+    if !done(proposal)[1] {
+        let (other, _) = other(proposal, state);
+        // A script that has run there is not taken back from here.
+        let how = if state.setting.other_host.is_some() { ": o does it there, on trial as well" } else { "" };
+        words.push_str(&format!(" The traffic is lost until {other} {lacks} too{how}."));
+    }
     Some((words, Role::Alarm))
 }
 
 fn making(proposal: &Proposal, state: &State) -> (String, Role) {
     let (other, how) = other(proposal, state);
-    if let Some((mut words, role)) = on_trial(proposal, state, "Made", "goes again") {
-        if !done(proposal)[1] {
-            words.push_str(&format!(" The traffic is lost until {other} has its half too."));
-        }
-        return (words, role);
+    if let Some(sentence) = on_trial(proposal, state, "Made", "goes again", "has its half") {
+        return sentence;
     }
     if proposal.has_lapsed {
         let mut words =
@@ -196,7 +201,7 @@ fn renewing(proposal: &Proposal, state: &State) -> (String, Role) {
 
 fn removing(proposal: &Proposal, state: &State) -> (String, Role) {
     let (other, how) = other(proposal, state);
-    if let Some(sentence) = on_trial(proposal, state, "Removed", "comes back") {
+    if let Some(sentence) = on_trial(proposal, state, "Removed", "comes back", "has removed it") {
         return sentence;
     }
     if proposal.has_lapsed {

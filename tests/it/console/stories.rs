@@ -372,10 +372,77 @@ fn a_pair_is_shown_before_it_is_made_and_its_keys_never() {
 fn what_was_made_goes_again_unless_it_is_kept() {
     let mut bench = Bench::with(|_| {}, |setting| setting.other_host = Some("reblochon".to_owned()));
     bench.keys(TUNNEL).keys("y").sees("SAs 2").sees("in 30 s").sees("lost until reblochon has its half");
-    bench.keys("o").sees("it is on trial: y keeps it").keys("y").sees("look whether all goes on").seconds(29);
+    bench.keys("<esc>").sees("it is on trial: y keeps it").keys("y").sees("look whether all goes on").seconds(29);
     bench.sees("in 1 s").sees("SAs 2").seconds(1);
     bench.sees("SAs 0").sees("Policies 0").sees("Nobody said that it shall be kept").keys("<esc><esc><esc>4");
     bench.sees("nobody said that what was made on this host shall be kept");
+}
+
+/// A plan's two halves made on trial.
+fn both_on_trial() -> (Bench, ScriptedKernel) {
+    let mut bench = Bench::with(|_| {}, |setting| setting.other_host = Some("reblochon".to_owned()));
+    let mut reblochon = ScriptedKernel::at(START);
+    bench.keys(TUNNEL).keys("y").sees("o does it there, on trial as well").keys("o");
+    there(&mut bench, &mut reblochon);
+    bench.sees("Made on both hosts, on trial: y keeps it.").sees("goes again on both").misses("The traffic is lost");
+    (bench, reblochon)
+}
+
+/// What the two hosts have: SAs and policies of this one, then those of the other one.
+fn had(bench: &mut Bench, reblochon: &mut ScriptedKernel) -> [usize; 4] {
+    let kernels = [&mut bench.kernel, reblochon];
+    let had = kernels.map(|kernel| [kernel.sas().unwrap().len(), kernel.policies().unwrap().len()]);
+    [had[0][0], had[0][1], had[1][0], had[1][1]]
+}
+
+#[test]
+fn a_trial_can_be_one_of_both_hosts_and_both_are_taken_back() {
+    let (mut bench, mut reblochon) = both_on_trial();
+    assert_eq!(had(&mut bench, &mut reblochon), [2, 3, 2, 3]);
+    bench.seconds(30);
+    bench.sees("SAs 0").sees("Policies 0");
+    there(&mut bench, &mut reblochon);
+    assert_eq!(had(&mut bench, &mut reblochon), [0; 4]);
+    bench.sees("Nobody said that it shall be kept: it was taken back.").misses("the traffic is lost until then");
+    // A key takes back both as well.
+    let (mut bench, mut reblochon) = both_on_trial();
+    bench.keys("u");
+    there(&mut bench, &mut reblochon);
+    assert_eq!(had(&mut bench, &mut reblochon), [0; 4]);
+    // What is kept is kept on both.
+    let (mut bench, mut reblochon) = both_on_trial();
+    bench.seconds(2);
+    bench.keys("y").sees("Both hosts have it").seconds(40);
+    assert_eq!(had(&mut bench, &mut reblochon), [2, 3, 2, 3]);
+}
+
+#[test]
+fn what_the_other_host_does_only_when_the_trial_is_over_is_taken_back() {
+    let mut bench = Bench::with(|_| {}, |setting| setting.other_host = Some("reblochon".to_owned()));
+    let mut reblochon = ScriptedKernel::at(START);
+    bench.keys(TUNNEL).keys("yo").seconds(30);
+    bench.sees("SAs 0").sees("reblochon: waiting for the kernel");
+    there(&mut bench, &mut reblochon);
+    there(&mut bench, &mut reblochon);
+    assert_eq!(had(&mut bench, &mut reblochon), [0; 4]);
+}
+
+#[test]
+fn who_leaves_during_a_trial_reads_that_it_was_taken_back() {
+    let (mut bench, mut reblochon) = both_on_trial();
+    bench.event(Event::Terminated);
+    assert_eq!(bench.asked.pop(), Some(Command::Quit));
+    let words = bench.state.leaves_behind().unwrap();
+    assert!(words.contains("it is being taken back, but"), "{words}");
+    there(&mut bench, &mut reblochon);
+    assert_eq!(had(&mut bench, &mut reblochon), [0; 4]);
+    let words = "nobody said that what was made on this host shall be kept: it was taken back";
+    assert_eq!(bench.state.leaves_behind().as_deref(), Some(words));
+    // A trial that was kept is another matter: the other half is missing.
+    let mut bench = Bench::with(|_| {}, |setting| setting.other_host = Some("reblochon".to_owned()));
+    bench.keys(TUNNEL).keys("y").seconds(2);
+    bench.keys("y").event(Event::Terminated);
+    assert!(bench.state.leaves_behind().unwrap().starts_with("only 10.9.0.1 has what protects its packets"));
 }
 
 #[test]
@@ -555,7 +622,10 @@ fn a_removal_lists_what_goes_and_is_taken_back_unless_it_is_kept() {
     bench.keys("A<right>").sees("◂ remove SAs and policies ▸").misses("Algorithms").keys("<ctrl-s>");
     bench.sees("ip xfrm policy delete src 10.1.0.0/24 dst 10.2.0.0/24 dir out").sees("go IN CLEAR").sees("SAs 2");
     bench.keys("y").sees("SAs 0").sees("Policies 0").sees("on trial").sees("in 30 s");
-    bench.keys("<esc>").sees("it is on trial: y keeps it").keys("o").sees("it is on trial: y keeps it");
+    bench
+        .keys("<esc>")
+        .sees("it is on trial: y keeps it")
+        .sees("lost until reblochon has removed it too: o does it there");
     // A key that is held down keeps nothing.
     bench.keys("yyy").sees("look whether all goes on").sees("on trial: y keeps it");
     bench.seconds(29);
@@ -594,6 +664,8 @@ fn who_leaves_before_a_removal_is_kept_gets_it_back() {
     bench.event(Event::Terminated);
     assert_eq!(bench.asked.last(), Some(&Command::Quit));
     assert_eq!((bench.kernel.sas().unwrap().len(), bench.kernel.policies().unwrap().len()), (2, 3));
+    let words = "nobody said that the removal shall be kept: it was taken back";
+    assert_eq!(bench.state.leaves_behind().as_deref(), Some(words));
 }
 
 #[test]
