@@ -243,13 +243,7 @@ impl fmt::Display for Change {
             Self::DeletePolicies(ids) => write!(f, "deleted {}", counted(ids.len(), "policy", "policies")),
             Self::FlushPolicies(PolicyKind::Main) => f.write_str("flushed all policies"),
             Self::FlushPolicies(kind) => write!(f, "flushed all {kind} policies"),
-            Self::Exchange(half) => {
-                write!(f, "{}", half.deed())?;
-                match half.ends() {
-                    Some((source, destination)) => write!(f, " for {source} and {destination}"),
-                    None => Ok(()),
-                }
-            }
+            Self::Exchange(half) => write!(f, "{}{}", half.deed(), between(half)),
             Self::TakeBack { half, .. } => write!(f, "taken back: {}", half.deed()),
             Self::SetDefaults(change) => write!(f, "packets without a policy are now: {change}"),
             Self::SetThresholds(change) => write!(f, "policies are found by hash from {change} on"),
@@ -265,6 +259,25 @@ pub struct Outcome {
     pub change: Box<Change>,
     /// What the kernel answered.
     pub result: Result<Done, KernelError>,
+}
+
+impl Outcome {
+    /// What was done, in words: of what was to go, only what was still there.
+    pub fn deed(&self) -> String {
+        let reversal = self.result.as_ref().ok().and_then(|done| done.reversal.as_deref());
+        match (&*self.change, reversal) {
+            (Change::Exchange(half), Some(reversal)) => {
+                let (sas, policies) = reversal.gone();
+                format!("{}{}", half.deed_of(sas, policies), between(half))
+            }
+            _ => self.change.to_string(),
+        }
+    }
+}
+
+fn between(half: &Half) -> String {
+    let ends = half.ends();
+    ends.map_or_else(String::new, |(source, destination)| format!(" for {source} and {destination}"))
 }
 
 /// What a change that was carried out has left to tell.

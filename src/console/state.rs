@@ -19,6 +19,7 @@ use super::form::{Form, Progress};
 use super::keymap::{self, Context, Key};
 use crate::kernel::Update;
 use crate::kernel::follow::Snapshot;
+use crate::model::pair::OldSa;
 use crate::model::slots::Slot;
 use crate::model::{Counts, KernelEvent, Policy, PolicyId, Sa, SaId};
 
@@ -36,6 +37,7 @@ mod on_kernel;
 mod on_list;
 mod on_packet;
 pub mod packets;
+mod planning;
 pub mod proposal;
 pub mod question;
 pub mod rates;
@@ -256,6 +258,8 @@ pub struct State {
     pub waits: Vec<String>,
     /// The SAs whose keys are shown, and until when in uptime milliseconds.
     revealed: Option<(HashSet<SaId>, u64)>,
+    /// What plans that were left half-way have left on the other host, each with the two hosts.
+    left_half_way: Vec<((IpAddr, IpAddr), OldSa)>,
     drawn: Drawn,
     sweep: usize,
     /// The kernel's counts, while they are not those of the copies.
@@ -297,6 +301,7 @@ impl State {
             log: log::new(),
             waits: Vec::new(),
             revealed: None,
+            left_half_way: Vec::new(),
             drawn: Drawn::default(),
             sweep: 0,
             difference: None,

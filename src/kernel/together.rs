@@ -199,6 +199,12 @@ fn take_many(
 pub struct Reversal(Vec<Undo>);
 
 impl Reversal {
+    /// How many SAs and policies went with the change.
+    pub fn gone(&self) -> (usize, usize) {
+        let count = |is_one: fn(&&Undo) -> bool| self.0.iter().filter(is_one).count();
+        (count(|undo| matches!(undo, Undo::ResumeSa(_))), count(|undo| matches!(undo, Undo::AddPolicy(_))))
+    }
+
     /// Takes the change back, the last of it first.
     ///
     /// # Errors

@@ -215,14 +215,25 @@ impl Half {
         self.say("added", "deleted")
     }
 
-    fn say(&self, add: &str, delete: &str) -> String {
-        let (made, gone) = (self.made(), self.gone());
-        match (made.is_empty(), gone.is_empty()) {
-            (false, true) => format!("{add} {made}"),
-            (true, false) => format!("{delete} {gone}"),
-            (false, false) => format!("{add} {made}, {delete} {gone}"),
-            (true, true) => "nothing".to_owned(),
+    /// What was done, where only so many of the SAs and policies that were to go were still there.
+    pub fn deed_of(&self, sas: usize, policies: usize) -> String {
+        match (self.made(), together(sas, policies)) {
+            (made, gone) if made.is_empty() && gone.is_empty() => "found nothing to delete any more".to_owned(),
+            (made, gone) => words("added", &made, "deleted", &gone),
         }
+    }
+
+    fn say(&self, add: &str, delete: &str) -> String {
+        words(add, &self.made(), delete, &self.gone())
+    }
+}
+
+fn words(add: &str, made: &str, delete: &str, gone: &str) -> String {
+    match (made.is_empty(), gone.is_empty()) {
+        (false, true) => format!("{add} {made}"),
+        (true, false) => format!("{delete} {gone}"),
+        (false, false) => format!("{add} {made}, {delete} {gone}"),
+        (true, true) => "nothing".to_owned(),
     }
 }
 

@@ -370,7 +370,7 @@ impl State {
         match &outcome.result {
             Ok(done) => {
                 let spi = done.spi.map(|spi| format!(": it is {spi} ({})", spi.0)).unwrap_or_default();
-                let text = format!("{}{spi}", outcome.change);
+                let text = format!("{}{spi}", outcome.deed());
                 self.tell(Origin::Console, Weight::Note, text.clone());
                 self.note(text);
                 match &*outcome.change {

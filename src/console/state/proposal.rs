@@ -8,17 +8,14 @@ use std::net::IpAddr;
 
 use super::line::Purpose as LinePurpose;
 use super::log::{Origin, Weight};
-use super::{Layer, Screen, State, movement, scrolled};
+use super::{Layer, State, movement, scrolled};
 use crate::console::action::Action;
 use crate::console::command::{Change, Command, Done, Outcome};
-use crate::console::form::{self, FieldId, Form};
 use crate::dialect::script::{Language, script};
 use crate::dialect::{Keys, iproute2};
 use crate::kernel::together::Reversal;
-use crate::model::pair::{Half, OldSa, PairPlan, Purpose, Side, Stage, free_reqid, uses};
-use crate::model::{
-    IpsecProtocol, Mode, Policy, PolicyDirection, Prefix, Sa, SaId, SaSpec, Secret, Selector, Spi, Template,
-};
+use crate::model::pair::{Half, OldSa, PairPlan, Purpose, Side, Stage};
+use crate::model::{IpsecProtocol, SaId, SaSpec, Secret};
 
 /// How long a step is on trial.
 pub const TRIAL_MS: u64 = 30_000;
@@ -46,6 +43,8 @@ pub struct Proposal {
     pub(super) done: Vec<usize>,
     /// Whether a step of the other host is to be taken back as soon as it is done: the trial that it belongs to is over.
     pub(super) is_called_off: bool,
+    /// What earlier plans, left half-way, have left on the other host; the last step there removes it.
+    pub(super) left_there: Vec<OldSa>,
     /// The step whose script is being saved.
     saving: usize,
     /// What was warned of last; the same key once more does it.
@@ -92,7 +91,7 @@ impl Step {
 }
 
 impl Proposal {
-    fn of(plan: PairPlan, stages: Vec<Stage>, afterwards: String) -> Self {
+    pub(super) fn of(plan: PairPlan, stages: Vec<Stage>, afterwards: String) -> Self {
         let step = |Stage { side, half }| Step {
             side,
             half,
@@ -110,6 +109,7 @@ impl Proposal {
             has_lapsed: false,
             done: Vec::new(),
             is_called_off: false,
+            left_there: Vec::new(),
             saving: 0,
             warned_of: None,
         }
@@ -209,7 +209,7 @@ impl Proposal {
 
     /// The SAs that a host has and the other one has not, or not any more, each with the host. What was handed over
     /// counts as done.
-    fn left_over(&self) -> Vec<(Side, OldSa)> {
+    pub(super) fn left_over(&self) -> Vec<(Side, OldSa)> {
         let of = |side, is_begun| {
             let steps = self.steps.iter().filter(move |step| step.side == side && step.is_begun() == is_begun);
             steps.map(|step| &step.half)
@@ -220,11 +220,14 @@ impl Proposal {
         let listed = |side, is_begun| of(side, is_begun).flat_map(|half| &half.old_sas).copied();
         // Marks are each host's own.
         let name = |sa: &OldSa| (sa.source, SaId { mark: None, ..sa.id });
-        let mut left = Vec::new();
+        let gone_there: Vec<OldSa> = listed(Side::There, true).collect();
+        let from_before = self.left_there.iter().filter(|sa| !gone_there.contains(sa));
+        let mut left: Vec<(Side, OldSa)> = from_before.map(|sa| (Side::There, *sa)).collect();
         for (side, other) in [(Side::Here, Side::There), (Side::There, Side::Here)] {
             let (known, gone) = (made(other), listed(other, true).collect::<Vec<_>>());
             let alone = made(side).into_iter().filter(|sa| !known.iter().any(|one| name(one) == name(sa)));
             let stays = listed(side, false).filter(|sa| gone.iter().any(|one| name(one) == name(sa)));
+            let stays = stays.filter(|sa| !self.left_there.contains(sa));
             left.extend(alone.chain(stays).map(|sa| (side, sa)));
         }
         left
@@ -272,80 +275,6 @@ impl Proposal {
 }
 
 impl State {
-    /// Opens the form that plans protection, filled in as far as the selected row or the interfaces tell.
-    pub(super) fn plan_pair(&mut self) {
-        let mut form = Form::new(&form::pair::PLAN);
-        let interfaces = self.facts.interfaces.iter().filter(|interface| interface.is_up && !interface.is_loopback);
-        let own: Vec<_> = interfaces.flat_map(|interface| interface.addresses.iter().copied()).collect();
-        let (sa, policy) = match self.screen {
-            Screen::Policies => (None, self.selected_policy()),
-            _ => (self.selected_sa(), None),
-        };
-        let ends = match (sa, policy) {
-            (Some(sa), _) if own.contains(&sa.destination) => Some((sa.destination, sa.source)),
-            (Some(sa), _) => Some((sa.source, sa.destination)),
-            (None, Some(policy)) => ends_of(policy),
-            (None, None) => None,
-        };
-        let own_address = own.iter().find(|address| address.is_ipv4()).or(own.first()).copied();
-        let here = ends.map(|(here, _)| here).or(own_address);
-        let there = ends.map(|(_, there)| there).or(self.setting.other_address);
-        for (field, address) in [(FieldId::Source, here), (FieldId::Destination, there)] {
-            if let Some(address) = address {
-                form.set(field, &address.to_string());
-            }
-        }
-        if let Some((here, there)) = ends {
-            let policy = policy.or_else(|| self.policy_between(here, there, sa));
-            if let Some(policy) = policy {
-                fill_in_from(&mut form, policy);
-            }
-        }
-        self.push_form(form);
-    }
-
-    /// The policy that protects what goes from one host to the other, best the one that uses this SA.
-    fn policy_between(&self, here: IpAddr, there: IpAddr, sa: Option<&Sa>) -> Option<&Policy> {
-        let ends = (Prefix::host(here), Prefix::host(there));
-        let policies = self.facts.spd.iter().map(|(_, policy)| policy);
-        let fits = |policy: &&Policy| {
-            let is_theirs = (policy.selector.source, policy.selector.destination) == ends;
-            let joins = |template: &Template| template.joins(here, there);
-            policy.direction == PolicyDirection::Out
-                && !policy.templates.is_empty()
-                && (is_theirs || policy.templates.iter().any(joins))
-        };
-        let fitting: Vec<&Policy> = policies.filter(fits).collect();
-        let is_used = |policy: &&&Policy| {
-            // What comes from the other host, the policies of the other direction use.
-            sa.is_some_and(|sa| uses(policy, sa) || policy.templates.iter().any(|template| template.reqid == sa.reqid))
-        };
-        fitting.iter().find(is_used).or(fitting.first()).copied()
-    }
-
-    /// Makes keys and numbers for a plan and shows it.
-    pub(super) fn propose(&mut self, mut plan: PairPlan) {
-        let (sad, spd) = (&self.facts.sad, &self.facts.spd);
-        if plan.purpose == Purpose::Make && plan.reqid.0 == 0 {
-            plan.reqid = free_reqid(sad.iter().map(|(_, sa)| sa), spd.iter().map(|(_, policy)| policy));
-        }
-        let mut given = Vec::new();
-        let free_spi = |protocol| {
-            let spi = Spi::random(protocol, |spi| given.contains(&spi) || sad.has_spi(spi))?;
-            given.push(spi);
-            Ok(spi)
-        };
-        let standing = plan.standing(sad.iter().map(|(_, sa)| sa), spd.iter().map(|(_, policy)| policy));
-        match plan.stages(&standing, free_spi) {
-            Ok(stages) => {
-                let output = self.facts.defaults.map(|defaults| defaults.output);
-                let afterwards = plan.afterwards(&standing, spd.iter().map(|(_, policy)| policy), output);
-                self.layers.push(Layer::Proposal(Box::new(Proposal::of(plan, stages, afterwards))));
-            }
-            Err(error) => self.alarm(error.to_string()),
-        }
-    }
-
     pub(super) fn on_proposal_action(&mut self, action: Action, commands: &mut Vec<Command>) {
         let (reading, now) = (self.drawn.reading, self.facts.now.uptime_ms);
         let Some(Layer::Proposal(proposal)) = self.layers.last_mut() else {
@@ -368,6 +297,7 @@ impl State {
             Action::Back => {
                 let is_made = proposal.is_begun();
                 let leftovers = proposal.is_half_done().then(|| proposal.leftovers());
+                self.remember_left();
                 self.layers.pop();
                 if let Some(words) = leftovers {
                     self.tell(Origin::Console, Weight::Warning, words);
@@ -561,7 +491,7 @@ impl State {
         self.on_step(outcome, commands);
         match &outcome.result {
             Ok(_) => {
-                let text = format!("{} on {host}", outcome.change);
+                let text = format!("{} on {host}", outcome.deed());
                 self.tell(Origin::Console, Weight::Note, text.clone());
                 self.note(text);
             }
@@ -637,41 +567,6 @@ pub(super) fn of_layer(layer: &Layer) -> Option<&Proposal> {
     match layer {
         Layer::Proposal(proposal) => Some(proposal),
         _ => None,
-    }
-}
-
-/// This host and the other one, as far as a policy tells: a tunnel's ends, or the two hosts that it is about.
-fn ends_of(policy: &Policy) -> Option<(IpAddr, IpAddr)> {
-    let tunnel = policy.templates.iter().find(|template| template.mode != Mode::Transport);
-    let Selector { source, destination, .. } = policy.selector;
-    let (from, to) = match tunnel {
-        Some(template) => (template.source, template.destination),
-        None if source.is_host() && destination.is_host() => (source.address, destination.address),
-        None => return None,
-    };
-    let (here, there) = if policy.direction == PolicyDirection::Out { (from, to) } else { (to, from) };
-    Some((here, there)).filter(|_| !policy.is_of_socket() && !from.is_unspecified() && !to.is_unspecified())
-}
-
-/// Where there is a policy, most often keys are what is wanted.
-fn fill_in_from(form: &mut Form, policy: &Policy) {
-    if policy.templates.is_empty() {
-        return;
-    }
-    form.set(FieldId::Make, form::pair::NEW_KEYS);
-    if policy.templates.iter().any(|template| template.mode == Mode::Tunnel) {
-        let Selector { source, destination, .. } = policy.selector;
-        let (own, far) =
-            if policy.direction == PolicyDirection::Out { (source, destination) } else { (destination, source) };
-        form.set(FieldId::Mode, form::pair::TUNNEL);
-        form.set(FieldId::OwnNetwork, &own.to_string());
-        form.set(FieldId::FarNetwork, &far.to_string());
-    }
-    if let Some(mark) = policy.mark {
-        form.set(FieldId::Mark, &mark.to_string());
-    }
-    if let Some(if_id) = policy.if_id {
-        form.set(FieldId::IfId, &if_id.to_string());
     }
 }
 

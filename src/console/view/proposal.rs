@@ -166,10 +166,11 @@ fn renewing(proposal: &Proposal, state: &State) -> (String, Role) {
     let is_lab = state.setting.other_host.is_some();
     let Some((place, step)) = proposal.turn() else {
         let words = if is_lab {
-            "Both hosts use the new keys, and the old SAs are gone from both.".to_owned()
+            "Both hosts use the new keys, and the old SAs that this console knew of are gone from both.".to_owned()
         } else {
             format!(
-                "This host uses the new keys. When both scripts have run on {other}, the old SAs are gone from both."
+                "This host uses the new keys. When both scripts have run on {other}, the old SAs that this console knew of \
+                 are gone from both."
             )
         };
         return (words, Role::Good);

@@ -528,7 +528,7 @@ fn new_keys_are_made_step_by_step_and_the_old_ones_go() {
     assert_eq!(spis(&mut reblochon).len(), 3);
     bench.keys("y").sees("SAs 2").sees("Last, reblochon forgets the old keys").keys("o");
     there(&mut bench, &mut reblochon);
-    bench.sees("the old SAs are gone from both");
+    bench.sees("the old SAs that this console knew of are gone from both");
     let (mut here, mut there) = (spis(&mut bench.kernel), spis(&mut reblochon));
     here.sort();
     there.sort();
@@ -575,6 +575,28 @@ fn who_leaves_new_keys_half_way_is_told_what_is_left_on_which_host() {
     bench.keys("A<right><ctrl-s>o");
     there(&mut bench, &mut reblochon);
     bench.keys("<esc><esc>4").sees("only 10.9.0.2 has removed what protects its packets");
+}
+
+#[test]
+fn the_next_new_keys_remove_what_a_plan_left_on_the_other_host() {
+    let (mut bench, mut reblochon) = tunnel();
+    // Twice left half-way: what the first plan left is not forgotten.
+    for left in [3, 4] {
+        bench.keys("A<ctrl-s>yo");
+        there(&mut bench, &mut reblochon);
+        bench.keys("<esc><esc>");
+        assert_eq!(spis(&mut reblochon).len(), left);
+    }
+    bench.keys("A<ctrl-s>yo");
+    there(&mut bench, &mut reblochon);
+    // Of the three SAs that it was to delete, the first plan has deleted one.
+    bench.sees("added 2 SAs, deleted 1 SA for").keys("yo");
+    there(&mut bench, &mut reblochon);
+    let (mut here, mut there) = (spis(&mut bench.kernel), spis(&mut reblochon));
+    here.sort();
+    there.sort();
+    assert_eq!((here.len(), &here), (2, &there));
+    bench.sees("the old SAs that this console knew of are gone from both");
 }
 
 #[test]
