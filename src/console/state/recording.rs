@@ -21,6 +21,8 @@ const PORTION: usize = 256;
 pub struct Recording {
     /// The file.
     pub path: String,
+    /// Whether the file is there: it may exist already, or its folder may be missing.
+    is_made: bool,
     /// How many packets are in it.
     pub written: u64,
     /// How many may have been forgotten before they were written.
@@ -92,11 +94,10 @@ impl State {
             self.warn("espial was started read-only: it writes no keys".to_owned());
             return;
         }
-        let keys = if with_keys { format!(", their SAs' keys in {path}.esp_sa") } else { String::new() };
-        self.tell(Origin::Capture, Weight::Note, format!("the listed packets are recorded in {path}{keys}"));
         commands.push(Command::Record(Record::Begin { path: path.clone(), with_keys }));
         self.packets.recording = Some(Recording {
             path,
+            is_made: false,
             written: 0,
             missed: 0,
             keyed: with_keys.then(HashSet::new),
@@ -140,7 +141,14 @@ impl State {
         };
         match news {
             RecorderNews::Written => {
+                let Recording { path, keyed, .. } = &*recording;
+                let keys = if keyed.is_some() { format!(", their SAs' keys in {path}.esp_sa") } else { String::new() };
+                let begun = format!("the listed packets are recorded in {path}{keys}");
+                let is_first = !std::mem::replace(&mut recording.is_made, true);
                 recording.written += recording.under_way.take().unwrap_or(0) as u64;
+                if is_first {
+                    self.tell(Origin::Capture, Weight::Note, begun);
+                }
                 self.go_on_recording(commands);
             }
             RecorderNews::Ended => {

@@ -701,6 +701,17 @@ fn what_is_listed_is_recorded_in_portions_and_what_comes_to_it() {
 }
 
 #[test]
+fn a_recording_is_said_to_be_one_only_when_its_file_is_there() {
+    let mut bench = busy();
+    bench.keys(":record /nowhere/x.pcapng<enter>");
+    bench.event(Event::Recorder(RecorderNews::Failed("No such file or directory".to_owned())));
+    bench.keys("<esc>4").sees("recording in /nowhere/x.pcapng: No such file").misses("packets are recorded in");
+    bench.keys(":record /tmp/x.pcapng<enter>");
+    bench.event(Event::Recorder(RecorderNews::Written));
+    bench.sees("the listed packets are recorded in /tmp/x.pcapng");
+}
+
+#[test]
 fn the_keys_of_recorded_packets_go_with_them_only_where_they_are_asked_for_and_once() {
     let mut bench = busy();
     bench.keys("w").sees(":record espial-veth0-20261123-162143.pcapng").keys("<esc>");
