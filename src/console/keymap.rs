@@ -243,7 +243,7 @@ pub static BINDINGS: &[Binding] = {
         hint(C::Proposal, &[char('y')], A::MakeHere),
         hint(C::Proposal, &[char('o')], A::MakeThere),
         hint(C::Proposal, &[char('u')], A::TakeBack),
-        hint(C::Proposal, &[char('c')], A::Copy),
+        hint(C::Proposal, &[char('Y')], A::Copy),
         hint(C::Proposal, &[char('w')], A::Save),
         hint(C::Proposal, &[char('l')], A::OtherLanguage),
         hint(C::Proposal, &[char('j'), key(K::Down)], A::Down),

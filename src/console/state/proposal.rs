@@ -264,10 +264,10 @@ impl Proposal {
         let is_made_here = self.steps.iter().any(|step| step.side == Side::Here && step.is_begun());
         match (self.plan.purpose, is_made_here) {
             (Purpose::NewKeys(_), _) => "not all steps are taken: Esc again leaves both hosts as they are now",
-            (Purpose::Make, true) => "c copies or w saves the other host's script; Esc again throws it away",
+            (Purpose::Make, true) => "Y copies or w saves the other host's script; Esc again throws it away",
             (Purpose::Make, false) => "only the other host has its half: y makes this one's; Esc again throws it away",
             (Purpose::Remove, true) => {
-                "the other host still has its half: c or w takes its script; Esc again leaves it"
+                "the other host still has its half: Y or w takes its script; Esc again leaves it"
             }
             (Purpose::Remove, false) => "this host still has its half: y removes it; Esc again leaves it so",
         }
@@ -320,7 +320,7 @@ impl State {
             }
             Action::MakeHere => self.take_step(Side::Here, is_warned, commands),
             Action::MakeThere if self.setting.other_host.is_none() => {
-                self.warn("the other host cannot be reached from here: c copies its script, w saves it".to_owned());
+                self.warn("the other host cannot be reached from here: Y copies its script, w saves it".to_owned());
             }
             Action::MakeThere => self.take_step(Side::There, is_warned, commands),
             Action::TakeBack if proposal.may_have_run_there() && proposal.trial_until.is_none() && !is_warned => {
@@ -334,7 +334,7 @@ impl State {
                 let other = if proposal.language == Language::Ip { Language::Setkey } else { Language::Ip };
                 (proposal.language, proposal.scroll) = (other, None);
             }
-            Action::Copy => self.copy_script(commands),
+            Action::Copy => self.copy_script(is_warned, commands),
             Action::Save => {
                 let place = proposal.wanted_script();
                 let missing = proposal.script(place).is_none().then(|| CANNOT_SAY.to_owned());
@@ -428,7 +428,8 @@ impl State {
         sas.peek().is_some() && sas.all(has_come)
     }
 
-    fn copy_script(&mut self, commands: &mut Vec<Command>) {
+    /// Keys in a clipboard can be read by other programs, and stay there: they are given away only when that was said.
+    fn copy_script(&mut self, is_warned: bool, commands: &mut Vec<Command>) {
         let Some(proposal) = self.proposal() else {
             return;
         };
@@ -442,6 +443,12 @@ impl State {
             return;
         };
         let host = proposal.plan.there;
+        if !is_warned && proposal.steps.get(place).is_some_and(|step| step.half.has_keys()) {
+            proposal.warned_of = Some(Action::Copy);
+            let words = "KEYS would go to the clipboard, open to other programs: Y again copies them";
+            self.warn(words.to_owned());
+            return;
+        }
         commands.push(Command::Copy(text));
         let what = self.handed_over(place);
         self.tell(Origin::Console, Weight::Note, format!("copied {what}"));

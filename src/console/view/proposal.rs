@@ -114,7 +114,7 @@ fn done(proposal: &Proposal) -> [bool; 2] {
 fn other(proposal: &Proposal, state: &State) -> (String, &'static str) {
     match &state.setting.other_host {
         Some(name) => (name.clone(), "o does it there"),
-        None => (proposal.plan.there.to_string(), "c copies its script, w saves it, to be run there"),
+        None => (proposal.plan.there.to_string(), "Y copies its script, w saves it, to be run there"),
     }
 }
 
