@@ -1,6 +1,7 @@
 //! What is wrong with an SA or a policy beside those that are there already. None of it is refused by the kernel but
 //! what exists.
 
+use super::sa::is_to_itself;
 use super::{Findings, PolicyField, Problem, SaField, TemplateField};
 use crate::model::{Level, Mode, Policy, PolicyAction, PolicyDirection, PolicySpec, Sa, SaSpec, Template};
 
@@ -27,7 +28,7 @@ pub fn sa_beside<'a>(spec: &SaSpec, others: impl IntoIterator<Item = &'a Sa>) ->
     if same_number {
         findings.warning(SaField::Mark, "an SA with this SPI differs in nothing but its mark: packets must be marked");
     }
-    if !way_back {
+    if !way_back && !is_to_itself(spec) {
         let (from, to) = (spec.destination, spec.source);
         let sentence =
             format!("there is no {} SA back from {from} to {to} yet: an SA is for one way only", spec.protocol);
@@ -143,6 +144,8 @@ mod tests {
         check_sa(&marked, &[sa(2, 1, 0x1002), other], &[(F::Mark, Warning, "its mark")]);
         let fits_all = [(F::Spi, Error, "answers to this mark too"), (F::Mark, Warning, "its mark")];
         check_sa(&marked, &[sa(2, 1, 0x1002), sa(1, 2, 0x1001)], &fits_all);
+        // A host has no other end.
+        check_sa(&sa(1, 1, 0x1001), &[], &[]);
         let tunnel = SaSpec { mode: Mode::Tunnel, ..sa(1, 2, 0x1001) };
         check_sa(&tunnel, &[sa(2, 1, 0x1002)], &[(F::Destination, Warning, "no esp SA back")]);
     }

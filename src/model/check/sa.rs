@@ -17,6 +17,12 @@ pub fn sa(spec: &SaSpec) -> Vec<Problem<SaField>> {
     if spec.destination.is_unspecified() {
         findings.error(SaField::Destination, "an SA needs the address that its packets go to");
     }
+    if is_to_itself(spec) && !is_mobile(spec.protocol) {
+        findings.warning(
+            SaField::Destination,
+            "source and destination are the same: what a host sends to itself takes no SA, so this one protects nothing",
+        );
+    }
     if spec.spi.is_reserved() && !is_mobile(spec.protocol) {
         findings.error(SaField::Spi, "SPIs 0 to 255 are reserved (RFC 4303); use 256 (0x100) or more");
     }
@@ -53,6 +59,11 @@ pub fn sa(spec: &SaSpec) -> Vec<Problem<SaField>> {
     offload(spec, &mut findings);
     replay(spec, &mut findings);
     findings.0
+}
+
+/// Whether it leads from a host to itself: `lo` knows no policies (`NOXFRM`, `net/ipv4/devinet.c`).
+pub(super) fn is_to_itself(spec: &SaSpec) -> bool {
+    spec.source == spec.destination && !spec.source.is_unspecified()
 }
 
 fn is_mobile(protocol: IpsecProtocol) -> bool {
