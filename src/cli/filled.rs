@@ -1,6 +1,7 @@
 //! A form of the console filled in by options: one for each field, with the same help, the same checks, the same
 //! refusals and the same last step.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Write};
 use std::marker::PhantomData;
@@ -18,7 +19,7 @@ use crate::console::form::said::in_both_languages;
 use crate::console::form::{Complaint, Description, FieldId, Form, Kind, Made, Plan};
 use crate::console::state::question::Deed;
 use crate::kernel::{Kernel, KernelError};
-use crate::model::check::Severity;
+use crate::model::check::{NOTHING_CHANGES, Severity};
 use crate::model::{Sad, Spd};
 
 /// A form that the command line fills in.
@@ -212,9 +213,6 @@ impl<P: Planned> Filled<P> {
             if !form.make_up(field.id, sad).context("random numbers")? {
                 bail!("--{}: only keys and the SPI can be made up", field.option());
             }
-            if matches!(field.kind, Kind::Key) && !self.dry_run {
-                say(complaints, format_args!("{} is made up; `espial sa --show-keys` shows it", field.label));
-            }
         }
         Ok(form)
     }
@@ -314,7 +312,8 @@ impl<P: Planned> Filled<P> {
         for complaint in &found {
             let word = if complaint.severity == Severity::Warning { "warning: " } else { "" };
             let place = place::<P>(&form, complaint);
-            say(complaints, format_args!("{word}{place}{}", complaint.sentence));
+            let sentence = said_here::<P>(&complaint.sentence);
+            say(complaints, format_args!("{word}{place}{sentence}"));
         }
         let is_wrong = found.iter().any(|complaint| complaint.severity == Severity::Error);
         let Some(made) = form.made().filter(|_| !is_wrong) else {
@@ -323,6 +322,14 @@ impl<P: Planned> Filled<P> {
         };
         let waits_for_yes = !found.is_empty() && !self.yes;
         Ok(Some(Judged { made, waits_for_yes, sad, spd, kernel }))
+    }
+
+    /// Says where keys are that were made up, when they are there.
+    fn tell_of_keys(&self, complaints: &mut dyn Write) {
+        let keys = self.values.iter().filter(|(field, value)| matches!(field.kind, Kind::Key) && **value == GENERATE);
+        for (field, _) in keys {
+            say(complaints, format_args!("{} is made up; `espial sa --show-keys` shows it", field.label));
+        }
     }
 
     /// Whether what is listed may go.
@@ -372,7 +379,10 @@ pub fn run<P: Planned>(
         Ok(Done { spi: Some(spi), .. }) => {
             writeln!(out, "{spi}").context("it is done, but its result could not be written")?;
         }
-        Ok(_) => say(complaints, format_args!("{change}")),
+        Ok(_) => {
+            say(complaints, format_args!("{change}"));
+            filled.tell_of_keys(complaints);
+        }
         Err(error) => {
             say(complaints, format_args!("{error}\nespial: nothing has been done"));
             return Ok(ExitCode::FAILURE);
@@ -396,9 +406,28 @@ fn victims(change: &Change, sad: &Sad, spd: &Spd) -> Option<Vec<String>> {
     Some(deed.victims(sad, spd, 0..usize::MAX).1)
 }
 
+/// A complaint as it is said where there are options and no keys to press.
+fn said_here<P: Planned>(sentence: &str) -> Cow<'_, str> {
+    if sentence == NOTHING_CHANGES {
+        let names: Vec<String> = options::<P>().iter().map(|field| format!("--{}", field.option())).collect();
+        return format!("{sentence}: say it with {}", names.join(", ")).into();
+    }
+    match sentence.split_once("Ctrl-") {
+        None => sentence.into(),
+        Some((before, key)) if key.starts_with('G') => format!("{before}{GENERATE} makes one up").into(),
+        Some((before, _)) => {
+            let lists = begun::<P>().plan().all().find_map(|field| match field.kind {
+                Kind::List(list) => Some(list.option),
+                _ => None,
+            });
+            format!("{before}--{} says it", lists.unwrap_or_default()).into()
+        }
+    }
+}
+
 /// The option that a complaint is about.
 fn place<P: Planned>(form: &Form, complaint: &Complaint) -> String {
-    if P::SAID.is_some_and(|(said, _)| said == complaint.field) {
+    if P::SAID.is_some_and(|(said, _)| said == complaint.field) || complaint.sentence == NOTHING_CHANGES {
         // It is about the command itself.
         return String::new();
     }

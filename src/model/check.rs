@@ -13,7 +13,7 @@ mod sa;
 
 pub use beside::{policy_beside, sa_beside};
 pub use policy::policy;
-pub use rest::{DefaultsField, ThresholdsField, defaults, spi_request, thresholds};
+pub use rest::{DefaultsField, NOTHING_CHANGES, ThresholdsField, defaults, spi_request, thresholds};
 pub use sa::{WIDEST_REPLAY_WINDOW, sa};
 
 /// How bad it is.

@@ -82,6 +82,25 @@ fn keys_and_numbers_are_made_up() {
 }
 
 #[test]
+fn what_was_not_done_made_up_no_key_and_no_keys_to_press_are_spoken_of() {
+    let mut kernel = ScriptedKernel::at(START);
+    let ends = ["--source=10.9.0.1", "--destination=10.9.0.2", "--spi=5"];
+    let (done, _, complaints) = run::<AddSa>(&mut kernel, &[&ends[..], &["--encryption-key=generate"]].concat());
+    assert!(!done && complaints.contains("nothing has been done") && !complaints.contains("made up"), "{complaints}");
+    let (done, _, complaints) = run::<AddSa>(&mut kernel, &ends);
+    assert!(!done && complaints.contains("a key of 288 bits is needed: generate makes one up"), "{complaints}");
+    assert!(!complaints.contains("Ctrl-"), "{complaints}");
+}
+
+#[test]
+fn an_sa_from_a_host_to_itself_is_warned_of() {
+    let mut kernel = ScriptedKernel::at(START);
+    let line = ["--source=10.9.0.1", "--destination=10.9.0.1", "--spi=generate", "--encryption-key=generate"];
+    let (done, _, complaints) = run::<AddSa>(&mut kernel, &line);
+    assert!(!done && complaints.contains("protects nothing") && !complaints.contains("SA back"), "{complaints}");
+}
+
+#[test]
 fn a_key_may_come_from_a_file_and_is_warned_of_on_the_line() {
     let path = std::env::temp_dir().join(format!("espial-key-{}", std::process::id()));
     let key = format!("0x{}\n", "a7".repeat(36));
@@ -159,7 +178,8 @@ fn transforms_are_repeated() {
         run::<AddPolicy>(&mut kernel, &[&ends[..], &["--template=esp/tunnel", "--direction=in"]].concat());
     assert!(!done && complaints.contains("--template 1, Tunnel to: a tunnel needs"), "{complaints}");
     let (done, _, complaints) = run::<AddPolicy>(&mut kernel, &ends);
-    assert!(!done && complaints.contains("--template: what is it protected with?"), "{complaints}");
+    assert!(!done && complaints.contains("what is it protected with? --template says it"), "{complaints}");
+    assert!(!complaints.contains("Ctrl-"), "{complaints}");
 }
 
 #[test]
@@ -176,7 +196,8 @@ fn what_would_go_is_listed_and_needs_a_yes() {
     let (done, _, complaints) = run::<SetDefaults>(&mut kernel, &["--in=block"]);
     assert!(!done && complaints.contains("THIS CUTS THE NETWORK"), "{complaints}");
     let (done, _, complaints) = run::<SetDefaults>(&mut kernel, &[]);
-    assert!(!done && complaints.contains("nothing is to be changed"), "{complaints}");
+    let expected = "espial: nothing is to be changed: say it with --in, --fwd, --out\n";
+    assert!(!done && complaints.starts_with(expected), "{complaints}");
 }
 
 #[test]

@@ -5,6 +5,9 @@ use crate::model::policy::{DefaultsChange, ThresholdsChange};
 use crate::model::sa::SpiRequest;
 use crate::model::{IpsecProtocol, PolicyAction, Spi};
 
+/// What is wrong with a change that changes nothing.
+pub const NOTHING_CHANGES: &str = "nothing is to be changed";
+
 /// Everything wrong with an SPI that is asked for (`verify_spi_info`, `net/xfrm/xfrm_user.c`). The range is the SPI.
 pub fn spi_request(wanted: &SpiRequest) -> Vec<Problem<SaField>> {
     let mut findings = Findings(Vec::new());
@@ -48,7 +51,7 @@ pub fn thresholds(change: &ThresholdsChange) -> Vec<Problem<ThresholdsField>> {
         }
     }
     if change.v4.is_none() && change.v6.is_none() {
-        findings.error(ThresholdsField::V4, "nothing is to be changed");
+        findings.error(ThresholdsField::V4, NOTHING_CHANGES);
     }
     findings.0
 }
@@ -68,7 +71,7 @@ pub enum DefaultsField {
 pub fn defaults(change: &DefaultsChange) -> Vec<Problem<DefaultsField>> {
     let mut findings = Findings(Vec::new());
     if *change == DefaultsChange::default() {
-        findings.error(DefaultsField::Input, "nothing is to be changed");
+        findings.error(DefaultsField::Input, NOTHING_CHANGES);
     }
     let blocks = |action| action == Some(PolicyAction::Block);
     if blocks(change.input) {
