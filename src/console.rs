@@ -13,6 +13,7 @@ pub mod command;
 pub mod event;
 pub mod form;
 pub mod keymap;
+pub mod probing;
 mod recording;
 pub mod remembered;
 pub mod runtime;

@@ -3,25 +3,33 @@
 use std::io::{self, Write};
 use std::net::IpAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
+use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::observer::{Observer, Place, Portion};
 use crate::capture::{self, PROBE_TEXT, Probe, ProbeEnds, Prober};
 use crate::console::clock::Clock;
 use crate::console::form::check::network;
+use crate::console::probing::why_unsent;
 use crate::console::state::packets::sight;
 use crate::evidence::check::{Answer, Check, Traffic};
-use crate::model::Prefix;
+use crate::kernel::{Kernel, XfrmKernel};
+use crate::model::{Prefix, XfrmStatistics};
 use crate::packet::filter::{End, Filter, Test};
 
 /// Watch the traffic with a host or a network and say whether it is encrypted
 ///
 /// Ends in one line: ENCRYPTED (status 0), IN CLEAR or MIXED (status 1), or UNDECIDED (status 2) with what to do next. What
 /// could not even be begun has status 2 as well. Where frames came too fast to be seen, nothing is called encrypted.
+///
+/// Ctrl-C ends it early with what was seen until then, as `interrupted after N s: ...`. What was seen in clear stays true
+/// (status 1); that everything would have been encrypted nobody knows (status 2).
 ///
 /// Of what this host passes on as a gateway, what counts is the wire to the other gateway: not what is in clear on this
 /// one's inner side, on its way into the tunnel or out of it. So the host or the network to name is the one at the other
@@ -74,8 +82,36 @@ impl Arguments {
         let host = self.probed()?;
         let addresses = capture::interfaces().into_iter().flat_map(|interface| interface.addresses);
         let ends = ProbeEnds::choose(host, self.own, addresses).map_err(anyhow::Error::msg)?;
-        Prober::open(ends, probe).with_context(|| format!("opening a socket to {host}"))
+        Prober::open(ends, probe)
+            .map_err(|error| anyhow::anyhow!("nothing can be sent to {host}: {}", why_unsent(&error, host, probe)))
     }
+}
+
+/// What the kernel has dropped of what this host was to send, in words.
+fn held_back(before: &XfrmStatistics, after: &XfrmStatistics) -> Option<String> {
+    let grown = after.grown_since(before).filter(|(name, _)| name.starts_with("XfrmOut"));
+    let words: Vec<String> = grown
+        .map(|(name, by)| match XfrmStatistics::meaning(name) {
+            Some(meaning) => format!("{name} +{by} ({meaning})"),
+            None => format!("{name} +{by}"),
+        })
+        .collect();
+    (!words.is_empty()).then(|| {
+        format!(
+            "this host dropped packets instead of sending them, and a probe among them never left: {}",
+            words.join(", ")
+        )
+    })
+}
+
+/// The first signal ends the watch with what was seen until then; a second one kills.
+fn end_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
+    let ends = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register_conditional_default(signal, Arc::clone(&ends)).context("catching signals")?;
+        signal_hook::flag::register(signal, Arc::clone(&ends)).context("catching signals")?;
+    }
+    Ok(ends)
 }
 
 /// How long the other parts of a packet are waited for at the end.
@@ -104,15 +140,28 @@ pub fn run(arguments: &Arguments, place: &Place) -> anyhow::Result<ExitCode> {
     }
     let text = arguments.text.as_deref().or_else(|| arguments.probe.map(|_| PROBE_TEXT));
     let mut check = Check::new(traffic, text).since(u64::try_from(since.as_nanos()).unwrap_or(0));
-    let end = Instant::now() + Duration::from_secs(arguments.seconds);
+    let mut kernel = prober.as_ref().and_then(|_| XfrmKernel::open().ok());
+    let mut statistics = || kernel.as_mut().and_then(|kernel| kernel.statistics().ok()).unwrap_or_default();
+    let before = statistics();
+    let is_interrupted = end_on_signals()?;
+    let begin = Instant::now();
+    let end = begin + Duration::from_secs(arguments.seconds);
     let mut next_probe = Instant::now();
     let mut portion = Portion::default();
+    let mut interrupted_after = None;
     while Instant::now() < end || check.waits_for_parts() && Instant::now() < end + GRACE {
+        if is_interrupted.load(Ordering::Relaxed) {
+            interrupted_after = Some(begin.elapsed().as_secs());
+            break;
+        }
         if let Some(prober) = &prober
             && Instant::now() >= next_probe
             && next_probe < end
         {
-            prober.send(text.unwrap_or(PROBE_TEXT)).context("sending the probe")?;
+            if let (Err(error), Some(probe)) = (prober.send(text.unwrap_or(PROBE_TEXT)), arguments.probe) {
+                let host = arguments.probed()?;
+                anyhow::bail!("nothing can be sent to {host}: {}", why_unsent(&error, host, probe));
+            }
             next_probe += Duration::from_secs(1);
         }
         let dropped = observer.dropped;
@@ -130,7 +179,13 @@ pub fn run(arguments: &Arguments, place: &Place) -> anyhow::Result<ExitCode> {
     let clock = Clock::local();
     let (sentence, next) = check.sentence(|at_ns| clock.time_of_day_ms(at_ns / 1_000_000));
     let mut out = io::stdout().lock();
-    writeln!(out, "{sentence}")?;
+    match interrupted_after {
+        Some(seconds) => writeln!(out, "interrupted after {seconds} s: {sentence}")?,
+        None => writeln!(out, "{sentence}")?,
+    }
+    if let Some(words) = held_back(&before, &statistics()) {
+        writeln!(err, "espial: {words}")?;
+    }
     if observer.dropped > 0 {
         writeln!(
             err,
@@ -143,8 +198,22 @@ pub fn run(arguments: &Arguments, place: &Place) -> anyhow::Result<ExitCode> {
         writeln!(err, "espial: next: {next}")?;
     }
     Ok(match check.answer() {
-        Answer::Encrypted => ExitCode::SUCCESS,
+        Answer::Encrypted if interrupted_after.is_none() => ExitCode::SUCCESS,
         Answer::InClear | Answer::Mixed => ExitCode::FAILURE,
-        Answer::Undecided => ExitCode::from(2),
+        Answer::Encrypted | Answer::Undecided => ExitCode::from(2),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_kernel_dropped_on_the_way_out_is_told() {
+        let read = |text| XfrmStatistics::parse(text).unwrap();
+        let before = read("XfrmInNoStates 1\nXfrmOutNoStates 2\n");
+        assert_eq!(held_back(&before, &read("XfrmInNoStates 9\nXfrmOutNoStates 2\n")), None);
+        let words = held_back(&before, &read("XfrmInNoStates 9\nXfrmOutNoStates 5\n")).unwrap();
+        assert!(words.ends_with("never left: XfrmOutNoStates +3 (no SA here for what a policy protects)"), "{words}");
+    }
 }

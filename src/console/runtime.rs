@@ -42,6 +42,7 @@ use super::clock::Clock;
 use super::columns::ChosenColumns;
 use super::command::{Change, Command, Outcome, Record, Wanted};
 use super::event::{CaptureNews, Event, Now, Polled, RecorderNews};
+use super::probing::why_unsent;
 use super::recording;
 use super::remembered;
 use super::state::{Setting, State};
@@ -317,7 +318,7 @@ impl World {
     fn probe(&self, ends: ProbeEnds, probe: Probe, text: String) {
         let body = move |sender: &mpsc::Sender<Event>| {
             if let Err(error) = Prober::open(ends, probe).and_then(|prober| prober.send(&text)) {
-                let _ = sender.blocking_send(Event::ProbeFailed(error.to_string()));
+                let _ = sender.blocking_send(Event::ProbeFailed(why_unsent(&error, ends.to, probe)));
             }
         };
         if let Err(error) = spawn_mortal("probe", &self.sender, body) {

@@ -22,6 +22,8 @@ pub const TESTS: &[Test] = &[
     ("what_a_vti_shows_is_encrypted_behind_it", virtual_tunnel),
     ("what_an_xfrm_interface_shows_is_encrypted_behind_it", xfrm_interface),
     ("without_rights_the_reason_is_said", without_rights),
+    ("a_check_that_is_interrupted_says_what_it_has_seen", interrupted_check),
+    ("a_probe_that_never_left_is_no_riddle", held_back),
     ("keys_from_a_file_outlive_the_kernels_sas", given_keys),
 ];
 
@@ -306,6 +308,41 @@ fn without_rights() {
     let output = run("setpriv", less.iter().chain(&["check", REBLOCHON, "--seconds", "3"]));
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stderr).contains("run it as root, or with CAP_NET_ADMIN"), "{output:?}");
+}
+
+fn interrupted_check() {
+    let interrupted = || {
+        let line = ["--preserve-status", "-s", "INT", "3", ESPIAL, "check", REBLOCHON, "--seconds", "60"];
+        let output = run("timeout", line);
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (status, line) = interrupted();
+    assert!(status == Some(1) && line.starts_with("interrupted after "), "{status:?}: {line}");
+    assert!(line.contains(" s: IN CLEAR: "), "{line}");
+    add_sas("transport", "");
+    protect_all();
+    let (status, line) = interrupted();
+    assert!(status == Some(2) && line.contains(" s: ENCRYPTED: "), "{status:?}: {line}");
+}
+
+fn held_back() {
+    let probe = |kind| {
+        let output = run(ESPIAL, ["check", REBLOCHON, "--seconds", "2", "--probe", kind]);
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    ip(&format!("xfrm policy add src 0.0.0.0/0 dst {REBLOCHON} dir out action block"));
+    for kind in ["icmp", "udp:7777"] {
+        let (status, words) = probe(kind);
+        assert_eq!(status, Some(2), "{words}");
+        let why = "nothing can be sent to 10.9.0.2: the policy out 0.0.0.0/0 10.9.0.2/32 blocks it";
+        assert!(words.contains(why), "{kind}: {words}");
+    }
+    ip("xfrm policy flush");
+    protect_all();
+    for kind in ["icmp", "udp:7777"] {
+        let (_, words) = probe(kind);
+        assert!(words.contains("never left: XfrmOutNoStates +"), "{kind}: {words}");
+    }
 }
 
 fn given_keys() {
