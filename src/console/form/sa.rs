@@ -1,6 +1,6 @@
 //! The form that makes an SA.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::field::FieldId as F;
 use super::reading::{
@@ -209,11 +209,10 @@ fn consequence(before: &Sa, after: &SaSpec) -> &'static str {
 fn read_spec(form: &Form, complaints: &mut Complaints) -> SaSpec {
     let source = address(form, F::Source, complaints);
     let destination = address(form, F::Destination, complaints);
-    let somewhere = IpAddr::from([127, 0, 0, 1]);
-    let (source, destination) = (
-        source.or(destination).unwrap_or(somewhere),
-        destination.or(source.filter(|address| !address.is_unspecified())).unwrap_or(somewhere),
-    );
+    // Of the other one's family, and another address: an SA from a host to itself is warned of.
+    let is_v6 = source.or(destination).is_some_and(|address| address.is_ipv6());
+    let somewhere = if is_v6 { IpAddr::from(Ipv6Addr::LOCALHOST) } else { IpAddr::from(Ipv4Addr::LOCALHOST) };
+    let (source, destination) = (source.unwrap_or(somewhere), destination.unwrap_or(somewhere));
     let spi = if form.applies(F::Spi) { number(form, F::Spi, complaints).unwrap_or(0x100) } else { 0 };
     let mut spec = match form.edited_sa() {
         Some(before) => before.to_spec(),
