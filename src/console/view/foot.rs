@@ -1,12 +1,13 @@
-//! The last two lines: what was just said or is being typed, and the keys that matter here.
+//! The last two lines: what was just said or is being typed, and the keys that matter here. What was said may need more.
 
 use std::borrow::Cow;
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
+use ratatui::widgets::Clear;
 
-use super::widget::{cut, draw_input, put, width_of};
+use super::widget::{cut, draw_input, put, width_of, wrap};
 use crate::console::action::Action;
 use crate::console::form::Kind;
 use crate::console::keymap;
@@ -15,6 +16,9 @@ use crate::console::state::log::Weight;
 use crate::console::state::{Layer, State};
 use crate::console::theme::{Role, Theme};
 use crate::model::pair::Side;
+
+/// The most lines that a notice takes.
+const MOST_NOTICE_LINES: usize = 3;
 
 /// Draws them.
 pub fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme) {
@@ -56,8 +60,25 @@ fn draw_notice(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme) 
         Weight::Warning => ("! ", Role::Caution),
         Weight::Alarm => ("refused: ", Role::Alarm),
     };
-    let text = cut(&format!("{word}{}", notice.text), usize::from(area.width).saturating_sub(2));
-    put(frame, area, 1, &text, theme.style(role));
+    let text = format!("{word}{}", notice.text);
+    let cells = usize::from(area.width).saturating_sub(2);
+    let mut lines = wrap(&text, cells);
+    // The end of a sentence may be the half that decides: it is worth more than the rows above for as long as it is said.
+    if lines.len() > MOST_NOTICE_LINES {
+        lines.truncate(MOST_NOTICE_LINES);
+        if let Some(last) = lines.last_mut() {
+            *last = cut(&format!("{last} …"), cells);
+        }
+    }
+    let above = u16::try_from(lines.len().saturating_sub(1)).unwrap_or(0).min(area.y);
+    let area = Rect { y: area.y - above, height: above + 1, ..area };
+    if above > 0 {
+        frame.render_widget(Clear, area);
+        frame.buffer_mut().set_style(area, theme.style(Role::Text));
+    }
+    for (line, y) in lines.iter().zip(area.y..area.bottom()) {
+        put(frame, Rect { y, height: 1, ..area }, 1, line, theme.style(role));
+    }
 }
 
 fn draw_hints(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme) {

@@ -53,12 +53,12 @@ fn tabs<'a>(state: &State, theme: &Theme, room: u16) -> Line<'a> {
         Some(namespace) => format!(" espial {} ", cut(namespace, 24)),
         None => format!(" espial {} ", cut(&state.setting.host, 24)),
     };
-    // In a narrow window the counts are left out, then the host, then the other screens.
-    [(true, true), (true, false), (false, false)]
+    // In a narrow window the counts are left out, then the host, then the program's name, then the other screens.
+    let title = |name: &str| (!name.is_empty()).then(|| Span::styled(name.to_owned(), theme.style(Role::Title)));
+    [(name.as_str(), true), (name.as_str(), false), (" espial ", false), ("", false)]
         .into_iter()
-        .map(|(host, counts)| {
-            let mut spans =
-                vec![Span::styled(if host { name.clone() } else { " espial ".to_owned() }, theme.style(Role::Title))];
+        .map(|(name, counts)| {
+            let mut spans: Vec<Span<'_>> = title(name).into_iter().collect();
             for (place, screen) in Screen::ALL.into_iter().enumerate() {
                 let open = screen == state.screen;
                 let style = theme.style(if open { Role::Selected } else { Role::Muted });
@@ -71,8 +71,10 @@ fn tabs<'a>(state: &State, theme: &Theme, room: u16) -> Line<'a> {
         })
         .find(|line| line.width() <= usize::from(room))
         .unwrap_or_else(|| {
-            let (number, title) = (state.screen as usize + 1, state.screen.title());
-            Line::from(Span::styled(cut(&format!(" {number} {title} "), room.into()), theme.style(Role::Selected)))
+            let (number, title, count) =
+                (state.screen as usize + 1, state.screen.title(), quantity(count(state, state.screen)));
+            let words = format!(" {number} {title} {count} ");
+            Line::from(Span::styled(cut(&words, room.into()), theme.style(Role::Selected)))
         })
 }
 
@@ -104,7 +106,7 @@ fn status<'a>(state: &State, theme: &Theme) -> Line<'a> {
     }
     let lost = state.facts.statistics.total();
     if lost > 0 {
-        say(format!("{} lost", quantity(lost)), Role::Caution);
+        say(format!("{} packets lost", quantity(lost)), Role::Caution);
     }
     Line::from(words)
 }

@@ -10,7 +10,7 @@ use crate::console::columns::PacketColumn;
 use crate::console::state::State;
 use crate::console::state::packets::{CaptureState, PacketRow};
 use crate::console::theme::{Role, Theme};
-use crate::evidence::Verdict;
+use crate::evidence::{Sums, Verdict};
 use crate::model::text::quantity;
 
 /// What the list takes with all its columns.
@@ -77,11 +77,11 @@ fn title(state: &State) -> String {
         (Some(_), true) => format!("Packets {shown}"),
         (_, false) => format!("Packets {shown} of {all}"),
     };
-    let frozen = packets.came_meanwhile().map(|count| format!("FROZEN, {} came meanwhile: ", quantity(count)));
+    let frozen = packets.came_meanwhile().map(|count| format!("FROZEN, {} since: ", quantity(count)));
     let mut title = format!("{}{listed}{place}", frozen.as_deref().unwrap_or_default());
     // The sums are of all packets that came, also where others are listed.
     let is_part = frozen.is_some() || !filter.is_empty() || packets.ring.forgotten() > 0;
-    let sums = packets.judge.totals.all.words(quantity);
+    let sums = sums(packets.judge.totals.all);
     if !sums.is_empty() {
         title += if is_part { "; in all " } else { ", " };
         title += &sums;
@@ -103,6 +103,19 @@ fn title(state: &State) -> String {
         title += &format!(", with: {filter}");
     }
     title
+}
+
+/// The sums, what matters most first: in a narrow window the rest may have no room.
+fn sums(all: Sums) -> String {
+    let sums = [
+        (all.forbidden, "CLEAR !"),
+        (all.weak, "WEAK !"),
+        (all.clear, "clear"),
+        (all.undecided, "undecided"),
+        (all.protected, "protected"),
+    ];
+    let words = sums.into_iter().filter(|(count, _)| *count > 0);
+    words.map(|(count, word)| format!("{} {word}", quantity(count))).collect::<Vec<_>>().join(", ")
 }
 
 fn mode(state: &State) -> (&'static str, Role) {

@@ -5,6 +5,7 @@ use espial::console::clock::Clock;
 use espial::console::command::{Command, Record};
 use espial::console::event::{CaptureNews, Event, RecorderNews};
 use espial::console::state::{Setting, State};
+use espial::evidence::Sums;
 use espial::kernel::{Cause, Kernel, KernelError, Operation};
 use espial::model::{IpsecProtocol, Mode, PolicyDirection, PolicySpec, Sa, SaSpec, Selector, Spi, Template};
 use espial::packet::{Direction, LinkType};
@@ -213,21 +214,21 @@ fn a_filter_uses_tcpdumps_words_and_says_what_it_does_not_understand() {
 #[test]
 fn a_frozen_list_stands_still_and_what_comes_meanwhile_is_not_lost() {
     let mut bench = busy();
-    bench.keys(" ").sees("FROZEN, 0 came meanwhile: Packets 7 on veth0").sees("Space go on");
+    bench.keys(" ").sees("FROZEN, 0 since: Packets 7 on veth0").sees("Space go on");
     bench.captured(frames());
-    bench.sees("FROZEN, 7 came meanwhile: Packets 7 on veth0; in all 2 CLEAR !");
+    bench.sees("FROZEN, 7 since: Packets 7 on veth0; in all 2 CLEAR !");
     bench.seconds(1);
     bench.keys("4").sees("against a policy").keys("3G<enter>").sees("Packet 7:").keys("n").sees("newest packet of the");
     bench
         .keys("<esc>/udp<enter>")
-        .sees("FROZEN, 7 came meanwhile: Packets 3 of 14 on veth0; in all 2 CLEAR !")
+        .sees("FROZEN, 7 since: Packets 3 of 14 on veth0; in all 2 CLEAR !")
         .sees(", with: udp")
         .keys("<esc>");
     bench.keys(" ").sees("Packets 14 on veth0").misses("FROZEN").sees("Space freeze");
     bench.captured(frames());
     bench.sees("Packets 21 on veth0");
-    bench.keys(" x").sees("FROZEN, 0 came meanwhile: Packets 0").captured(frames());
-    bench.sees("FROZEN, 7 came meanwhile: Packets 0").sees("Space goes on");
+    bench.keys(" x").sees("FROZEN, 0 since: Packets 0").captured(frames());
+    bench.sees("FROZEN, 7 since: Packets 0").sees("Space goes on");
     bench.keys(" ").sees("Packets 7 on veth0");
 }
 
@@ -236,6 +237,13 @@ fn a_long_filter_hides_neither_the_alarm_nor_that_there_is_a_recording() {
     let mut bench = busy().sized(80, 24);
     bench.keys("/udp and not (host 10.9.9.9 or host 10.9.9.8)<enter>:record /tmp/x.pcapng<enter>");
     bench.sees("Packets 3 of 7 on veth0; in all 1 CLEAR !, 4 undecided, RECORDING 0 in /tmp");
+}
+
+#[test]
+fn in_a_narrow_window_what_is_in_clear_is_said_first() {
+    let mut bench = busy().sized(80, 24);
+    bench.state.packets.judge.totals.all = Sums { protected: 4512, weak: 3, clear: 12, forbidden: 2, undecided: 1 };
+    bench.keys(" ").sees("FROZEN, 0 since: Packets 7 on veth0; in all 2 CLEAR !, 3 WEAK !, 12 clear");
 }
 
 #[test]

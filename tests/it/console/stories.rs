@@ -183,6 +183,25 @@ fn a_paste_outside_of_fields_presses_no_keys() {
 }
 
 #[test]
+fn the_end_of_a_long_sentence_is_seen_in_a_narrow_window() {
+    let mut bench = article().sized(80, 24);
+    let reason = "/tmp/a-recording-with-a-name.pcapng exists already, and is never written over: choose another name";
+    bench
+        .event(Event::Saved { path: "/tmp/a-recording-with-a-name.pcapng".to_owned(), result: Err(reason.to_owned()) });
+    bench.sees("refused: saving /tmp/a-recording").sees("choose another name").sees("? help");
+    bench.keys("j").misses("choose another name");
+}
+
+#[test]
+fn a_narrow_head_does_not_call_events_lost() {
+    let mut bench = article().sized(60, 18);
+    let lost = XfrmStatistics::parse("XfrmInNoStates 57\n").unwrap();
+    bench.kernel.put_statistics(lost);
+    bench.seconds(2);
+    bench.keys("4").sees("1 SAs  ").sees("4 Events").sees("57 packets lost");
+}
+
+#[test]
 fn nothing_is_answered_in_a_window_too_small_to_see_the_question() {
     let mut bench = article();
     bench.keys("F");
@@ -277,7 +296,7 @@ fn rates_and_losses_come_from_counters_read_twice() {
     assert!(line.contains("42.0k"), "{line}");
     bench.kernel.put_statistics(XfrmStatistics::parse("XfrmInNoStates 3\n").unwrap());
     bench.seconds(1);
-    bench.sees("3 lost").keys("4").sees("packets lost: XfrmInNoStates +3 (no SA here for what came)");
+    bench.sees("3 packets lost").keys("4").sees("packets lost: XfrmInNoStates +3 (no SA here for what came)");
 }
 
 #[test]
