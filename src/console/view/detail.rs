@@ -6,7 +6,7 @@ use ratatui::text::{Line, Span};
 
 use self::bytes::Marks;
 use super::draw_rule;
-use super::widget::{draw_lines, width_of, wrap};
+use super::widget::{cut, draw_lines, width_of, wrap};
 use crate::console::columns::SaRow;
 use crate::console::state::{Reading, Screen, State};
 use crate::console::theme::{Role, Theme};
@@ -109,7 +109,7 @@ pub fn draw_selected(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &T
             1 => "1 more line: Enter".to_owned(),
             more => format!("{more} more lines: Enter"),
         };
-        draw_rule(frame, area, theme, &title, &more);
+        draw_rule(frame, area, theme, &beside(&title, &more, area.width), &more);
     }
 }
 
@@ -125,10 +125,18 @@ pub fn draw_whole(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Them
     let top = scroll.unwrap_or_else(|| from_anchor(anchor, height)).min(lines.len().saturating_sub(height));
     draw_lines(frame, inside, &lines, top);
     if lines.len() > height {
-        let last = (top + height).min(lines.len());
-        draw_rule(frame, area, theme, &title, &format!("lines to {last} of {}", lines.len()));
+        let words = match lines.len().saturating_sub(top + height) {
+            0 => format!("the end of {} lines", lines.len()),
+            hidden => format!("{hidden} more below: j"),
+        };
+        draw_rule(frame, area, theme, &beside(&title, &words, area.width), &words);
     }
     Reading { top, height, length: lines.len() }
+}
+
+/// A title that leaves room for what stands at its right: that there is more is not to be seen from a text that ends.
+fn beside(title: &str, right: &str, width: u16) -> String {
+    cut(title, usize::from(width).saturating_sub(width_of(right) + 11))
 }
 
 /// Where a window begins that nobody scrolled: what matters is to be seen, with something before it.

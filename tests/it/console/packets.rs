@@ -247,6 +247,13 @@ fn in_a_narrow_window_what_is_in_clear_is_said_first() {
 }
 
 #[test]
+fn a_packet_that_goes_on_below_says_so_in_a_narrow_window() {
+    let mut bench = busy().sized(80, 16);
+    bench.keys("3k<enter>").sees("Packet 6: 2026-11-23 16:21:42").sees("more below: j").keys("G");
+    bench.sees("Packet 6: 2026").sees("the end of").misses("more below");
+}
+
+#[test]
 fn a_freeze_takes_nothing_from_a_recording() {
     let mut bench = busy();
     bench.keys("/udp<enter>:record /tmp/x.pcapng<enter> ");
