@@ -246,7 +246,7 @@ impl Action {
             Self::MakeThere => "in the lab: do the next step on the other host",
             Self::TakeBack => "undo: take back what was done last",
             Self::OtherLanguage => "show it in the other language, setkey or ip xfrm",
-            Self::Copy => "copy the other host's script, WITH ITS KEYS (asks first; OSC 52)",
+            Self::Copy => "copy the other host's script (asks if keys are in it)",
             Self::Save => "save the other host's script, WITH ITS KEYS",
             Self::Confirm => "yes",
             Self::Decline => "no",

@@ -119,6 +119,8 @@ fn of_flush(protocol: IpsecProtocol, facts: &Facts) -> String {
 fn of_policies<'a>(policies: impl IntoIterator<Item = &'a Policy>, defaults: Option<PolicyDefaults>) -> String {
     let defaults = defaults.unwrap_or_default();
     let mut words: Vec<&str> = Vec::new();
+    let mut policies: Vec<&Policy> = policies.into_iter().collect();
+    policies.sort_by_key(|policy| u8::from(policy.direction != PolicyDirection::Out));
     for policy in policies {
         let default = match policy.direction {
             PolicyDirection::In => defaults.input,

@@ -109,7 +109,7 @@ pub fn draw_selected(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &T
             1 => "1 more line: Enter".to_owned(),
             more => format!("{more} more lines: Enter"),
         };
-        draw_rule(frame, area, theme, &beside(&title, &more, area.width), &more);
+        draw_rule(frame, area, theme, &title, &more);
     }
 }
 

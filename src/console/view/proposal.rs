@@ -202,8 +202,11 @@ fn renewing(proposal: &Proposal, state: &State) -> (String, Role) {
 
 fn removing(proposal: &Proposal, state: &State) -> (String, Role) {
     let (other, how) = other(proposal, state);
-    if let Some(sentence) = on_trial(proposal, state, "Removed", "comes back", "has removed it") {
-        return sentence;
+    if let Some((mut words, role)) = on_trial(proposal, state, "Removed", "comes back", "has removed it") {
+        if done(proposal)[1] {
+            words.push_str(&format!(" {}", proposal.afterwards));
+        }
+        return (words, role);
     }
     if proposal.has_lapsed {
         let mut words =

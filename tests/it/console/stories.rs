@@ -440,6 +440,17 @@ fn a_trial_can_be_one_of_both_hosts_and_both_are_taken_back() {
 }
 
 #[test]
+fn a_removal_on_trial_on_both_hosts_says_what_it_means_meanwhile() {
+    let (mut bench, mut reblochon) = tunnel();
+    bench.keys("A<right><ctrl-s>yo");
+    there(&mut bench, &mut reblochon);
+    bench.sees("Removed on both hosts, on trial: y keeps it.").sees("comes back on both").sees("go IN CLEAR");
+    bench.seconds(30);
+    there(&mut bench, &mut reblochon);
+    assert_eq!(had(&mut bench, &mut reblochon), [2, 3, 2, 3]);
+}
+
+#[test]
 fn what_the_other_host_does_only_when_the_trial_is_over_is_taken_back() {
     let mut bench = Bench::with(|_| {}, |setting| setting.other_host = Some("reblochon".to_owned()));
     let mut reblochon = ScriptedKernel::at(START);
