@@ -33,9 +33,8 @@ fn banner_lines(text: &str, width: u16) -> Vec<String> {
 pub fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme) {
     let first = Rect { height: 1, ..area };
     // What is wrong goes before everything else in this line.
-    let right = status(state, theme);
+    let (left, right) = head_line(state, theme, first.width.into());
     let right_width = u16::try_from(right.width()).unwrap_or(0).min(first.width);
-    let left = tabs(state, theme, first.width - right_width);
     frame.buffer_mut().set_line(first.x, first.y, &left, first.width - right_width);
     let x = first.right() - right_width;
     frame.buffer_mut().set_line(x, first.y, &right, right_width);
@@ -48,34 +47,46 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme) {
     }
 }
 
-fn tabs<'a>(state: &State, theme: &Theme, room: u16) -> Line<'a> {
+/// The screens, and what is wrong: with as much as there is room for.
+fn head_line<'a>(state: &State, theme: &Theme, width: usize) -> (Line<'a>, Line<'a>) {
     let name = match &state.setting.namespace {
         Some(namespace) => format!(" espial {} ", cut(namespace, 24)),
         None => format!(" espial {} ", cut(&state.setting.host, 24)),
     };
-    // In a narrow window the counts are left out, then the host, then the program's name, then the other screens.
-    let title = |name: &str| (!name.is_empty()).then(|| Span::styled(name.to_owned(), theme.style(Role::Title)));
-    [(name.as_str(), true), (name.as_str(), false), (" espial ", false), ("", false)]
-        .into_iter()
-        .map(|(name, counts)| {
-            let mut spans: Vec<Span<'_>> = title(name).into_iter().collect();
-            for (place, screen) in Screen::ALL.into_iter().enumerate() {
-                let open = screen == state.screen;
-                let style = theme.style(if open { Role::Selected } else { Role::Muted });
-                let count = counts.then(|| count(state, screen));
-                let count = count.map_or_else(String::new, |count| format!(" {}", quantity(count)));
-                spans.push(Span::raw(" "));
-                spans.push(Span::styled(format!(" {} {}{count} ", place + 1, screen.title()), style));
-            }
-            Line::from(spans)
-        })
-        .find(|line| line.width() <= usize::from(room))
-        .unwrap_or_else(|| {
-            let (number, title, count) =
-                (state.screen as usize + 1, state.screen.title(), quantity(count(state, state.screen)));
-            let words = format!(" {number} {title} {count} ");
-            Line::from(Span::styled(cut(&words, room.into()), theme.style(Role::Selected)))
-        })
+    let [plain, short] = ["packets lost", "lost"].map(|lost| status(state, theme, lost));
+    // In a narrow window the counts are left out, then the host, then the program's name, then the other screens. Only
+    // behind a count it is plain that what was lost are no events.
+    let variants = [
+        (name.as_str(), true, &plain),
+        (&name, true, &short),
+        (&name, false, &plain),
+        (" espial ", false, &plain),
+        ("", false, &plain),
+    ];
+    for (name, counts, right) in variants {
+        let left = tabs(state, theme, name, counts);
+        if left.width() + right.width() <= width {
+            return (left, right.clone());
+        }
+    }
+    let (number, title, count) =
+        (state.screen as usize + 1, state.screen.title(), quantity(count(state, state.screen)));
+    let words = cut(&format!(" {number} {title} {count} "), width.saturating_sub(plain.width()));
+    (Line::from(Span::styled(words, theme.style(Role::Selected))), plain)
+}
+
+fn tabs<'a>(state: &State, theme: &Theme, name: &str, counts: bool) -> Line<'a> {
+    let mut spans = Vec::new();
+    if !name.is_empty() {
+        spans.push(Span::styled(name.to_owned(), theme.style(Role::Title)));
+    }
+    for (place, screen) in Screen::ALL.into_iter().enumerate() {
+        let style = theme.style(if screen == state.screen { Role::Selected } else { Role::Muted });
+        let count = if counts { format!(" {}", quantity(count(state, screen))) } else { String::new() };
+        spans.push(Span::raw(" "));
+        spans.push(Span::styled(format!(" {} {}{count} ", place + 1, screen.title()), style));
+    }
+    Line::from(spans)
 }
 
 fn count(state: &State, screen: Screen) -> u64 {
@@ -88,7 +99,8 @@ fn count(state: &State, screen: Screen) -> u64 {
     count as u64
 }
 
-fn status<'a>(state: &State, theme: &Theme) -> Line<'a> {
+/// What is wrong; `lost_words`: the words for packets that the kernel lost.
+fn status<'a>(state: &State, theme: &Theme, lost_words: &str) -> Line<'a> {
     let mut words = Vec::new();
     let mut say = |text: String, role| {
         words.push(Span::styled(text, theme.style(role)));
@@ -106,7 +118,7 @@ fn status<'a>(state: &State, theme: &Theme) -> Line<'a> {
     }
     let lost = state.facts.statistics.total();
     if lost > 0 {
-        say(format!("{} packets lost", quantity(lost)), Role::Caution);
+        say(format!("{} {lost_words}", quantity(lost)), Role::Caution);
     }
     Line::from(words)
 }

@@ -199,6 +199,8 @@ fn a_narrow_head_does_not_call_events_lost() {
     bench.kernel.put_statistics(lost);
     bench.seconds(2);
     bench.keys("4").sees("1 SAs  ").sees("4 Events").sees("57 packets lost");
+    // The counts are worth more than a word.
+    bench.sized(80, 24).sees("4 Events 1 ").sees("57 lost");
 }
 
 #[test]
