@@ -30,6 +30,7 @@ pub mod policy;
 pub mod print;
 pub mod sa;
 mod secret_file;
+mod signals;
 
 /// See and change the Linux kernel's IPsec: SAs, policies and live packets.
 ///

@@ -3,16 +3,14 @@
 use std::io::{self, Write};
 use std::net::IpAddr;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::Context;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
-use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::observer::{Observer, Place, Portion};
+use super::signals::end_on_signals;
 use crate::capture::{self, PROBE_TEXT, Probe, ProbeEnds, Prober};
 use crate::console::clock::Clock;
 use crate::console::form::check::network;
@@ -102,16 +100,6 @@ fn held_back(before: &XfrmStatistics, after: &XfrmStatistics) -> Option<String> 
             words.join(", ")
         )
     })
-}
-
-/// The first signal ends the watch with what was seen until then; a second one kills.
-fn end_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
-    let ends = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        signal_hook::flag::register_conditional_default(signal, Arc::clone(&ends)).context("catching signals")?;
-        signal_hook::flag::register(signal, Arc::clone(&ends)).context("catching signals")?;
-    }
-    Ok(ends)
 }
 
 /// How long the other parts of a packet are waited for at the end.

@@ -6,18 +6,18 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
 use serde::{Serialize, Serializer, ser};
 use serde_json::value::RawValue;
-use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::line::{Lines, push_hex};
 use super::observer::{Dissected, Observer, Place, Portion};
 use super::secret_file;
+use super::signals::end_on_signals;
 use crate::capture::{Frame, Recorder};
 use crate::console::state::packets::{fits, sight};
 use crate::dialect::esp_sa::Lacking;
@@ -93,11 +93,11 @@ pub fn run(arguments: &Arguments, place: &Place) -> anyhow::Result<ExitCode> {
     let words: Vec<&str> = arguments.filter.iter().map(String::as_str).collect();
     let filter = Filter::parse_arguments(&words).with_context(|| format!("the filter {:?}", words.join(" ")))?;
     let keys = arguments.keys.as_deref().map(read_keys).transpose()?;
-    let ends = Arc::new(AtomicBool::new(false));
+    // Who waits for a file can be killed at once.
+    let ends = if arguments.read.is_none() { end_on_signals()? } else { Arc::default() };
     let mut observer = if let Some(path) = &arguments.read {
         Observer::read(path, !arguments.json)?
     } else {
-        end_on_signals(&ends)?;
         let (observer, complaint) = Observer::open(place, filter.as_ref())?;
         if let Some(complaint) = complaint {
             writeln!(io::stderr(), "espial: {complaint}")?;
@@ -222,15 +222,6 @@ fn refuse(arguments: &Arguments) -> anyhow::Result<()> {
     }
     if is_standard(&arguments.keys) && is_standard(&arguments.read) {
         anyhow::bail!("-k - and -r -: standard input cannot give both the keys and the packets: name a file for one");
-    }
-    Ok(())
-}
-
-/// The first signal ends the watch when what came before it was shown, as it ends tcpdump; a second one kills.
-fn end_on_signals(ends: &Arc<AtomicBool>) -> anyhow::Result<()> {
-    for signal in [SIGINT, SIGTERM] {
-        signal_hook::flag::register_conditional_default(signal, Arc::clone(ends)).context("catching signals")?;
-        signal_hook::flag::register(signal, Arc::clone(ends)).context("catching signals")?;
     }
     Ok(())
 }

@@ -25,14 +25,15 @@ pub struct Sums {
 }
 
 impl Sums {
-    /// Those of which there are any, `12 protected, 3 clear`, with the numbers in these words.
+    /// Those of which there are any, `3 clear, 12 protected`, with the numbers in these words. What matters most comes
+    /// first: in a narrow window the rest may have no room.
     pub fn words(&self, number: fn(u64) -> String) -> String {
         let sums = [
-            (self.protected, "protected"),
+            (self.forbidden, "CLEAR !"),
             (self.weak, "WEAK !"),
             (self.clear, "clear"),
-            (self.forbidden, "CLEAR !"),
             (self.undecided, "undecided"),
+            (self.protected, "protected"),
         ];
         let words = sums.into_iter().filter(|(count, _)| *count > 0);
         words.map(|(count, word)| format!("{} {word}", number(count))).collect::<Vec<_>>().join(", ")

@@ -10,7 +10,7 @@ use crate::console::columns::PacketColumn;
 use crate::console::state::State;
 use crate::console::state::packets::{CaptureState, PacketRow};
 use crate::console::theme::{Role, Theme};
-use crate::evidence::{Sums, Verdict};
+use crate::evidence::Verdict;
 use crate::model::text::quantity;
 
 /// What the list takes with all its columns.
@@ -81,7 +81,7 @@ fn title(state: &State) -> String {
     let mut title = format!("{}{listed}{place}", frozen.as_deref().unwrap_or_default());
     // The sums are of all packets that came, also where others are listed.
     let is_part = frozen.is_some() || !filter.is_empty() || packets.ring.forgotten() > 0;
-    let sums = sums(packets.judge.totals.all);
+    let sums = packets.judge.totals.all.words(quantity);
     if !sums.is_empty() {
         title += if is_part { "; in all " } else { ", " };
         title += &sums;
@@ -103,19 +103,6 @@ fn title(state: &State) -> String {
         title += &format!(", with: {filter}");
     }
     title
-}
-
-/// The sums, what matters most first: in a narrow window the rest may have no room.
-fn sums(all: Sums) -> String {
-    let sums = [
-        (all.forbidden, "CLEAR !"),
-        (all.weak, "WEAK !"),
-        (all.clear, "clear"),
-        (all.undecided, "undecided"),
-        (all.protected, "protected"),
-    ];
-    let words = sums.into_iter().filter(|(count, _)| *count > 0);
-    words.map(|(count, word)| format!("{} {word}", quantity(count))).collect::<Vec<_>>().join(", ")
 }
 
 fn mode(state: &State) -> (&'static str, Role) {
