@@ -175,6 +175,8 @@ fn vrf_in_its_place() {
     }
     ip(&format!("link set {link} nomaster"));
     ip("link del evrf");
+    // Who changes masters loses its addresses of IPv6.
+    ip(&format!("-6 addr replace fd00:9::1/64 dev {link} nodad"));
     let expected = [("CLEAR", false), ("CLEAR", false), ("CLEAR !", true)];
     assert_eq!(found, expected.map(|(word, refused)| (word.to_owned(), refused)));
 }
