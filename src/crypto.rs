@@ -86,7 +86,7 @@ pub enum Malformed {
         block: usize,
     },
     /// After decryption: a wrong key, where nothing authenticates.
-    #[error("a padding of {padding} bytes does not fit into {room}")]
+    #[error("a padding of {padding} bytes leaves no payload in {room}")]
     Padding {
         /// What the trailer says.
         padding: usize,

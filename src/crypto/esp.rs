@@ -158,7 +158,7 @@ impl EspTransform {
             return Err(Malformed::TooShort { needed: TRAILER, had: plaintext.len() });
         };
         let (padding, room) = (usize::from(padding), layout.ciphertext.len() - TRAILER);
-        if padding > room { Err(Malformed::Padding { padding, room }) } else { Ok(Some(next_header)) }
+        payload_length(padding, room).map(|_| Some(next_header))
     }
 
     /// Whether it has an ICV at all.
@@ -216,13 +216,18 @@ impl EspTransform {
     }
 }
 
+/// Linux takes none without payload (`esp_remove_trailer`, `net/ipv4/esp4.c`).
+fn payload_length(padding: usize, room: usize) -> Result<usize, Malformed> {
+    room.checked_sub(padding).filter(|length| *length > 0).ok_or(Malformed::Padding { padding, room })
+}
+
 /// Reads the trailer at the plaintext's end.
 fn opened(plaintext: &[u8], icv: Icv) -> Result<Opened, Malformed> {
     let [before @ .., pad_length, next_header] = plaintext else {
         return Err(Malformed::TooShort { needed: TRAILER, had: plaintext.len() });
     };
     let (padding, room) = (usize::from(*pad_length), before.len());
-    let payload_length = room.checked_sub(padding).ok_or(Malformed::Padding { padding, room })?;
+    let payload_length = payload_length(padding, room)?;
     let padding_counts_up = before[payload_length..].iter().zip(1_u16..).all(|(byte, place)| u16::from(*byte) == place);
     Ok(Opened { icv, payload_length, next_header: *next_header, pad_length: *pad_length, padding_counts_up })
 }
@@ -317,13 +322,13 @@ mod tests {
             let (icv, next_header) = (Icv::Absent, 0x11);
             Ok(Opened { icv, payload_length, next_header, pad_length, padding_counts_up })
         };
-        assert_eq!(open(&format!("{header}0011")), opened(0, 0, true));
+        assert_eq!(open(&format!("{header}0011")), Err(Malformed::Padding { padding: 0, room: 0 }.into()));
         assert_eq!(open(&format!("{header}aabb0011")), opened(2, 0, true));
         assert_eq!(open(&format!("{header}aabb0102030311")), opened(2, 3, true));
         assert_eq!(open(&format!("{header}aabb0000000311")), opened(2, 3, false));
         assert_eq!(open(&format!("{header}aabb0311")), Err(Malformed::Padding { padding: 3, room: 2 }.into()));
-        let longest = [hex(header), (1..=255).collect(), vec![255, 0x11]].concat();
-        assert_eq!(null.open(&longest, 0, &mut Vec::new()), opened(0, 255, true));
+        let longest = [hex(header), vec![7], (1..=255).collect(), vec![255, 0x11]].concat();
+        assert_eq!(null.open(&longest, 0, &mut Vec::new()), opened(1, 255, true));
     }
 
     #[test]

@@ -135,7 +135,10 @@ fn refused() {
         let of_it = |seen: &&Sighted| seen.line["spi"] == spi && seen.line["verdict"] != "COPY";
         let lines: Vec<&Value> = sighted.iter().filter(of_it).map(|seen| &seen.line).collect();
         let refused: Vec<&&Value> = lines.iter().filter(|line| line["verdict"] == "REFUSED").collect();
-        assert_eq!((lines.len(), refused.len()), (usize::from(DATAGRAMS), dropped), "{}: {lines:#?}", case.why);
+        // What another key makes of a packet may be one by chance, of a protocol that the kernel drops for another reason.
+        let by_chance = if case.encryption == ENCRYPTION { 0 } else { 2 };
+        let agrees = (refused.len()..=refused.len() + by_chance).contains(&dropped);
+        assert!(lines.len() == usize::from(DATAGRAMS) && agrees, "{}: {dropped} of {lines:#?}", case.why);
         assert_eq!(case.why.is_empty(), dropped == 0, "{}", case.why);
         for line in refused {
             let last = line["reasons"].as_array().unwrap().last().unwrap().as_str().unwrap();
