@@ -10,8 +10,11 @@ use super::Reason::{Satisfied, Short};
 use super::judge::flow;
 use super::policies::{Between, Demand, Received};
 use super::{Evidence, Finding, Judge, Known, Reason, Sight};
-use crate::model::{Flow, IfId, IpsecProtocol, Level, Mode, ReqId, Selector, Spi, Template, UpperProtocol};
-use crate::packet::{Direction, Dissection};
+use crate::model::{
+    Flow, IfId, IpsecProtocol, Level, Mode, PolicyDirection, ReqId, Selector, Spi, Template, TunnelInterface,
+    UpperProtocol,
+};
+use crate::packet::{Direction, Dissection, Header};
 
 /// An SA that a packet came through.
 struct Passed {
@@ -23,7 +26,7 @@ struct Passed {
     destination: IpAddr,
     if_id: IfId,
     selector: Option<Selector>,
-    is_marked: bool,
+    is_special: bool,
 }
 
 impl Passed {
@@ -37,7 +40,7 @@ impl Passed {
             destination: known.id.destination,
             if_id: known.if_id,
             selector: known.selector(),
-            is_marked: known.is_marked(),
+            is_special: known.is_special(),
         }
     }
 
@@ -71,10 +74,16 @@ impl Judge {
         let passed = self.seen(evidence)?;
         let if_id = passed.first().map_or(IfId(0), |passed| passed.if_id);
         let asked = |judge: &Self, flow: &Flow| judge.asked(flow, Some(direction), if_id);
+        // Who else sees it come does not drop it.
+        let is_received = direction == Direction::In && dissection.ends().is_some_and(|(_, to)| self.is_for_us(to));
+        let is_foreseeable =
+            |passed: &Passed| !passed.is_special && matches!(passed.mode, Mode::Transport | Mode::Tunnel);
+        let may_drop = is_received && self.is_interface(if_id) && passed.iter().all(is_foreseeable);
         let (passed, inner) = if passed.iter().any(|passed| passed.mode == Mode::Tunnel) {
-            // Outbound ones are not opened when they are judged: the kernel wraps what it sends as the policy says.
+            // Outbound ones are not opened when they are judged: the kernel wraps what it sends as the policy says. Of parts
+            // the whole is asked about, or each without its ports.
             let opened = || {
-                let inner = self.newest.inner().filter(|_| self.newest.is_of(evidence))?;
+                let inner = self.newest.inner().filter(|inner| self.newest.is_of(evidence) && !inner.is_fragment())?;
                 flow(&self.newest.plaintext, &inner, interface)
             };
             let inner = self.copies.newest.or_else(opened).filter(|inner| !is_ipsec(inner.protocol))?;
@@ -83,31 +92,32 @@ impl Judge {
             // Most often the addresses alone tell the policy, and nothing needs to be opened.
             let outer = flow(sight.bytes, dissection, interface)?;
             let (asked, is_open) = (asked(self, &outer), self.newest.is_of(evidence));
-            let is_selective = direction == Direction::In && passed.iter().any(|passed| passed.selector.is_some());
+            let is_selective = may_drop && passed.iter().filter_map(|passed| passed.selector).any(is_about_more);
+            let mut must_be_opened = is_selective;
             match self.policies.demand_between(&outer, asked) {
-                Between::Nothing if !is_selective => return None,
+                Between::Nothing if !may_drop || passed.iter().all(|passed| passed.selector.is_none()) => return None,
                 Between::MoreMustBeKnown if !is_open && direction == Direction::Out => return None,
-                Between::Demands(demands) if !is_selective => {
-                    if let Satisfied(policy) = held_against(demands, &passed)? {
-                        return Some(Satisfied(policy));
+                Between::Demands(demands) => match held_against(demands, &passed) {
+                    answer @ (None | Some(Satisfied(_))) if !is_selective => {
+                        return self.outside(&passed, &outer, may_drop && asked.exemption.is_none()).or(answer);
                     }
-                }
+                    answer => must_be_opened |= matches!(answer, Some(Short { .. })),
+                },
                 _ => {}
             }
-            self.opened(sight, dissection, interface, evidence, passed)?
+            match self.opened(sight, dissection, interface, evidence, passed) {
+                Some(opened) => opened,
+                None => return must_be_opened.then_some(Reason::NotOpened),
+            }
         };
         let asked = asked(self, &inner);
-        // Who else sees it come does not drop it, and of a mark nobody knows here what it leads to.
-        let drops = direction == Direction::In && dissection.ends().is_some_and(|(_, to)| self.is_for_us(to));
-        if !drops || asked.exemption.is_some() || passed.iter().any(|passed| passed.is_marked) {
+        // Behind a VTI what is passed on was asked about as what arrives.
+        let is_vtis = || self.tunnel_interfaces.values().any(|interface| *interface == TunnelInterface::Vti);
+        if !may_drop || asked.exemption.is_some() || asked.way == PolicyDirection::Forward && is_vtis() {
             return held_against(self.policies.demand(&inner, asked)?, &passed);
         }
-        // An interface in the selector is compared with one that no capture shows.
-        let is_outside = |selector: &Selector| selector.interface == 0 && !selector.matches(&inner);
-        let outside = passed.iter().find(|passed| passed.selector.as_ref().is_some_and(is_outside));
-        if let Some(Passed { protocol, spi, selector: Some(selector), .. }) = outside {
-            let (protocol, spi, finding) = (*protocol, *spi, Finding::OutsideSelector(Box::new(*selector)));
-            return Some(Reason::Header { protocol, spi, finding });
+        if let Some(outside) = self.outside(&passed, &inner, true) {
+            return Some(outside);
         }
         let from_tunnel = passed.iter().any(|passed| passed.mode != Mode::Transport);
         let Some(received) = self.policies.received(&inner, asked) else {
@@ -124,6 +134,24 @@ impl Judge {
         }
     }
 
+    /// Whether packets of this number come through an xfrm interface here, or through none. What is not here may be in
+    /// another namespace, or nowhere; then they have the number of none.
+    fn is_interface(&self, number: IfId) -> bool {
+        let is_it = |interface: &TunnelInterface| *interface == TunnelInterface::Xfrm(number);
+        number.0 == 0 || self.tunnel_interfaces.values().any(is_it)
+    }
+
+    /// The SA that is not for such a packet, if its receiver asks. An interface in its selector is compared with one that
+    /// no capture shows.
+    fn outside(&self, passed: &[Passed], flow: &Flow, is_asked: bool) -> Option<Reason> {
+        let is_outside = |selector: &Selector| selector.interface == 0 && !selector.matches(flow);
+        let outside = passed.iter().filter(|_| is_asked).find_map(|passed| {
+            let selector = passed.selector.filter(is_outside)?;
+            Some((passed.protocol, passed.spi, Finding::OutsideSelector(Box::new(selector))))
+        });
+        outside.map(|(protocol, spi, finding)| Reason::Header { protocol, spi, finding })
+    }
+
     /// The SAs of the headers that can be seen; none if one of them is not known.
     fn seen(&self, evidence: &Evidence) -> Option<Vec<Passed>> {
         evidence.sas.iter().map(|serial| self.memory.get((*serial)?).map(Passed::of)).collect()
@@ -138,7 +166,9 @@ impl Judge {
         evidence: &Evidence,
         mut passed: Vec<Passed>,
     ) -> Option<(Vec<Passed>, Flow)> {
-        if !self.newest.is_of(evidence) && !self.openings.spend(sight.bytes.len(), sight.at_ns) {
+        // Who opens what is slow for each packet falls behind.
+        let is_slow = evidence.sas.iter().flatten().filter_map(|serial| self.memory.get(*serial)).any(Known::is_slow);
+        if is_slow && !self.newest.is_of(evidence) && !self.openings.spend(sight.bytes.len(), sight.at_ns) {
             return None;
         }
         let looked = self.look_into(sight, dissection, evidence);
@@ -170,10 +200,19 @@ fn is_ipsec(protocol: UpperProtocol) -> bool {
     matches!(protocol.0, 50 | 51 | 108)
 }
 
+/// Whether more than the addresses must be known of a packet to tell whether it fits.
+fn is_about_more(selector: Selector) -> bool {
+    selector.protocol != UpperProtocol::ANY || !selector.source_port.is_any() || !selector.destination_port.is_any()
+}
+
 /// A packet between the same ends whose payload was read now.
 fn transport_flow(around: Flow, next_header: u8, bytes: &[u8], payload: &Dissection) -> Flow {
-    let ports = payload.layers().iter().find_map(|layer| layer.flow_ports(bytes)).unwrap_or((0, 0));
-    Flow { protocol: UpperProtocol(next_header), source_port: ports.0, destination_port: ports.1, ..around }
+    let passed = |header: &Header| matches!(header, Header::Ipv6Extension(_) | Header::Ah(_));
+    let above = payload.layers().iter().find(|layer| !passed(&layer.header));
+    let protocol = above.and_then(|layer| layer.header.protocol().number_above_ip());
+    let ports = above.and_then(|layer| layer.flow_ports(bytes)).unwrap_or((0, 0));
+    let protocol = protocol.unwrap_or(UpperProtocol(next_header));
+    Flow { protocol, source_port: ports.0, destination_port: ports.1, ..around }
 }
 
 /// Whether a packet had what is demanded.
@@ -234,7 +273,7 @@ mod tests {
             destination,
             if_id: IfId(0),
             selector: None,
-            is_marked: false,
+            is_special: false,
         }
     }
 

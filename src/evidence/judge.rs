@@ -253,6 +253,8 @@ impl Judge {
         let own = if direction == Direction::Out { source } else { destination };
         match protocol {
             UpperProtocol::UDP if own != NAT_TRAVERSAL && self.is_own(direction, ends) => Looks::NoEncapsulation,
+            // Key exchange that is at work has sockets that take what policies forbid.
+            _ if self.policies.has_sockets() => Looks::Otherwise,
             _ => Looks::Uncertain,
         }
     }
@@ -417,17 +419,28 @@ impl Judge {
             let is_authentic = matches!(opinion.finding, Finding::Authentic { .. });
             let is_received = direction != Some(Direction::Out);
             let refused = if is_received { self.refusal(&opinion, &place) } else { None };
-            // IPComp has no sequence numbers, and what is refused is not counted.
-            let counted = is_authentic && refused.is_none() && header.protocol != IpsecProtocol::Comp;
+            // IPComp has no sequence numbers, and what is refused is not counted, but for what its inside betrays
+            // (`xfrm_input` has advanced the window by then).
+            let is_taken = matches!(refused, None | Some(Finding::NoPacket(_)));
+            let counted = is_authentic && is_taken && header.protocol != IpsecProtocol::Comp;
             let (serial, at_ns) = (opinion.serial, sight.at_ns);
             let known = serial.filter(|_| counted);
+            let is_known = known.is_some_and(|serial| self.memory.was_elsewhere(serial, interface, opinion.sequence));
             let out_of_turn =
                 known.and_then(|serial| self.memory.take(serial, interface, opinion.sequence, is_received, at_ns));
-            if refused.is_none() && !out_of_turn.as_ref().is_some_and(|finding| self.drops(serial, finding)) {
+            if refused.is_none()
+                && !is_known
+                && !out_of_turn.as_ref().is_some_and(|finding| self.drops(serial, finding))
+            {
                 self.expect(&opinion, &place, at_ns);
             }
             let (protocol, spi) = (header.protocol, header.spi);
-            let (Opinion { finding, opened, .. }, against) = (opinion, refused.or(out_of_turn));
+            // The window is asked before the packet is looked at.
+            let against = match out_of_turn {
+                None | Some(Finding::Missing(_)) => refused.or(out_of_turn),
+                before => before,
+            };
+            let Opinion { finding, opened, .. } = opinion;
             if protocol != IpsecProtocol::Comp {
                 verdicts.take(verdict_of(protocol, against.as_ref().unwrap_or(&finding)));
             }
@@ -442,6 +455,7 @@ impl Judge {
         {
             match standing {
                 Reason::Short { .. } => evidence.verdict = Verdict::Weak,
+                Reason::NotOpened => evidence.verdict = Verdict::Unproven,
                 Reason::Satisfied(_) => {}
                 _ => evidence.verdict = Verdict::Refused,
             }
@@ -486,6 +500,7 @@ fn verdict_of(protocol: IpsecProtocol, finding: &Finding) -> Verdict {
         Finding::Malformed(Malformed::Padding { .. } | Malformed::PartBlock { .. })
         | Finding::OtherCarrier(_)
         | Finding::NoPacket(_)
+        | Finding::Zero
         | Finding::OutsideSelector(_) => Verdict::Refused,
         Finding::NoSa(_) => Verdict::NoSa,
         Finding::SasUnreadable | Finding::Unready(Unready::KeyHidden(_)) => Verdict::NoKey,

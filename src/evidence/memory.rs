@@ -74,8 +74,8 @@ pub struct Known {
 struct Rare {
     /// The flow in which its packets go, if they are in UDP or TCP.
     encapsulated: Option<Flow>,
-    /// Whether its packets have a mark, or get one.
-    is_marked: bool,
+    /// Whether what becomes of its packets cannot be told from outside.
+    is_special: bool,
     /// The packets that it is for, if it is not for all.
     selector: Option<Selector>,
 }
@@ -84,7 +84,8 @@ impl Rare {
     fn of(sa: &Sa) -> Option<Box<Self>> {
         let rare = Self {
             encapsulated: encapsulated(sa),
-            is_marked: sa.mark.is_some() || sa.extras.output_mark.is_some(),
+            // Marks choose policies; and of the errors of ICMP a second question is asked (`XFRM_STATE_ICMP`).
+            is_special: sa.mark.is_some() || sa.extras.output_mark.is_some() || sa.flags.icmp(),
             selector: Some(sa.selector).filter(|selector| !selector.is_everything()),
         };
         (rare != Self::default()).then(|| Box::new(rare))
@@ -209,9 +210,14 @@ impl Known {
         self.is_drawn || self.carrier() == carrier
     }
 
-    /// Whether its packets have a mark, or get one.
-    pub(super) fn is_marked(&self) -> bool {
-        self.rare.as_ref().is_some_and(|rare| rare.is_marked)
+    /// Whether what becomes of its packets cannot be told from outside.
+    pub(super) fn is_special(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.is_special)
+    }
+
+    /// Whether its packets should not be opened each.
+    pub(super) fn is_slow(&self) -> bool {
+        matches!(self.prepared().as_deref(), Ok(Prepared::Esp(transform)) if transform.is_slow())
     }
 
     /// The packets that it is for, if it is not for all.
@@ -510,7 +516,7 @@ impl SaMemory {
     /// Whether a packet of this SA may carry whole packets: the tunnel may be IPComp's, and ESP or AH in transport mode
     /// around it; and not every file with keys knows the mode.
     pub(super) fn may_carry_packets(&self, known: &Known) -> bool {
-        known.mode == Mode::Tunnel || known.is_drawn || self.compresses_tunnels
+        known.mode != Mode::Transport || known.is_drawn || self.compresses_tunnels
     }
 
     /// Whether there may be SAs whose packets carry whole packets.
@@ -549,6 +555,12 @@ impl SaMemory {
         self.named((destination, spi)).filter(move |known| known.id.protocol == protocol && known.was_there(at_ns))
     }
 
+    /// Whether the packet of this number was seen on another interface of those on which the SA's packets come.
+    pub(super) fn was_elsewhere(&self, serial: u64, place: u32, number: u64) -> bool {
+        let traffic = self.get(serial).and_then(|known| known.traffic.as_ref());
+        traffic.is_some_and(|traffic| traffic.seen.iter().any(|(at, seen)| *at != place && seen.has(number)))
+    }
+
     /// Takes the sequence number of an authentic packet in. `is_received`: whether a receiver with the SA's window will
     /// look at it.
     pub(super) fn take(
@@ -561,6 +573,9 @@ impl SaMemory {
     ) -> Option<Finding> {
         let known = self.known.get_mut(&serial)?;
         let window = known.window;
+        if number == 0 && window > 0 && is_received {
+            return Some(Finding::Zero);
+        }
         match known.receipt(number, at_ns) {
             Receipt::Repeated if is_received => return Some(Finding::Repeated(number)),
             Receipt::Behind if is_received => return Some(Finding::Behind { number, window }),

@@ -8,7 +8,7 @@ use super::keys::Trial;
 use super::memory::{Preparation, Prepared};
 use super::{Evidence, Finding, Judge, Known};
 use crate::crypto::{EspTransform, Icv, Malformed, NotOpened, ipcomp};
-use crate::model::IpsecProtocol;
+use crate::model::{IpsecProtocol, Mode};
 use crate::packet::{Direction, Dissection, dissect_above_ip};
 
 /// The payload that was decrypted last.
@@ -79,9 +79,14 @@ impl Judge {
 
     /// The receiver takes the packet: what an inbound tunnel carries is expected to be shown again.
     pub(super) fn expect(&mut self, opinion: &Opinion, place: &Place<'_>, at_ns: u64) {
-        let Self { copies, newest, .. } = self;
+        let Self { copies, newest, memory, .. } = self;
+        let mode = opinion.serial.and_then(|serial| memory.get(serial)).map(|known| known.mode);
         match (opinion.carried, place.header.protocol) {
             (Carried::Nothing, _) => {}
+            // What these make of what is inside is not made here.
+            (_, _) if mode.is_some_and(|mode| !matches!(mode, Mode::Transport | Mode::Tunnel)) => {
+                copies.expect_unopened(at_ns);
+            }
             (Carried::Opened, _) if opinion.opened == newest.number() => {
                 expect_payload(copies, newest.next_header, &newest.plaintext, at_ns);
             }
@@ -302,6 +307,9 @@ fn expect(copies: &mut Copies, packet: &[u8], at_ns: u64) {
     let dissection = dissect_above_ip(if version == 6 { 41 } else { 4 }, packet);
     if let Some(shown) = Shown::of(packet, &dissection) {
         copies.expect(shown, at_ns);
+        if dissection.is_fragment() {
+            copies.newest = None;
+        }
     }
     if dissection.ipsec().next().is_some() {
         copies.expect_protected();

@@ -22,6 +22,8 @@ const MOST_FLOWS: usize = 4096;
 pub struct Policies {
     /// `None`: nobody said which policies there are.
     rules: Option<Vec<Rule>>,
+    /// Whether there are sockets with policies of their own, as those of key exchange.
+    has_sockets: bool,
     defaults: PolicyDefaults,
     ties: Ties,
     /// What sub policies demand together with the main ones that are asked after them.
@@ -96,11 +98,21 @@ impl Policies {
     /// Left out are those of sockets, of which nobody can tell to which packets they belong. Packets are taken to have no
     /// mark, as no capture shows it.
     pub fn new<'a>(policies: impl Iterator<Item = &'a Policy>, defaults: Option<PolicyDefaults>) -> Self {
-        let mut asked: Vec<(usize, &Policy)> = policies.filter(|policy| !policy.is_of_socket()).enumerate().collect();
+        let mut has_sockets = false;
+        let is_asked = |policy: &&Policy| {
+            has_sockets |= policy.is_of_socket();
+            !policy.is_of_socket()
+        };
+        let mut asked: Vec<(usize, &Policy)> = policies.filter(is_asked).enumerate().collect();
         asked.sort_by(|(_, a), (_, b)| matching_order(a, b));
         let mut rules: Vec<Rule> = asked.into_iter().map(|(age, policy)| Rule::of(policy, age)).collect();
         ties::find_heads(rules.iter_mut().map(|rule| (rule.id.direction, &mut rule.standing)));
-        Self { rules: Some(rules), defaults: defaults.unwrap_or_default(), ..Self::default() }
+        Self { rules: Some(rules), has_sockets, defaults: defaults.unwrap_or_default(), ..Self::default() }
+    }
+
+    /// Whether there are sockets with policies of their own: what arrives at their ports may come as it is.
+    pub(super) fn has_sockets(&self) -> bool {
+        self.has_sockets
     }
 
     /// The same on a kernel that decides so between policies of one priority.
@@ -215,13 +227,18 @@ impl Policies {
             };
             Some((found, is_certain(found.first) && found.main.is_none_or(is_certain)))
         };
+        let blocks_by_default = match asked.way {
+            PolicyDirection::In => self.defaults.input == PolicyAction::Block,
+            _ => self.defaults.forward == PolicyAction::Block,
+        };
         match *self.demands.entry(question).or_insert_with(find) {
+            None if blocks_by_default => Between::MoreMustBeKnown,
             None => Between::Nothing,
             Some((_, false)) => Between::MoreMustBeKnown,
-            Some((found, true)) => {
-                let demands = whole(rules, &mut self.joined, found).and_then(Rule::demanded);
-                demands.map_or(Between::Nothing, Between::Demands)
-            }
+            Some((found, true)) => match whole(rules, &mut self.joined, found) {
+                Some(Rule { fate: Fate::Block, .. }) => Between::MoreMustBeKnown,
+                rule => rule.and_then(Rule::demanded).map_or(Between::Nothing, Between::Demands),
+            },
         }
     }
 }
@@ -257,7 +274,7 @@ impl Asked {
 pub(super) enum Between<'a> {
     /// No policy demands anything.
     Nothing,
-    /// Protocol or ports decide.
+    /// Protocol or ports decide, or it is dropped.
     MoreMustBeKnown,
     /// These transforms, whatever the packet is.
     Demands(&'a [Demand]),

@@ -49,6 +49,8 @@ pub enum Reason {
     NotDemanded(Box<PolicyId>),
     /// It came out of a tunnel, and no policy is about it.
     TunnelWithoutPolicy,
+    /// It depends on what is inside whether its receiver takes it, and that cannot be looked into now.
+    NotOpened,
     /// No policy is about it.
     NoPolicy,
     /// Nobody said which policies there are.
@@ -179,6 +181,8 @@ pub enum Finding {
     Forgotten(u64),
     /// So many numbers before this one were not seen.
     Missing(u32),
+    /// It is none that a sender uses, and a receiver with a window drops it.
+    Zero,
 }
 
 impl Finding {
@@ -245,8 +249,9 @@ impl Finding {
             Self::Forgotten(number) => {
                 write!(f, "sequence number {number} is so far back that nobody here knows whether it came before")
             }
-            Self::Missing(1) => f.write_str("the sequence number before it was not seen"),
-            Self::Missing(count) => write!(f, "{count} sequence numbers before it were not seen"),
+            Self::Zero => f.write_str("sequence number 0 is none that a sender uses: its receiver drops it"),
+            Self::Missing(1) => f.write_str("the sequence number before it was not seen, or not taken"),
+            Self::Missing(count) => write!(f, "{count} sequence numbers before it were not seen, or not taken"),
         }
     }
 
@@ -258,6 +263,7 @@ impl Finding {
                 | Self::Behind { .. }
                 | Self::Forgotten(_)
                 | Self::Missing(_)
+                | Self::Zero
                 | Self::OtherCarrier(_)
                 | Self::NoPacket(_)
                 | Self::OutsideSelector(_)
@@ -289,6 +295,9 @@ impl fmt::Display for Reason {
             }
             Self::NotDemanded(policy) => {
                 write!(f, "it came out of a tunnel that the policy does not ask for, so it is dropped: {policy}")
+            }
+            Self::NotOpened => {
+                f.write_str("it is not looked into here, and what is inside decides whether its receiver takes it")
             }
             Self::TunnelWithoutPolicy => {
                 f.write_str("it came out of a tunnel, and no policy is about what was inside: it is dropped")

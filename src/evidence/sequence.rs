@@ -43,6 +43,13 @@ impl Seen {
         self.highest
     }
 
+    /// Whether a number was seen, as far back as is remembered.
+    pub fn has(&self, number: u64) -> bool {
+        self.highest.is_some_and(|highest| {
+            highest.checked_sub(number).is_some_and(|back| back < self.reach()) && self.is_set(number)
+        })
+    }
+
     /// Takes a number in.
     pub fn take(&mut self, number: u64) -> Step {
         let Some(highest) = self.highest else {

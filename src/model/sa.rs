@@ -313,6 +313,11 @@ impl SaFlags {
         self.0 & 32 != 0
     }
 
+    /// Whether the policies are asked once more about an error of ICMP, by the packet that it quotes (`XFRM_STATE_ICMP`).
+    pub fn icmp(self) -> bool {
+        self.0 & 16 != 0
+    }
+
     /// Whether sequence numbers have 64 bits.
     pub fn esn(self) -> bool {
         self.0 & Self::ESN != 0
