@@ -181,7 +181,11 @@ pub fn run(arguments: &Arguments, place: &Place) -> anyhow::Result<ExitCode> {
         writeln!(io::stderr(), "espial: {}", last_words(number, told, observer.judge.totals.all))?;
     }
     if unexplained > 0 && !has_keys && observer.is_file() {
-        writeln!(io::stderr(), "espial: no keys were given (--keys FILE) for {unexplained} protected packets")?;
+        writeln!(
+            io::stderr(),
+            "espial: no keys were given (--keys FILE) for {unexplained} protected packets; without them what came out of a \
+             tunnel looks like a packet in clear"
+        )?;
     }
     Ok(ended)
 }

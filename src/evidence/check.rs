@@ -97,6 +97,8 @@ pub struct Check {
     clear: u64,
     /// Nothing can be said of them.
     undecided: u64,
+    /// How many of these are proven, and dropped by their receiver all the same.
+    refused: u64,
     first_readable: Option<First>,
     first_undecided: Option<First>,
     /// How many frames carry the text for everybody to read, and the first of them.
@@ -184,6 +186,7 @@ impl Check {
             readable: 0,
             clear: 0,
             undecided: 0,
+            refused: 0,
             first_readable: None,
             first_undecided: None,
             text_shown: 0,
@@ -292,6 +295,7 @@ impl Check {
             self.first_readable.get_or_insert_with(first);
         } else {
             self.undecided += 1;
+            self.refused += u64::from(verdict == Verdict::Refused);
             self.needs_rights |= evidence.reasons.iter().any(needs_rights);
             proof = Proof::Undecided;
             self.first_undecided.get_or_insert_with(first);
@@ -448,6 +452,12 @@ impl Check {
         };
         let first_readable = self.first_shown.as_ref().or(self.first_readable.as_ref()).cloned();
         let answer = self.answer();
+        let others = match self.first_others {
+            Some((source, destination)) if self.for_others == self.encrypted => {
+                format!("; all encrypted ones carried packets of others, as {source} > {destination}, and none its own")
+            }
+            _ => String::new(),
+        };
         let (words, next) = match answer {
             Answer::Encrypted => {
                 let found = if self.text.is_empty() {
@@ -468,14 +478,6 @@ impl Check {
                     [0, left] if left == self.encrypted => "; all of them were sent, none arrived",
                     _ => "",
                 };
-                let others = match self.first_others {
-                    Some((source, destination)) if self.for_others == self.encrypted => {
-                        format!(
-                            "; all of them carried packets of others, as {source} > {destination}, and none its own"
-                        )
-                    }
-                    _ => String::new(),
-                };
                 let count = frames(self.encrypted);
                 let words = format!("{count} {traffic} encrypted and authentic, none in clear");
                 (format!("{words}{found}{others}{one_way}{hidden}"), None)
@@ -487,12 +489,20 @@ impl Check {
             Answer::Mixed => {
                 let (readable, encrypted) = (frames(self.readable + self.clear), frames(self.encrypted));
                 let first = first(&first_readable);
-                (format!("{readable} {traffic} can be read, {encrypted} cannot{shown}{first}"), None)
+                (format!("{readable} {traffic} can be read, {encrypted} cannot{shown}{others}{first}"), None)
             }
             Answer::Undecided if self.encrypted + self.undecided == 0 => {
                 let (words, next) = self.nothing_seen();
                 (words, Some(next))
             }
+            Answer::Undecided if self.undecided > 0 && self.refused == self.undecided => (
+                format!(
+                    "{} {traffic} are protected, but their receiver drops them{}",
+                    frames(self.refused),
+                    first(&self.first_undecided)
+                ),
+                Some("what the reason names is missing, or another one than the sender's: policies, SAs, their keys"),
+            ),
             Answer::Undecided if self.undecided > 0 => (
                 format!("of {} {traffic} nothing can be said{}", frames(self.undecided), first(&self.first_undecided)),
                 Some(if self.needs_rights {

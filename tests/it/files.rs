@@ -72,7 +72,12 @@ fn a_line_says_no_more_than_is_so_and_what_is_below_says_why() {
     let (lines, complaint) = text(&packets(&["-r", &file]));
     let count = lines.lines().count();
     assert!(lines.contains("NO SA"), "{lines}");
-    assert_eq!(complaint, format!("espial: no keys were given (--keys FILE) for {count} protected packets\n"));
+    assert_eq!(
+        complaint,
+        format!(
+            "espial: no keys were given (--keys FILE) for {count} protected packets; without them what came out of a tunnel looks like a packet in clear\n"
+        )
+    );
 }
 
 #[test]

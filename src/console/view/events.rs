@@ -4,7 +4,7 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use super::widget::{cut, draw_lines, width_of};
+use super::widget::{cut, draw_lines, draw_words, width_of};
 use super::{detail, draw_rule, split};
 use crate::console::state::State;
 use crate::console::state::log::{Entry, Weight};
@@ -24,6 +24,9 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme) -> 
         .map(|(place, entry)| line(entry, Some(place) == selected, state, theme, usize::from(list.width)))
         .collect();
     draw_lines(frame, list, &lines, 0);
+    if lines.is_empty() && !state.events.filter().is_empty() {
+        draw_words(frame, list, "No event fits the filter. Esc takes it away.", theme.style(Role::Muted));
+    }
     detail::draw_selected(frame, below, state, theme);
     room
 }

@@ -123,7 +123,7 @@ fn draw_nothing(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme)
             ("What was shown is forgotten by now, or does not fit the filter. Space goes on.".to_owned(), Role::Muted)
         }
         CaptureState::Running(_) if !state.packets.ring.is_empty() => {
-            ("No packet fits the filter.".to_owned(), Role::Muted)
+            ("No packet fits the filter. Esc takes it away.".to_owned(), Role::Muted)
         }
         CaptureState::Running(name) => (format!("No packet has crossed {name} yet."), Role::Muted),
     };

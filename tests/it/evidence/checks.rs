@@ -466,3 +466,15 @@ fn what_never_became_whole_is_undecided_in_the_sums_too() {
     watch.see_at((NOW + 31) * second, Direction::Out, &later);
     assert_eq!((undecided(&watch), watch.judge.totals.all.clear), ((0, 0), 2));
 }
+
+#[test]
+fn what_is_dropped_is_said_to_be() {
+    // No policy is about what comes out of the tunnel.
+    let (mut watch, frame) = encrypted("");
+    watch.judge.addresses = [REBLOCHON.into()].into();
+    watch.judge.policies = Policies::new([].iter(), None);
+    assert_eq!(watch.see(Direction::In, &frame), Some(Proof::Undecided));
+    let sentence = watch.sentence();
+    assert!(sentence.contains(" are protected, but their receiver drops them; the first: "), "{sentence}");
+    assert!(sentence.ends_with("it is dropped)"), "{sentence}");
+}
