@@ -229,3 +229,101 @@ fn esp_that_neither_encrypts_nor_authenticates_can_be_read() {
     check(&evidence, Verdict::Unproven, "neither encrypts nor authenticates");
     assert!(evidence.is_readable() && evidence.is_esp_in_clear());
 }
+
+#[test]
+fn what_cannot_be_foreseen_is_not_called_refused() {
+    let under = |sa: Sa, policies: Policies, frame: &[u8]| inbound(&mut judge_of(&[sa], policies), frame);
+    let for_port = |mode| {
+        demanding(move |spec| {
+            (spec.selector.protocol, spec.selector.destination_port) = (UpperProtocol::UDP, PortMatch::exactly(53));
+            spec.templates[0].mode = mode;
+        })
+    };
+    let tunnels = || sa_with(0x1001, &KEY, |spec| spec.mode = Mode::Tunnel);
+    // A receiver puts parts together before it asks.
+    let whole = ipv4(17, FAR, GOUDA, &udp_with(40_000, 53, &[7; 1000]));
+    for part in super::parts::cut(&whole, 504) {
+        let evidence = under(tunnels(), for_port(Mode::Tunnel), &tunnel(&part, 1, &KEY));
+        assert_eq!(evidence.verdict, Verdict::EspOk, "{}", words(&evidence));
+    }
+    let other = under(tunnels(), for_port(Mode::Tunnel), &tunnel(&ipv4(17, FAR, GOUDA, &udp(1, 54)), 1, &KEY));
+    assert_eq!(other.verdict, Verdict::Refused);
+    // Of these modes, marks and flags, and of what came through an interface that is not here, the kernel knows more.
+    let selector = Selector::between("10.2.0.5/32".parse().unwrap(), "10.1.0.9/32".parse().unwrap());
+    let outside = |fill: &dyn Fn(&mut SaSpec)| {
+        sa_with(0x1001, &KEY, |spec| {
+            spec.selector = Some(selector);
+            fill(spec);
+        })
+    };
+    let nothing = || Policies::new([].iter(), None);
+    assert_eq!(under(outside(&|_| {}), nothing(), &datagram(1)).verdict, Verdict::Refused);
+    let fills: [&dyn Fn(&mut SaSpec); 5] = [
+        &|spec| spec.mode = Mode::Beet,
+        &|spec| spec.mark = Some(espial::model::Mark { value: 1, mask: 1 }),
+        &|spec| spec.extras.output_mark = Some(espial::model::Mark { value: 1, mask: 1 }),
+        &|spec| spec.flags = SaFlags(16),
+        &|spec| spec.if_id = Some(espial::model::IfId(42)),
+    ];
+    for fill in fills {
+        let evidence = under(outside(fill), nothing(), &datagram(1));
+        assert_eq!(evidence.verdict, Verdict::EspOk, "{}", words(&evidence));
+    }
+}
+
+#[test]
+fn what_is_slow_to_open_is_not_called_protected_unopened() {
+    let slow = |policies| {
+        let sa = sa_with(0x1001, &KEY, |spec| {
+            let (name, key) = ("cbc(des3_ede)", b"0123456789abcdefghijklmn");
+            let (name, key) = (espial::model::AlgorithmName::from_kernel(name), Secret::copy_from(key));
+            spec.algorithms.encryption = Some(Transform { name, key, icv_bits: 0 });
+        });
+        judge_of(&[sa], policies)
+    };
+    // One byte of padding fits whatever the last block says: it is not what matters here.
+    let verdicts = |judge: &mut Judge| -> Vec<Verdict> {
+        let frames = (1..=300_u64).map(|number| {
+            let filled = [u8::try_from(number % 256).unwrap(); 8 + 1398];
+            ipv4(50, REBLOCHON, GOUDA, &esp(0x1001, number, false, &KEY, (17, &filled)))
+        });
+        frames.map(|frame| inbound(judge, &frame).verdict).collect()
+    };
+    // The policy wants another transform as well.
+    let more = |spec: &mut PolicySpec| {
+        spec.templates.push(Template::new(IpsecProtocol::Ah, Mode::Transport, [0; 4].into(), [0; 4].into()));
+    };
+    let found = verdicts(&mut slow(demanding(more)));
+    let count = |verdict| found.iter().filter(|found| **found == verdict).count();
+    assert!(count(Verdict::Weak) > 100 && count(Verdict::Unproven) > 50, "{found:?}");
+    assert_eq!(count(Verdict::EspOk), 0, "{found:?}");
+}
+
+#[test]
+fn a_number_that_nobody_sends_is_dropped_and_one_packet_on_two_interfaces_comes_out_once() {
+    let windowed = sa_with(0x1001, &KEY, |spec| (spec.mode, spec.replay_window) = (Mode::Tunnel, 32));
+    let mode = |spec: &mut PolicySpec| spec.templates[0].mode = Mode::Tunnel;
+    let plain = ipv4(17, FAR, GOUDA, &udp(40_000, 53));
+    let mut judge = judge_of(&[windowed], demanding(mode));
+    check(&inbound(&mut judge, &tunnel(&plain, 0, &KEY)), Verdict::Refused, "none that a sender uses");
+    let on = |judge: &mut Judge, interface, frame: &[u8]| {
+        let sight = Sight { direction: Some(Direction::In), ..sight(frame) };
+        judge.judge(sight, &dissect(LinkType::Ethernet, frame), interface).verdict
+    };
+    let frame = tunnel(&plain, 1, &KEY);
+    let seen = [(1, &frame), (2, &frame), (2, &plain), (2, &plain)].map(|(place, frame)| on(&mut judge, place, frame));
+    assert_eq!(seen, [Verdict::EspOk, Verdict::EspOk, Verdict::Copy, Verdict::ClearForbidden]);
+    // What a tunnel's packet turns out not to be has advanced the window all the same.
+    let no_packet = ipv4(50, REBLOCHON, GOUDA, &esp(0x1001, 2, false, &KEY, (17, &udp(1, 2))));
+    let last = tunnel(&plain, 3, &KEY);
+    assert_eq!([&no_packet, &last].map(|frame| inbound(&mut judge, frame).verdict), [Verdict::Refused, Verdict::EspOk]);
+}
+
+#[test]
+fn where_key_exchange_has_sockets_esp_in_udp_of_no_sa_may_be_what_it_looks_like() {
+    let datagram = ipv4(17, REBLOCHON, GOUDA, &udp_with(7001, 4500, b"hello world"));
+    let socket = policy(PolicyDirection::Socket(3), "0.0.0.0/0", 0, |_| {});
+    let demands = policy(PolicyDirection::In, "0.0.0.0/0", 1, protects);
+    let mut judge = judge_of(&[], Policies::new([&demands, &socket].into_iter(), None));
+    assert_eq!(inbound(&mut judge, &datagram).verdict, Verdict::NoSa);
+}
