@@ -99,7 +99,7 @@ impl Judge {
                 Between::MoreMustBeKnown if !is_open && direction == Direction::Out => return None,
                 Between::Demands(demands) => match held_against(demands, &passed) {
                     answer @ (None | Some(Satisfied(_))) if !is_selective => {
-                        return self.outside(&passed, &outer, may_drop && asked.exemption.is_none()).or(answer);
+                        return outside(&passed, &outer, may_drop && asked.exemption.is_none()).or(answer);
                     }
                     answer => must_be_opened |= matches!(answer, Some(Short { .. })),
                 },
@@ -116,7 +116,7 @@ impl Judge {
         if !may_drop || asked.exemption.is_some() || asked.way == PolicyDirection::Forward && is_vtis() {
             return held_against(self.policies.demand(&inner, asked)?, &passed);
         }
-        if let Some(outside) = self.outside(&passed, &inner, true) {
+        if let Some(outside) = outside(&passed, &inner, true) {
             return Some(outside);
         }
         let from_tunnel = passed.iter().any(|passed| passed.mode != Mode::Transport);
@@ -139,17 +139,6 @@ impl Judge {
     fn is_interface(&self, number: IfId) -> bool {
         let is_it = |interface: &TunnelInterface| *interface == TunnelInterface::Xfrm(number);
         number.0 == 0 || self.tunnel_interfaces.values().any(is_it)
-    }
-
-    /// The SA that is not for such a packet, if its receiver asks. An interface in its selector is compared with one that
-    /// no capture shows.
-    fn outside(&self, passed: &[Passed], flow: &Flow, is_asked: bool) -> Option<Reason> {
-        let is_outside = |selector: &Selector| selector.interface == 0 && !selector.matches(flow);
-        let outside = passed.iter().filter(|_| is_asked).find_map(|passed| {
-            let selector = passed.selector.filter(is_outside)?;
-            Some((passed.protocol, passed.spi, Finding::OutsideSelector(Box::new(selector))))
-        });
-        outside.map(|(protocol, spi, finding)| Reason::Header { protocol, spi, finding })
     }
 
     /// The SAs of the headers that can be seen; none if one of them is not known.
@@ -198,6 +187,17 @@ impl Judge {
 
 fn is_ipsec(protocol: UpperProtocol) -> bool {
     matches!(protocol.0, 50 | 51 | 108)
+}
+
+/// The SA that is not for such a packet, if its receiver asks. An interface in its selector is compared with one that
+/// no capture shows.
+fn outside(passed: &[Passed], flow: &Flow, is_asked: bool) -> Option<Reason> {
+    let is_outside = |selector: &Selector| selector.interface == 0 && !selector.matches(flow);
+    let outside = passed.iter().filter(|_| is_asked).find_map(|passed| {
+        let selector = passed.selector.filter(is_outside)?;
+        Some((passed.protocol, passed.spi, Finding::OutsideSelector(Box::new(selector))))
+    });
+    outside.map(|(protocol, spi, finding)| Reason::Header { protocol, spi, finding })
 }
 
 /// Whether more than the addresses must be known of a packet to tell whether it fits.
