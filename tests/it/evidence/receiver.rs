@@ -242,7 +242,7 @@ fn what_cannot_be_foreseen_is_not_called_refused() {
     let tunnels = || sa_with(0x1001, &KEY, |spec| spec.mode = Mode::Tunnel);
     // A receiver puts parts together before it asks.
     let whole = ipv4(17, FAR, GOUDA, &udp_with(40_000, 53, &[7; 1000]));
-    for part in super::parts::cut(&whole, 504) {
+    for part in parts::cut(&whole, 504) {
         let evidence = under(tunnels(), for_port(Mode::Tunnel), &tunnel(&part, 1, &KEY));
         assert_eq!(evidence.verdict, Verdict::EspOk, "{}", words(&evidence));
     }
