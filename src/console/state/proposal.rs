@@ -14,6 +14,7 @@ use crate::console::command::{Change, Command, Done, Outcome};
 use crate::dialect::script::{Language, script};
 use crate::dialect::{Keys, iproute2};
 use crate::kernel::together::Reversal;
+use crate::kernel::{Cause, KernelError, Operation};
 use crate::model::pair::{Half, OldSa, PairPlan, Purpose, Side, Stage};
 use crate::model::{IpsecProtocol, SaId, SaSpec, Secret};
 
@@ -76,6 +77,19 @@ pub enum Progress {
     Made,
     /// Nothing of it was done, and why.
     Refused(String),
+    /// It was not taken back whole, or nobody answered: what the host has of it is not known. And why.
+    Unknown(String),
+}
+
+impl Progress {
+    /// What follows from an error while something was done. A refusal leaves nothing; what is said when even taking back
+    /// failed, or when no answer came that can be read, leaves nobody knows what.
+    fn of(error: &KernelError) -> Self {
+        let is_back = matches!(error.operation, Operation::TakeBack(_));
+        let is_unheard = matches!(error.cause, Cause::TimedOut(_) | Cause::Unreadable(_));
+        let is_unknown = is_back || (is_unheard && error.operation != Operation::Open);
+        if is_unknown { Self::Unknown(error.to_string()) } else { Self::Refused(error.to_string()) }
+    }
 }
 
 impl Step {
@@ -84,9 +98,17 @@ impl Step {
         self.progress == Progress::Made || self.is_handed_over
     }
 
-    /// Whether it has begun to count.
+    /// Whether it has begun to count. Of what is not known the most is supposed.
     fn is_begun(&self) -> bool {
-        matches!(self.progress, Progress::Made | Progress::Pending) || self.is_handed_over
+        matches!(self.progress, Progress::Made | Progress::Pending | Progress::Unknown(_)) || self.is_handed_over
+    }
+
+    /// Why nobody knows what the host has of it, if nobody does.
+    pub fn why_unknown(&self) -> Option<&str> {
+        match &self.progress {
+            Progress::Unknown(why) => Some(why),
+            _ => None,
+        }
     }
 }
 
@@ -147,8 +169,16 @@ impl Proposal {
         Some(Secret::copy_from(text.as_bytes()))
     }
 
-    /// The next step on a host.
+    /// Whether it is not known what a host has of the plan.
+    pub fn is_unknown(&self) -> bool {
+        self.steps.iter().any(|step| step.why_unknown().is_some())
+    }
+
+    /// The next step on a host; on what is not known nothing is built.
     pub fn next(&self, side: Side) -> Option<usize> {
+        if self.is_unknown() {
+            return None;
+        }
         self.steps.iter().position(|step| step.side == side && step.progress != Progress::Made)
     }
 
@@ -198,7 +228,7 @@ impl Proposal {
     /// Whether leaving would leave the hosts with what does not fit, or keys of one that the other has not.
     pub(super) fn is_half_done(&self) -> bool {
         let is_begun = self.steps.iter().any(Step::is_begun);
-        is_begun && !self.steps.iter().all(Step::is_begun)
+        self.is_unknown() || (is_begun && !self.steps.iter().all(Step::is_begun))
     }
 
     /// Whether the step to be taken back may be one that the other host builds upon, with a script that nobody sees run.
@@ -237,6 +267,16 @@ impl Proposal {
     pub(super) fn leftovers(&self) -> String {
         let (here, there) = (self.host(Side::Here), self.host(Side::There));
         let has_half = self.steps.iter().find(|step| step.is_begun()).map_or(here, |step| self.host(step.side));
+        if self.is_unknown() {
+            let line = |step: &Step| {
+                let (host, why) = (self.host(step.side), step.why_unknown()?);
+                Some(format!(
+                    "on {host}: {why}; what {host} has of this plan is not known: ip xfrm state and ip xfrm policy there \
+                     show it"
+                ))
+            };
+            return self.steps.iter().filter_map(line).collect::<Vec<_>>().join("; ");
+        }
         match self.plan.purpose {
             Purpose::Make => format!(
                 "only {has_half} has what protects its packets with the other host: they are lost; A on its SAs' screen \
@@ -261,6 +301,9 @@ impl Proposal {
     }
 
     fn why_to_stay(&self) -> &'static str {
+        if self.is_unknown() {
+            return "it is not known what is there: look before another plan is made; Esc again leaves it so";
+        }
         let is_made_here = self.steps.iter().any(|step| step.side == Side::Here && step.is_begun());
         match (self.plan.purpose, is_made_here) {
             (Purpose::NewKeys(_), _) => "not all steps are taken: Esc again leaves both hosts as they are now",
@@ -295,13 +338,15 @@ impl State {
                 self.warn(why);
             }
             Action::Back => {
-                let is_made = proposal.is_begun();
+                let (is_made, is_unknown) = (proposal.is_begun(), proposal.is_unknown());
                 let leftovers = proposal.is_half_done().then(|| proposal.leftovers());
                 self.remember_left();
                 self.layers.pop();
                 if let Some(words) = leftovers {
                     self.tell(Origin::Console, Weight::Warning, words);
-                    self.warn("left half-way: the events (4) say what is left on which host".to_owned());
+                    let what =
+                        if is_unknown { "where it is not known what is left" } else { "what is left on which host" };
+                    self.warn(format!("left half-way: the events (4) say {what}"));
                 }
                 if is_made && matches!(self.layers.last(), Some(Layer::Form(_))) {
                     self.layers.pop();
@@ -366,6 +411,10 @@ impl State {
         let Some(proposal) = self.proposal() else {
             return;
         };
+        if proposal.is_unknown() {
+            self.warn("it is not known what is there: look first, then another plan (Esc, A) can be made".to_owned());
+            return;
+        }
         let Some(place) = proposal.next(side) else {
             let host = if side == Side::Here { "here" } else { "on the other host" };
             self.note(format!("all is done {host}: u takes back what was done last, Esc leaves it so"));
@@ -502,7 +551,12 @@ impl State {
                 self.tell(Origin::Console, Weight::Note, text.clone());
                 self.note(text);
             }
-            Err(error) => self.tell(Origin::Console, Weight::Warning, format!("refused on {host}: {error}")),
+            Err(error) => {
+                self.tell(Origin::Console, Weight::Warning, format!("refused on {host}: {error}"));
+                if matches!(error.operation, Operation::TakeBack(_)) || self.proposal().is_none() {
+                    self.alarm(format!("on {host}: {error}"));
+                }
+            }
         }
     }
 
@@ -545,12 +599,15 @@ impl State {
                 if step.side == Side::There {
                     proposal.is_called_off = false;
                 }
-                step.progress = Progress::Refused(error.to_string());
+                step.progress = Progress::of(error);
             }
             (result, true) => {
                 // What could not be taken back whole cannot be tried again.
                 (step.reversal, proposal.trial_until) = (None, None);
-                step.progress = if result.is_ok() { Progress::Proposed } else { Progress::Made };
+                step.progress = match result {
+                    Ok(_) => Progress::Proposed,
+                    Err(error) => Progress::Unknown(error.to_string()),
+                };
                 proposal.has_lapsed &= result.is_ok();
                 let is_here = step.side == Side::Here;
                 proposal.done.retain(|done| *done != place);

@@ -75,7 +75,7 @@ impl State {
         let proposal = self.layers.iter().find_map(of_layer)?;
         let is_unanswered = proposal.steps.iter().any(|step| step.progress == Progress::Pending);
         let leftovers = proposal.is_half_done().then(|| proposal.leftovers());
-        if !proposal.has_lapsed {
+        if !proposal.has_lapsed || proposal.is_unknown() {
             return leftovers;
         }
         let what = proposal.on_trial();

@@ -46,6 +46,10 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme, pro
             let sentence = format!("refused, and nothing of it was done: {why}");
             below.extend(wrap(&sentence, cells).into_iter().map(|l| Line::styled(l, theme.style(Role::Alarm))));
         }
+        if let Some(why) = step.why_unknown() {
+            let sentence = format!("on {}: {why}", name(proposal, state, step.side));
+            below.extend(wrap(&sentence, cells).into_iter().map(|l| Line::styled(l, theme.style(Role::Alarm))));
+        }
     }
     let (sentence, role) = advice(proposal, state);
     below.extend(wrap(&sentence, cells).into_iter().map(|line| Line::styled(line, theme.style(role))));
@@ -86,6 +90,7 @@ fn heading<'a>(theme: &Theme, name: &str, step: &Step, is_reached: bool) -> Line
         Progress::Pending => ("waiting for the kernel", Role::Caution),
         Progress::Made => ("done", Role::Good),
         Progress::Refused(_) => ("refused", Role::Alarm),
+        Progress::Unknown(_) => ("not known", Role::Alarm),
     };
     Line::from(vec![
         Span::styled(format!("{name}: "), theme.style(Role::Header)),
@@ -95,11 +100,43 @@ fn heading<'a>(theme: &Theme, name: &str, step: &Step, is_reached: bool) -> Line
 
 /// What to do next, and what follows from it.
 fn advice(proposal: &Proposal, state: &State) -> (String, Role) {
+    if proposal.is_unknown() {
+        return (not_known(proposal, state), Role::Alarm);
+    }
     match proposal.plan.purpose {
         Purpose::Make => making(proposal, state),
         Purpose::NewKeys(_) => renewing(proposal, state),
         Purpose::Remove => removing(proposal, state),
     }
+}
+
+/// A host, as it is called here.
+fn name(proposal: &Proposal, state: &State, side: Side) -> String {
+    match side {
+        Side::Here => "this host".to_owned(),
+        Side::There => other(proposal, state).0,
+    }
+}
+
+/// Where it is not known what a host has, nothing is advised but to look.
+fn not_known(proposal: &Proposal, state: &State) -> String {
+    let is_open = |side| proposal.steps.iter().any(|step| step.side == side && step.why_unknown().is_some());
+    let (other, _) = other(proposal, state);
+    let look = match [is_open(Side::Here), is_open(Side::There)] {
+        [true, true] => format!(
+            "What this host and {other} have of this plan is not known, and the traffic may be lost: the screens 1 and 2, \
+             and on {other} ip xfrm state and ip xfrm policy, show it."
+        ),
+        [false, true] => format!(
+            "What {other} has of this plan is not known, and the traffic may be lost: ip xfrm state and ip xfrm policy \
+             there show it."
+        ),
+        [_, false] => "What this host has of this plan is not known, and the traffic may be lost: the screens 1 and 2 \
+                       show it."
+            .to_owned(),
+    };
+    let rest = if proposal.is_begun() { " u takes back what else was done;" } else { "" };
+    format!("{look}{rest} Esc leaves it so.")
 }
 
 /// Whether all steps of this host, and of the other one, are done.

@@ -770,6 +770,68 @@ fn a_removal_that_could_not_be_taken_back_is_not_said_to_be() {
     bench.sees("could not be taken back").sees("Policies 3").misses("it was taken back").misses("here: not done yet");
 }
 
+/// The exit words of a console that is ended now.
+fn last_words(bench: &mut Bench) -> String {
+    bench.event(Event::Terminated);
+    bench.state.leaves_behind().unwrap_or_default()
+}
+
+#[test]
+fn what_is_not_taken_back_whole_on_the_other_host_is_not_known_there() {
+    for lapses in [false, true] {
+        let (mut bench, mut reblochon) = both_on_trial();
+        // Somebody else removes one of them meanwhile.
+        let policy = reblochon.policies().unwrap()[0].id();
+        reblochon.delete_policy(&policy).unwrap();
+        if lapses {
+            bench.seconds(30);
+        } else {
+            bench.keys("u");
+        }
+        there(&mut bench, &mut reblochon);
+        bench.sees("reblochon: not known").sees("here: not done yet").misses("The traffic is lost until");
+        bench.sees("on reblochon: what was done before could not be taken back: deleting policy");
+        bench.sees("What reblochon has of this plan is not known").misses("it was taken back.");
+        // Nothing is built on it.
+        bench.keys("y").sees("it is not known what is there").sees("SAs 0").misses("y yes").misses("o there");
+        let words = last_words(&mut bench);
+        assert!(words.starts_with("on 10.9.0.2: what was done before could not be taken back: "), "{words}");
+        assert!(words.contains("what 10.9.0.2 has of this plan is not known") && !words.contains("only"), "{words}");
+        bench.keys("<esc>").sees("Esc again leaves it so").keys("<esc>").sees("say where it is not known what is left");
+    }
+}
+
+#[test]
+fn what_is_not_taken_back_whole_here_is_not_known_here() {
+    let mut bench = Bench::with(|_| {}, |setting| setting.other_host = Some("reblochon".to_owned()));
+    bench.keys(TUNNEL).keys("y").sees("on trial");
+    for sa in bench.kernel.sas().unwrap() {
+        bench.kernel.delete_sa(&sa.id()).unwrap();
+    }
+    bench.keys("u").sees("here: not known").misses("here: done").misses("The traffic is lost until");
+    bench.sees("What this host has of this plan is not known").sees("the screens 1 and 2 show it");
+    assert!(last_words(&mut bench).contains("what 10.9.0.1 has of this plan is not known"));
+    // A removal, on both hosts.
+    let (mut bench, mut reblochon) = tunnel();
+    let policy = bench.kernel.policies().unwrap()[0].to_spec();
+    bench.keys("A<right><ctrl-s>yo");
+    there(&mut bench, &mut reblochon);
+    bench.kernel.add_policy(&policy).unwrap();
+    bench.seconds(30);
+    there(&mut bench, &mut reblochon);
+    bench.sees("here: not known").sees("reblochon: not done yet").misses("Removed here");
+    let words = last_words(&mut bench);
+    assert!(words.contains("what 10.9.0.1 has of this plan is not known") && !words.contains("until"), "{words}");
+}
+
+#[test]
+fn a_step_without_an_answer_is_not_said_to_have_done_nothing() {
+    let mut bench = Bench::new();
+    bench.keys(TUNNEL);
+    bench.kernel.refuse_next(Cause::TimedOut(std::time::Duration::from_secs(5)));
+    bench.keys("y").sees("here: not known").misses("nothing of it was done");
+}
+
 #[test]
 fn a_pairs_form_is_filled_in_from_the_row_and_refuses_what_cannot_be() {
     let (mut bench, _) = tunnel();
