@@ -300,19 +300,28 @@ impl Proposal {
         }
     }
 
+    /// Why not to leave it yet, and what leaving leaves. A key that takes something back does so only as long as the plan
+    /// is open.
     fn why_to_stay(&self) -> &'static str {
         if self.is_unknown() {
             return "it is not known what is there: look before another plan is made; Esc again leaves it so";
         }
         let is_made_here = self.steps.iter().any(|step| step.side == Side::Here && step.is_begun());
+        if !is_made_here && !self.is_ordered() && self.done.is_empty() {
+            return "the other host's script may run: y does this host's half; Esc again leaves this host as it is";
+        }
         match (self.plan.purpose, is_made_here) {
             (Purpose::NewKeys(_), _) => "not all steps are taken: Esc again leaves both hosts as they are now",
-            (Purpose::Make, true) => "Y copies or w saves the other host's script; Esc again throws it away",
-            (Purpose::Make, false) => "only the other host has its half: y makes this one's; Esc again throws it away",
-            (Purpose::Remove, true) => {
-                "the other host still has its half: Y or w takes its script; Esc again leaves it"
+            (Purpose::Make, true) => {
+                "this host has its half: Y or w takes the other's script, u this half back; Esc again leaves it so"
             }
-            (Purpose::Remove, false) => "this host still has its half: y removes it; Esc again leaves it so",
+            (Purpose::Make, false) => {
+                "the other host has its half: y makes this one's, u takes it back; Esc again leaves it there"
+            }
+            (Purpose::Remove, true) => {
+                "the other host still has its half: Y or w takes its script, u undoes; Esc again leaves it"
+            }
+            (Purpose::Remove, false) => "this host still has its half: y removes it, u undoes; Esc again leaves it so",
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What makes this host differ from the other one is on trial at first: kept if somebody says so, and taken back by itself
 //! if nobody does, because whoever asked for it may be cut off.
 //!
-//! What the other host did meanwhile belongs to the trial: half of it alone would lose the traffic.
+//! What the other host did, before or meanwhile, belongs to the trial: half of it alone would lose the traffic.
 
 use super::State;
 use super::log::{Origin, Weight};
@@ -12,11 +12,7 @@ use crate::model::pair::Side;
 impl Proposal {
     /// The steps that are on trial, in the order in which they were taken.
     fn tried(&self) -> Vec<usize> {
-        if self.trial_until.is_none() {
-            return Vec::new();
-        }
-        let is_here = |place: &&usize| self.steps.get(**place).is_some_and(|step| step.side == Side::Here);
-        self.done.iter().skip_while(|place| !is_here(place)).copied().collect()
+        if self.trial_until.is_some() { self.done.clone() } else { Vec::new() }
     }
 
     /// Those of the other host.

@@ -189,7 +189,10 @@ fn making(proposal: &Proposal, state: &State) -> (String, Role) {
     let words = match done(proposal) {
         [true, true] => return ("Both hosts have it. c on the SAs' screen checks the traffic.".to_owned(), Role::Good),
         [true, false] => format!("The traffic is lost until {other} has its half too: {how}."),
-        [false, true] => "The traffic is lost until this host has its half too: y makes it.".to_owned(),
+        [false, true] => format!(
+            "Made on {other}, where it stays: it is not on trial. The traffic is lost until this host has its half too: y \
+             makes it, and then both are on trial; u takes {other}'s half back."
+        ),
         [false, false] => format!(
             "y makes it here, on trial for half a minute. From the moment that one host has it, the traffic is lost until \
              the other one has it too; for {other}, {how}."
@@ -264,8 +267,9 @@ fn removing(proposal: &Proposal, state: &State) -> (String, Role) {
              removed there: {how}. {afterwards}"
         ),
         [false, true] => format!(
-            "Removed on {other}. This host still sends and takes only protected packets, so the traffic is lost until y \
-             removes it here. {afterwards}"
+            "Removed on {other}, where that stays: it is not on trial. This host still sends and takes only protected \
+             packets, so the traffic is lost until y removes it here, and then both are on trial; u takes back what \
+             {other} did. {afterwards}"
         ),
         [false, false] => format!(
             "This goes from both hosts. {afterwards} While only one of them has removed it, the traffic is lost. y \

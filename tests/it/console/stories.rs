@@ -486,7 +486,7 @@ fn keys_that_only_one_host_has_are_not_thrown_away_by_one_key() {
     let mut bench = Bench::new();
     bench.keys(TUNNEL).keys("<esc>").sees("Show what is done").keys("<ctrl-s>y").seconds(2);
     bench.keys("y").sees("kept");
-    bench.keys("<esc>").sees("Esc again throws it away").sees("here: done");
+    bench.keys("<esc>").sees("Esc again leaves it so").sees("here: done");
     bench.keys("w<ctrl-u>/keys/peer.sh<enter>");
     let Some(Command::Save { path, .. }) = bench.asked.last() else { panic!("{:?}", bench.asked) };
     assert_eq!(path, "/keys/peer.sh");
@@ -708,12 +708,37 @@ fn a_removal_lists_what_goes_and_is_taken_back_unless_it_is_kept() {
 }
 
 #[test]
-fn who_keeps_half_a_removal_too_late_is_told_what_that_means() {
+fn what_the_other_host_did_first_is_on_trial_with_this_hosts_half() {
     let (mut bench, mut reblochon) = tunnel();
     bench.keys("A<right><ctrl-s>o");
     there(&mut bench, &mut reblochon);
-    bench.sees("Removed on reblochon").keys("y").seconds(30);
-    bench.sees("it was taken back").sees("removed it, so the traffic is lost until then");
+    bench.sees("Removed on reblochon, where that stays: it is not on trial").seconds(40);
+    assert_eq!(had(&mut bench, &mut reblochon), [2, 3, 0, 0]);
+    bench.keys("y").sees("Removed on both hosts, on trial").seconds(30);
+    there(&mut bench, &mut reblochon);
+    bench.sees("it was taken back").misses("lost until then");
+    assert_eq!(had(&mut bench, &mut reblochon), [2, 3, 2, 3]);
+    // The same for what is made.
+    let mut bench = Bench::with(|_| {}, |setting| setting.other_host = Some("reblochon".to_owned()));
+    let mut reblochon = ScriptedKernel::at(START);
+    bench.keys(TUNNEL).keys("o");
+    there(&mut bench, &mut reblochon);
+    bench.sees("Made on reblochon, where it stays: it is not on trial").sees("u takes reblochon's half back");
+    bench.keys("y").sees("Made on both hosts, on trial").sees("goes again on both").seconds(30);
+    there(&mut bench, &mut reblochon);
+    assert_eq!(had(&mut bench, &mut reblochon), [0; 4]);
+}
+
+#[test]
+fn who_leaves_the_other_host_with_its_half_is_told_that_it_stays() {
+    let mut bench = Bench::with(|_| {}, |setting| setting.other_host = Some("reblochon".to_owned()));
+    let mut reblochon = ScriptedKernel::at(START);
+    bench.keys(TUNNEL).keys("o");
+    there(&mut bench, &mut reblochon);
+    bench.keys("<esc>").sees("u takes it back; Esc again leaves it there").keys("u");
+    there(&mut bench, &mut reblochon);
+    assert_eq!(had(&mut bench, &mut reblochon), [0; 4]);
+    bench.keys("YY<esc>").sees("the other host's script may run").sees("leaves this host as it is");
 }
 
 #[test]
