@@ -231,6 +231,20 @@ impl Proposal {
         self.is_unknown() || (is_begun && !self.steps.iter().all(Step::is_begun))
     }
 
+    /// What is said of this host's half alone, when the other one's was handed over and nothing tells that it is done:
+    /// until then the traffic is lost. Where new keys come in an order it is not.
+    fn awaited_script(&self, is_heard: bool) -> Option<String> {
+        let is_out = |step: &Step| step.side == Side::There && step.is_handed_over && step.progress != Progress::Made;
+        let is_here = self.steps.iter().any(|step| step.side == Side::Here && step.progress == Progress::Made);
+        let is_awaited = is_here && !is_heard && !self.is_ordered() && self.steps.iter().any(is_out);
+        is_awaited.then(|| {
+            let PairPlan { here, there, .. } = self.plan;
+            format!(
+                "the traffic of {here} and {there} is lost until the script of {there} has run: whether it has is not known"
+            )
+        })
+    }
+
     /// Whether the step to be taken back may be one that the other host builds upon, with a script that nobody sees run.
     fn may_have_run_there(&self) -> bool {
         let is_out = |step: &Step| step.is_handed_over && step.progress != Progress::Made;
@@ -266,7 +280,8 @@ impl Proposal {
     /// What is left on the hosts by a plan that is not carried out to its end, and what removes it.
     pub(super) fn leftovers(&self) -> String {
         let (here, there) = (self.host(Side::Here), self.host(Side::There));
-        let has_half = self.steps.iter().find(|step| step.is_begun()).map_or(here, |step| self.host(step.side));
+        let begun = self.steps.iter().find(|step| step.is_begun());
+        let has_half = begun.map_or(here, |step| self.host(step.side));
         if self.is_unknown() {
             let line = |step: &Step| {
                 let (host, why) = (self.host(step.side), step.why_unknown()?);
@@ -277,13 +292,16 @@ impl Proposal {
             };
             return self.steps.iter().filter_map(line).collect::<Vec<_>>().join("; ");
         }
+        // Nobody has seen it run.
+        let is_script = begun.is_some_and(|step| step.progress == Progress::Proposed);
+        let perhaps = if is_script { "if its script has run, " } else { "" };
         match self.plan.purpose {
             Purpose::Make => format!(
-                "only {has_half} has what protects its packets with the other host: they are lost; A on its SAs' screen \
+                "{perhaps}only {has_half} has what protects its packets with the other host: they are lost; A on its SAs' screen \
                  removes it again"
             ),
             Purpose::Remove => format!(
-                "only {has_half} has removed what protects its packets with the other host: they are lost until \
+                "{perhaps}only {has_half} has removed what protects its packets with the other host: they are lost until \
                  {} removes it too",
                 if has_half == here { there } else { here }
             ),
@@ -329,6 +347,7 @@ impl Proposal {
 impl State {
     pub(super) fn on_proposal_action(&mut self, action: Action, commands: &mut Vec<Command>) {
         let (reading, now) = (self.drawn.reading, self.facts.now.uptime_ms);
+        let is_heard = self.hears_what_was_made();
         let Some(Layer::Proposal(proposal)) = self.layers.last_mut() else {
             return;
         };
@@ -349,6 +368,7 @@ impl State {
             Action::Back => {
                 let (is_made, is_unknown) = (proposal.is_begun(), proposal.is_unknown());
                 let leftovers = proposal.is_half_done().then(|| proposal.leftovers());
+                let awaited = proposal.awaited_script(is_heard);
                 self.remember_left();
                 self.layers.pop();
                 if let Some(words) = leftovers {
@@ -356,6 +376,9 @@ impl State {
                     let what =
                         if is_unknown { "where it is not known what is left" } else { "what is left on which host" };
                     self.warn(format!("left half-way: the events (4) say {what}"));
+                } else if let Some(words) = awaited {
+                    self.tell(Origin::Console, Weight::Warning, words.clone());
+                    self.warn(words);
                 }
                 if is_made && matches!(self.layers.last(), Some(Layer::Form(_))) {
                     self.layers.pop();
@@ -484,6 +507,21 @@ impl State {
         let mut sas = proposal.new_received().peekable();
         let has_come = |id| self.facts.sad.get(&id).is_some_and(|sa| sa.used.packets > 0);
         sas.peek().is_some() && sas.all(has_come)
+    }
+
+    /// Whether packets have come with an SA that the plan has made: then the other host has it too.
+    fn hears_what_was_made(&self) -> bool {
+        let Some(proposal) = self.layers.iter().find_map(of_layer) else {
+            return false;
+        };
+        let made = proposal.steps.iter().filter(|step| step.side == Side::Here).flat_map(|step| &step.half.sas);
+        let mut received = made.filter(|sa| sa.destination == proposal.plan.here);
+        received.any(|sa| self.facts.sad.get(&sa.id()).is_some_and(|sa| sa.used.packets > 0))
+    }
+
+    /// What is to be said of a plan's half on this host if it is left now and the other one's script may not have run.
+    pub(super) fn awaited_script(&self) -> Option<String> {
+        self.layers.iter().find_map(of_layer)?.awaited_script(self.hears_what_was_made())
     }
 
     /// Keys in a clipboard can be read by other programs, and stay there: they are given away only when that was said.

@@ -70,7 +70,7 @@ impl State {
     pub fn leaves_behind(&self) -> Option<String> {
         let proposal = self.layers.iter().find_map(of_layer)?;
         let is_unanswered = proposal.steps.iter().any(|step| step.progress == Progress::Pending);
-        let leftovers = proposal.is_half_done().then(|| proposal.leftovers());
+        let leftovers = proposal.is_half_done().then(|| proposal.leftovers()).or_else(|| self.awaited_script());
         if !proposal.has_lapsed || proposal.is_unknown() {
             return leftovers;
         }

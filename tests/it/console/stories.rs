@@ -498,6 +498,35 @@ fn keys_that_only_one_host_has_are_not_thrown_away_by_one_key() {
 }
 
 #[test]
+fn a_script_that_was_handed_over_is_not_taken_for_one_that_has_run() {
+    let words = "the traffic of 10.9.0.1 and 10.9.0.2 is lost until the script of 10.9.0.2 has run: ";
+    for is_heard in [false, true] {
+        let mut bench = Bench::new();
+        bench.keys(TUNNEL).keys("yYY").seconds(2);
+        bench.keys("y").sees("kept");
+        if is_heard {
+            let received = |sa: &Sa| sa.destination == std::net::IpAddr::from([10, 9, 0, 1]);
+            let mut used = bench.kernel.sas().unwrap().into_iter().find(received).unwrap();
+            used.used.packets = 7;
+            bench.kernel.put_silently(used);
+            bench.seconds(1);
+        }
+        let last = bench.state.leaves_behind().unwrap_or_default();
+        assert_eq!(last.starts_with(words), !is_heard, "{last}");
+        bench.keys("<esc>").misses("here: done");
+        if is_heard {
+            bench.misses(words);
+        } else {
+            bench.sees(words).sees("whether it has is not known").keys("4").sees("10.9.0.2 is lost until the script");
+        }
+    }
+    // The other way round nobody has seen it run either.
+    let mut bench = Bench::new();
+    bench.keys(TUNNEL).keys("YY");
+    assert!(last_words(&mut bench).starts_with("if its script has run, only 10.9.0.2 has what protects"));
+}
+
+#[test]
 fn in_the_lab_the_other_host_is_filled_in_and_typing_takes_its_place() {
     let mut bench = Bench::with(|_| {}, |setting| setting.other_address = Some([10, 9, 0, 2].into()));
     bench.keys("A").sees("Other host         10.9.0.2");
