@@ -244,7 +244,10 @@ impl fmt::Display for Change {
             Self::FlushPolicies(PolicyKind::Main) => f.write_str("flushed all policies"),
             Self::FlushPolicies(kind) => write!(f, "flushed all {kind} policies"),
             Self::Exchange(half) => write!(f, "{}{}", half.deed(), between(half)),
-            Self::TakeBack { half, .. } => write!(f, "taken back: {}", half.deed()),
+            Self::TakeBack { half, reversal } => {
+                let (sas, policies) = reversal.gone();
+                write!(f, "taken back: {}", half.undone(sas, policies))
+            }
             Self::SetDefaults(change) => write!(f, "packets without a policy are now: {change}"),
             Self::SetThresholds(change) => write!(f, "policies are found by hash from {change} on"),
             Self::AllocateSpi(wanted) => write!(f, "reserved {wanted}"),
@@ -262,15 +265,33 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// What was done, in words: of what was to go, only what was still there.
-    pub fn deed(&self) -> String {
+    /// What was done, in words: of what was to go, only what was still there. `place`: where, if that must be said:
+    /// ` on reblochon`.
+    pub fn deed(&self, place: &str) -> String {
         let reversal = self.result.as_ref().ok().and_then(|done| done.reversal.as_deref());
         match (&*self.change, reversal) {
             (Change::Exchange(half), Some(reversal)) => {
                 let (sas, policies) = reversal.gone();
-                format!("{}{}", half.deed_of(sas, policies), between(half))
+                let missing = self.missing().map(|what| format!("; not there: {what} of the plan")).unwrap_or_default();
+                format!("{}{}{place}{missing}", half.deed_of(sas, policies), between(half))
             }
-            _ => self.change.to_string(),
+            (Change::TakeBack { half, reversal }, _) => {
+                let (sas, policies) = reversal.gone();
+                let place = if place.is_empty() { " here" } else { place };
+                format!("taken back{place}: {}", half.undone(sas, policies))
+            }
+            _ => format!("{}{place}", self.change),
+        }
+    }
+
+    /// What was to go and was not there, if that is so.
+    pub fn missing(&self) -> Option<String> {
+        match (&*self.change, self.result.as_ref().ok()?.reversal.as_deref()) {
+            (Change::Exchange(half), Some(reversal)) => {
+                let (sas, policies) = reversal.gone();
+                half.missing(sas, policies)
+            }
+            _ => None,
         }
     }
 }

@@ -223,6 +223,21 @@ impl Half {
         }
     }
 
+    /// What of it was not there to go, where only so many SAs and policies were: `2 SAs`.
+    pub fn missing(&self, sas: usize, policies: usize) -> Option<String> {
+        let lacks = |planned: usize, gone: usize| planned.saturating_sub(gone);
+        let words = together(lacks(self.old_sas.len(), sas), lacks(self.old_policies.len(), policies));
+        Some(words).filter(|words| !words.is_empty())
+    }
+
+    /// What taking it back did, where so many SAs and policies had gone with it: `2 SAs removed again, 1 SA restored`.
+    pub fn undone(&self, sas: usize, policies: usize) -> String {
+        let part = |what: String, how: &str| Some(format!("{what} {how}")).filter(|_| !what.is_empty());
+        let parts = [part(self.made(), "removed again"), part(together(sas, policies), "restored")];
+        let words = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
+        if words.is_empty() { "nothing had changed".to_owned() } else { words }
+    }
+
     fn say(&self, add: &str, delete: &str) -> String {
         words(add, &self.made(), delete, &self.gone())
     }

@@ -370,8 +370,9 @@ impl State {
         match &outcome.result {
             Ok(done) => {
                 let spi = done.spi.map(|spi| format!(": it is {spi} ({})", spi.0)).unwrap_or_default();
-                let text = format!("{}{spi}", outcome.deed());
+                let text = format!("{}{spi}", outcome.deed(""));
                 self.tell(Origin::Console, Weight::Note, text.clone());
+                let text = self.with_taken_back(outcome, text);
                 self.note(text);
                 match &*outcome.change {
                     Change::AddSa(spec) => self.wanted_sa = Some(spec.id()),

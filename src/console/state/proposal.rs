@@ -46,6 +46,8 @@ pub struct Proposal {
     pub(super) is_called_off: bool,
     /// What earlier plans, left half-way, have left on the other host; the last step there removes it.
     pub(super) left_there: Vec<OldSa>,
+    /// What the last key, or the end of the trial, has taken back so far, in words.
+    taken_back: Vec<String>,
     /// The step whose script is being saved.
     saving: usize,
     /// What was warned of last; the same key once more does it.
@@ -59,6 +61,8 @@ pub struct Step {
     pub side: Side,
     /// How it stands.
     pub progress: Progress,
+    /// What was to go and was not there when it was done, in words.
+    pub missing: Option<String>,
     /// Whether its script is somewhere else as well.
     pub is_handed_over: bool,
     pub(super) half: Half,
@@ -118,6 +122,7 @@ impl Proposal {
             side,
             half,
             progress: Progress::Proposed,
+            missing: None,
             is_handed_over: false,
             reversal: None,
         };
@@ -132,6 +137,7 @@ impl Proposal {
             done: Vec::new(),
             is_called_off: false,
             left_there: Vec::new(),
+            taken_back: Vec::new(),
             saving: 0,
             warned_of: None,
         }
@@ -185,6 +191,14 @@ impl Proposal {
     /// Whether something was done that could be taken back.
     pub fn is_begun(&self) -> bool {
         !self.done.is_empty()
+    }
+
+    /// A new step begins: what was refused, and what was taken back before, is told no more.
+    pub(super) fn begin(&mut self) {
+        self.taken_back.clear();
+        for step in self.steps.iter_mut().filter(|step| matches!(step.progress, Progress::Refused(_))) {
+            step.progress = Progress::Proposed;
+        }
     }
 
     /// The first step of those that have an order that is not taken.
@@ -472,6 +486,7 @@ impl State {
             }
         }
         proposal.has_lapsed = false;
+        proposal.begin();
         // In an order of steps none loses packets.
         let is_on_trial = !proposal.is_ordered();
         if let Some(step) = proposal.steps.get_mut(place) {
@@ -493,6 +508,7 @@ impl State {
         if proposal.steps.iter().any(|step| step.progress == Progress::Pending) {
             return;
         }
+        proposal.begin();
         match proposal.done.last().copied() {
             Some(place) => proposal.take_back(place, commands),
             None => self.note("nothing was done yet that could be taken back".to_owned()),
@@ -594,8 +610,9 @@ impl State {
         self.on_step(outcome, commands);
         match &outcome.result {
             Ok(_) => {
-                let text = format!("{} on {host}", outcome.deed());
+                let text = outcome.deed(&format!(" on {host}"));
                 self.tell(Origin::Console, Weight::Note, text.clone());
+                let text = self.with_taken_back(outcome, text);
                 self.note(text);
             }
             Err(error) => {
@@ -604,6 +621,17 @@ impl State {
                     self.alarm(format!("on {host}: {error}"));
                 }
             }
+        }
+    }
+
+    /// What was taken back on one host, together with what was on the other one: a trial of both is taken back at once.
+    pub(super) fn with_taken_back(&mut self, outcome: &Outcome, text: String) -> String {
+        match self.proposal() {
+            Some(proposal) if matches!(&*outcome.change, Change::TakeBack { .. }) => {
+                proposal.taken_back.push(text);
+                proposal.taken_back.join("; ")
+            }
+            _ => text,
         }
     }
 
@@ -633,6 +661,7 @@ impl State {
         match (&outcome.result, is_back) {
             (Ok(Done { reversal, .. }), false) => {
                 (step.progress, step.reversal) = (Progress::Made, reversal.clone());
+                step.missing = outcome.missing();
                 if is_tried && step.side == Side::Here {
                     proposal.trial_until = Some(until);
                 }
@@ -650,7 +679,7 @@ impl State {
             }
             (result, true) => {
                 // What could not be taken back whole cannot be tried again.
-                (step.reversal, proposal.trial_until) = (None, None);
+                (step.reversal, step.missing, proposal.trial_until) = (None, None, None);
                 step.progress = match result {
                     Ok(_) => Progress::Proposed,
                     Err(error) => Progress::Unknown(error.to_string()),

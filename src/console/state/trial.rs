@@ -35,6 +35,7 @@ impl State {
             return;
         };
         let tried = proposal.tried();
+        proposal.begin();
         proposal.is_called_off = proposal.awaits_there();
         for place in tried.into_iter().rev() {
             proposal.take_back(place, commands);

@@ -43,7 +43,8 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, theme: &Theme, pro
     let mut below = Vec::new();
     for step in &proposal.steps {
         if let Progress::Refused(why) = &step.progress {
-            let sentence = format!("refused, and nothing of it was done: {why}");
+            let host = name(proposal, state, step.side);
+            let sentence = format!("{host} refused, and nothing of it was done: {why}");
             below.extend(wrap(&sentence, cells).into_iter().map(|l| Line::styled(l, theme.style(Role::Alarm))));
         }
         if let Some(why) = step.why_unknown() {
@@ -78,6 +79,7 @@ fn command(line: &str, cells: usize) -> Vec<String> {
 }
 
 fn heading<'a>(theme: &Theme, name: &str, step: &Step, is_reached: bool) -> Line<'a> {
+    let mut rest = String::new();
     let (word, role) = match &step.progress {
         Progress::Proposed if step.side == Side::There && !is_reached => {
             if step.is_handed_over {
@@ -88,13 +90,19 @@ fn heading<'a>(theme: &Theme, name: &str, step: &Step, is_reached: bool) -> Line
         }
         Progress::Proposed => ("not done yet", Role::Muted),
         Progress::Pending => ("waiting for the kernel", Role::Caution),
-        Progress::Made => ("done", Role::Good),
+        Progress::Made => match &step.missing {
+            Some(what) => {
+                rest = format!(", but not there: {what}");
+                ("done", Role::Caution)
+            }
+            None => ("done", Role::Good),
+        },
         Progress::Refused(_) => ("refused", Role::Alarm),
         Progress::Unknown(_) => ("not known", Role::Alarm),
     };
     Line::from(vec![
         Span::styled(format!("{name}: "), theme.style(Role::Header)),
-        Span::styled(word, theme.style(role)),
+        Span::styled(format!("{word}{rest}"), theme.style(role)),
     ])
 }
 
@@ -241,6 +249,21 @@ fn renewing(proposal: &Proposal, state: &State) -> (String, Role) {
 }
 
 fn removing(proposal: &Proposal, state: &State) -> (String, Role) {
+    let (words, role) = removing_as_planned(proposal, state);
+    // Others may protect the same traffic there, and then they still do.
+    let missing = proposal.steps.iter().filter_map(|step| {
+        let what = step.missing.as_deref()?;
+        Some(format!(
+            " Of the plan, {what} could not be found on {}; what there is instead stays: ip xfrm state and ip xfrm policy show it.",
+            name(proposal, state, step.side)
+        ))
+    });
+    let missing: String = missing.collect();
+    let role = if missing.is_empty() || role == Role::Alarm { role } else { Role::Caution };
+    (format!("{words}{missing}"), role)
+}
+
+fn removing_as_planned(proposal: &Proposal, state: &State) -> (String, Role) {
     let (other, how) = other(proposal, state);
     if let Some((mut words, role)) = on_trial(proposal, state, "Removed", "comes back", "has removed it") {
         if done(proposal)[1] {
@@ -260,7 +283,10 @@ fn removing(proposal: &Proposal, state: &State) -> (String, Role) {
     let afterwards = &proposal.afterwards;
     let words = match done(proposal) {
         [true, true] => {
-            format!("Removed from both hosts. {afterwards} u takes back what was done last, as long as this is open.")
+            let what = if proposal.steps.iter().any(|step| step.missing.is_some()) { " what was there" } else { "" };
+            format!(
+                "Removed{what} from both hosts. {afterwards} u takes back what was done last, as long as this is open."
+            )
         }
         [true, false] => format!(
             "Removed here. {other} still sends and takes only protected packets, so the traffic is lost until it is \
@@ -268,8 +294,8 @@ fn removing(proposal: &Proposal, state: &State) -> (String, Role) {
         ),
         [false, true] => format!(
             "Removed on {other}, where that stays: it is not on trial. This host still sends and takes only protected \
-             packets, so the traffic is lost until y removes it here, and then both are on trial; u takes back what \
-             {other} did. {afterwards}"
+             packets, so the traffic is lost until y removes it here, and then both are on trial. {afterwards} u takes \
+             back what {other} did."
         ),
         [false, false] => format!(
             "This goes from both hosts. {afterwards} While only one of them has removed it, the traffic is lost. y \

@@ -771,6 +771,49 @@ fn who_leaves_the_other_host_with_its_half_is_told_that_it_stays() {
 }
 
 #[test]
+fn of_a_removal_only_what_was_there_is_said_to_be_gone() {
+    let (mut bench, mut reblochon) = tunnel();
+    // Reblochon has other SAs than this host knows of.
+    for sa in reblochon.sas().unwrap() {
+        reblochon.delete_sa(&sa.id()).unwrap();
+        reblochon.add_sa(&SaSpec { spi: Spi(sa.spi.0 ^ 1), ..sa.to_spec() }).unwrap();
+    }
+    bench.keys("A<right><ctrl-s>o");
+    there(&mut bench, &mut reblochon);
+    assert_eq!(had(&mut bench, &mut reblochon), [2, 3, 2, 0]);
+    bench.sees("reblochon: done, but not there: 2 SAs").sees("on reblochon; not there: 2 SAs of the plan");
+    bench.sees("Of the plan, 2 SAs could not be found on").keys("y").seconds(2);
+    bench.keys("y").sees("Removed what was there from both hosts");
+    bench.keys("u").sees("taken back here: 2 SAs and 3 policies restored").keys("u");
+    there(&mut bench, &mut reblochon);
+    bench.sees("taken back on reblochon: 3 policies restored").misses("not there");
+}
+
+#[test]
+fn a_refusal_names_its_host_and_is_over_with_the_next_step() {
+    for key in ["y", "u"] {
+        let mut bench = Bench::with(|_| {}, |setting| setting.other_host = Some("reblochon".to_owned()));
+        let mut reblochon = ScriptedKernel::at(START);
+        reblochon.refuse_next(Cause::Refused { errno: libc::ENOSYS, text: None });
+        bench.keys(TUNNEL).keys("o");
+        there(&mut bench, &mut reblochon);
+        bench.sees("reblochon refused, and nothing of it was done: adding SA").sees("reblochon: refused");
+        bench.keys(key).misses("nothing of it was done").sees("reblochon: not done yet");
+    }
+}
+
+#[test]
+fn what_was_taken_back_is_named_with_both_hosts() {
+    let (mut bench, mut reblochon) = both_on_trial();
+    bench.keys("u");
+    there(&mut bench, &mut reblochon);
+    bench.sees(
+        "taken back here: 2 SAs and 3 policies removed again; taken back on reblochon: 2 SAs and 3 policies removed",
+    );
+    bench.keys("y").sees("added 2 SAs and 3 policies").keys("u").misses("taken back on reblochon");
+}
+
+#[test]
 fn who_leaves_before_a_removal_is_kept_gets_it_back() {
     let (mut bench, _) = tunnel();
     bench.keys("A<right><ctrl-s>y").sees("SAs 0");
