@@ -180,6 +180,11 @@ impl Proposal {
         self.steps.iter().any(|step| step.why_unknown().is_some())
     }
 
+    /// Whether a step was sent that nobody has answered yet.
+    pub(super) fn is_unanswered(&self) -> bool {
+        self.steps.iter().any(|step| step.progress == Progress::Pending)
+    }
+
     /// The next step on a host; on what is not known nothing is built.
     pub fn next(&self, side: Side) -> Option<usize> {
         if self.is_unknown() {
@@ -296,9 +301,10 @@ impl Proposal {
         let (here, there) = (self.host(Side::Here), self.host(Side::There));
         let begun = self.steps.iter().find(|step| step.is_begun());
         let has_half = begun.map_or(here, |step| self.host(step.side));
-        if self.is_unknown() {
+        if self.is_unknown() || self.is_unanswered() {
             let line = |step: &Step| {
-                let (host, why) = (self.host(step.side), step.why_unknown()?);
+                let no_answer = Some("no answer yet").filter(|_| step.progress == Progress::Pending);
+                let (host, why) = (self.host(step.side), step.why_unknown().or(no_answer)?);
                 Some(format!(
                     "on {host}: {why}; what {host} has of this plan is not known: ip xfrm state and ip xfrm policy there \
                      show it"

@@ -70,8 +70,9 @@ impl State {
     /// What a plan leaves on the hosts, if the console is left now: it is not carried out to its end, or was taken back.
     pub fn leaves_behind(&self) -> Option<String> {
         let proposal = self.layers.iter().find_map(of_layer)?;
-        let is_unanswered = proposal.steps.iter().any(|step| step.progress == Progress::Pending);
-        let leftovers = proposal.is_half_done().then(|| proposal.leftovers()).or_else(|| self.awaited_script());
+        let is_unanswered = proposal.is_unanswered();
+        let leftovers =
+            (proposal.is_half_done() || is_unanswered).then(|| proposal.leftovers()).or_else(|| self.awaited_script());
         if !proposal.has_lapsed || proposal.is_unknown() {
             return leftovers;
         }

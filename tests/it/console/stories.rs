@@ -922,6 +922,16 @@ fn what_is_not_taken_back_whole_here_is_not_known_here() {
 }
 
 #[test]
+fn who_leaves_before_the_other_host_has_answered_is_told_that_nobody_knows() {
+    let (mut bench, mut reblochon) = both_on_trial();
+    bench.keys("u").sees("reblochon: waiting for the kernel");
+    let words = bench.state.leaves_behind().unwrap();
+    assert!(words.starts_with("on 10.9.0.2: no answer yet; what 10.9.0.2 has of this plan is not known"), "{words}");
+    there(&mut bench, &mut reblochon);
+    assert_eq!(bench.state.leaves_behind(), None);
+}
+
+#[test]
 fn a_step_without_an_answer_is_not_said_to_have_done_nothing() {
     let mut bench = Bench::new();
     bench.keys(TUNNEL);
