@@ -28,6 +28,7 @@ pub mod column_choice;
 mod consequence;
 mod facts;
 pub mod feed;
+mod leaving;
 pub mod line;
 pub mod log;
 mod making;

@@ -66,23 +66,4 @@ impl State {
     pub(crate) fn awaits_other_host(&self) -> bool {
         self.layers.iter().find_map(of_layer).is_some_and(Proposal::awaits_there)
     }
-
-    /// What a plan leaves on the hosts, if the console is left now: it is not carried out to its end, or was taken back.
-    pub fn leaves_behind(&self) -> Option<String> {
-        let proposal = self.layers.iter().find_map(of_layer)?;
-        let is_unanswered = proposal.is_unanswered();
-        let leftovers =
-            (proposal.is_half_done() || is_unanswered).then(|| proposal.leftovers()).or_else(|| self.awaited_script());
-        if !proposal.has_lapsed || proposal.is_unknown() {
-            return leftovers;
-        }
-        let what = proposal.on_trial();
-        if is_unanswered {
-            return Some(format!(
-                "nobody said that {what} shall be kept: it is being taken back, but the kernel has not said yet that it is"
-            ));
-        }
-        let behind = leftovers.map_or_else(String::new, |leftovers| format!("; {leftovers}"));
-        Some(format!("nobody said that {what} shall be kept: it was taken back{behind}"))
-    }
 }
