@@ -186,6 +186,20 @@ fn the_readme_shows_the_keys_that_there_are() {
 }
 
 #[test]
+fn the_programs_that_the_makefile_runs_are_there() {
+    let makefile = std::fs::read_to_string(root().join("Makefile")).unwrap();
+    let named = |option: &str| {
+        let words = makefile.split_whitespace().collect::<Vec<_>>();
+        words.windows(2).filter(|pair| pair[0] == option).map(|pair| pair[1].to_owned()).collect::<Vec<_>>()
+    };
+    let examples = named("--example");
+    assert!(!examples.is_empty());
+    for example in examples {
+        assert!(root().join(format!("examples/{example}.rs")).is_file(), "{example}");
+    }
+}
+
+#[test]
 fn the_changelog_speaks_of_this_version() {
     let changelog = fs::read_to_string(root().join("CHANGELOG.md")).unwrap();
     assert!(
