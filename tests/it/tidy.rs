@@ -187,7 +187,7 @@ fn the_readme_shows_the_keys_that_there_are() {
 
 #[test]
 fn the_programs_that_the_makefile_runs_are_there() {
-    let makefile = std::fs::read_to_string(root().join("Makefile")).unwrap();
+    let makefile = fs::read_to_string(root().join("Makefile")).unwrap();
     let named = |option: &str| {
         let words = makefile.split_whitespace().collect::<Vec<_>>();
         words.windows(2).filter(|pair| pair[0] == option).map(|pair| pair[1].to_owned()).collect::<Vec<_>>()
